@@ -1,0 +1,44 @@
+"""The action types that a policy may use: one file each, one line each here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ai_gateway_mw.actions.add_headers import AddHeaders
+from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.custom_response import CustomResponse
+from ai_gateway_mw.actions.deny import Deny
+from ai_gateway_mw.actions.gateway_auth import GatewayAuth
+from ai_gateway_mw.actions.log import Log
+from ai_gateway_mw.actions.remove_headers import RemoveHeaders
+from ai_gateway_mw.actions.restrict_ips import RestrictIPs
+from ai_gateway_mw.actions.set_vars import SetVars
+from ai_gateway_mw.context import Action
+
+_KINDS: tuple[type[Action], ...] = (
+    AddHeaders,
+    AIGateway,
+    CustomResponse,
+    Deny,
+    GatewayAuth,
+    Log,
+    RemoveHeaders,
+    RestrictIPs,
+    SetVars,
+)
+ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
+
+_NOT_YET = "this version does not run it yet; until then guard the path in the app around the gateway"
+# Types that Traffic Policy has and we refuse by name: silently skipping one would drop a protection.
+UNSUPPORTED: Mapping[str, str] = {
+    "owasp-crs-request": "put a web application firewall in front of the app",
+    "owasp-crs-response": "put a web application firewall in front of the app",
+    "saml": "authenticate people in the app around the gateway",
+    "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
+    **dict.fromkeys(
+        ["basic-auth", "circuit-breaker", "close-connection", "compress-response", "forward-internal", "http-request"]
+        + ["jwt-validation", "oauth", "openid-connect", "rate-limit", "redirect", "request-body-find-replace"]
+        + ["response-body-find-replace", "sse-find-replace", "url-rewrite", "verify-webhook"],
+        _NOT_YET,
+    ),
+}

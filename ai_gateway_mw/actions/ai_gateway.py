@@ -1,0 +1,47 @@
+"""`ai-gateway`: route a request to a model, with failover over keys and providers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ai_gateway_mw.asgi import ASGIApp
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import ClientGone, GatewayError, RouteNotFound
+from ai_gateway_mw.policy import Phase
+from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.upstream.config import AIGatewayConfig
+from ai_gateway_mw.upstream.report import gateway_result
+from ai_gateway_mw.upstream.steps import steps
+
+
+class AIGateway:
+    """Answers AI requests; it ends the phase, unless it fails under `on_error: continue`."""
+
+    name = "ai-gateway"
+    phases = frozenset({Phase.ON_HTTP_REQUEST})
+    Config = AIGatewayConfig
+
+    def __init__(self, config: AIGatewayConfig, runtime: Runtime) -> None:
+        self.terminating = config.on_error == "halt"
+        self._steps = steps(config, runtime)
+
+    async def __call__(self, ctx: Context) -> ASGIApp | None:
+        if ctx.route is None:
+            raise RouteNotFound(f"{ctx.path} is no path of an AI API.")
+        try:
+            answer = await self._steps.answer(ctx)
+        except ClientGone:
+            raise
+        except GatewayError as error:
+            self._publish(ctx, error)
+            if self.terminating:
+                raise
+            return None
+        self._publish(ctx, None)
+        return answer
+
+    def _publish(self, ctx: Context, error: GatewayError | None) -> None:
+        def result() -> dict[str, Any]:
+            return gateway_result(ctx, error)
+
+        ctx.publish_lazily(self.name, result)

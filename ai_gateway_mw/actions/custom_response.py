@@ -1,0 +1,75 @@
+"""`custom-response`: answer with what the policy says."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import AliasChoices, Field, model_validator
+
+from ai_gateway_mw.asgi import ASGIApp
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.headers import field_name, field_value
+from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
+from ai_gateway_mw.replies import Reply
+from ai_gateway_mw.runtime import Runtime
+
+
+class CustomResponse:
+    """Answer the request, or replace the response. In the request phase the answer still meets the response rules."""
+
+    name = "custom-response"
+    phases = frozenset({Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE})
+    terminating = True
+
+    class Config(ActionConfig):
+        status_code: int = Field(200, ge=200, le=599, description="The status of the answer.")
+        body: TemplateText = Field(
+            TemplateText(""),
+            validation_alias=AliasChoices("body", "content"),
+            description="The body; may hold templates. Its content type is inferred where `headers` names none.",
+        )
+        headers: dict[str, TemplateText] = Field(
+            default_factory=dict, max_length=10, description="Fields of the answer; values may be templates."
+        )
+
+        @model_validator(mode="after")
+        def _body_fits_status(self) -> CustomResponse.Config:
+            if self.body and self.status_code in (204, 304):
+                raise ValueError(f"a {self.status_code} answer has no body")
+            return self
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._status = config.status_code
+        self._body = runtime.template(config.body, public=True)
+        self._fields = []
+        for name, text in config.headers.items():
+            try:
+                self._fields.append((field_name(name), runtime.template(text, public=True)))
+            except ValueError as error:
+                runtime.problem(str(error))
+        self._redact = runtime.secrets.redact_bytes
+
+    async def __call__(self, ctx: Context) -> ASGIApp:
+        body = self._redact(self._body.render(ctx).encode("utf-8", "replace"))
+        try:
+            fields = [(name, self._redact(field_value(text.render(ctx)))) for name, text in self._fields]
+        except ValueError as error:
+            raise PolicyDenied(f"custom-response: {error}") from None
+        fields = [(name, value) for name, value in fields if name != b"content-length"]
+        if body and not any(name == b"content-type" for name, _ in fields):
+            fields.append((b"content-type", _content_type(body)))
+        return Reply(self._status, tuple(fields), body)
+
+
+def _content_type(body: bytes) -> bytes:
+    start = body.lstrip()[:16].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return b"text/html; charset=utf-8"
+    if start.startswith((b"{", b"[")):
+        try:
+            json.loads(body)
+        except (ValueError, RecursionError):
+            return b"text/plain; charset=utf-8"
+        return b"application/json"
+    return b"text/plain; charset=utf-8"

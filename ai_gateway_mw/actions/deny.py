@@ -1,0 +1,27 @@
+"""`deny`: refuse with a bare status."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import Denied
+from ai_gateway_mw.policy import ActionConfig, Phase
+from ai_gateway_mw.runtime import Runtime
+
+
+class Deny:
+    """Refuse the request: a status, no body, and no response phase."""
+
+    name = "deny"
+    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST})
+    terminating = True
+
+    class Config(ActionConfig):
+        status_code: int = Field(403, ge=200, le=599, description="The status that the client gets.")
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._status = config.status_code
+
+    async def __call__(self, ctx: Context) -> None:
+        raise Denied(self._status)

@@ -1,0 +1,164 @@
+"""`gateway-auth`: resolve the client's gateway key. Our own action; its result is `actions.gateway_auth`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field, field_validator
+
+from ai_gateway_mw.addresses import Network, parse_network
+from ai_gateway_mw.cel import EvaluationError, Template
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
+from ai_gateway_mw.keys import GatewayKey, KeyVerifier, Scope, digest, presented_credentials, scope_for, well_formed
+from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
+from ai_gateway_mw.runtime import Runtime
+
+_log = logging.getLogger("ai_gateway_mw.policy")
+
+
+class DeclaredKey(ActionConfig):
+    """A gateway key that the policy itself declares."""
+
+    name: str = Field(min_length=1, description="What the key is called in logs and results.")
+    value: TemplateText = Field(description="The key, best as `${secrets.get('vault', 'name')}`.")
+    environment: str = Field("", description="Such as `production`; readable in expressions.")
+    scopes: tuple[Scope, ...] = Field((Scope.FULL,), description="What the key may be used for.")
+    allowed_ips: tuple[str, ...] | None = Field(None, description="CIDR ranges it may be used from; omitted: anywhere.")
+    expires: AwareDatetime | None = Field(None, description="When it stops working, with a time zone.")
+    metadata: dict[str, str] = Field(default_factory=dict, description="Notes, readable in expressions.")
+
+    @field_validator("allowed_ips")
+    @classmethod
+    def _are_ranges(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in value or ():
+            parse_network(text)
+        return value
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+class GatewayAuth:
+    """Lets in requests that present a gateway key, and takes the key out of what goes upstream."""
+
+    name = "gateway-auth"
+    phases = frozenset({Phase.ON_HTTP_REQUEST})
+
+    class Config(ActionConfig):
+        required: bool = Field(True, description="False: requests without a gateway key go on unauthenticated.")
+        scopes: tuple[Scope, ...] | None = Field(
+            None, description="Scopes of which the key needs one; by default the path decides."
+        )
+        keys: tuple[DeclaredKey, ...] = Field(
+            (), description="Keys that are declared here instead of in the gateway's database."
+        )
+        on_error: Literal["halt", "continue"] = Field(
+            "halt", description="`continue`: a refused request goes on, and later rules read the error."
+        )
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._required = config.required
+        self._scopes = config.scopes
+        self._continue = config.on_error == "continue"
+        self._declared = _DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
+        for declared, template in self._declared.templates:
+            if template.constant and not well_formed(template.render(None)):
+                runtime.problem(
+                    f"the value of key `{declared.name}` is no gateway key: `ai-gateway keys new` makes one",
+                    declared.value.place_of(),
+                )
+
+    async def __call__(self, ctx: Context) -> None:
+        try:
+            key = self._resolved(ctx)
+        except GatewayError as error:
+            ctx.results["gateway_auth"] = {"authenticated": False, "key": None, "error": {"code": error.code}}
+            if not self._continue:
+                raise
+            return
+        ctx.gateway_key = key
+        shown = _shown(key) if key else None
+        ctx.results["gateway_auth"] = {"authenticated": key is not None, "key": shown, "error": None}
+
+    def _resolved(self, ctx: Context) -> GatewayKey | None:
+        credential = presented_credentials(ctx.request_fields, ctx.query)
+        if credential is None or not (credential.is_gateway_key or self._required):
+            if self._required:
+                raise Unauthenticated
+            return None  # a client's own provider key may pass
+        key = self._declared.verify(credential.secret.reveal(), ctx)
+        if key is None:
+            raise Unauthenticated
+        for name in credential.fields:
+            ctx.request_fields.remove(name)
+        needed = self._scopes or (scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path),)
+        if not any(key.permits(scope) for scope in needed):
+            raise ScopeDenied(key.name, " or ".join(needed))
+        if not key.allows_address(ctx.client_ip):
+            raise AddressDenied(str(ctx.client_ip or "unknown"))
+        return key
+
+
+class _DeclaredKeys:
+    """A verifier over declared keys, made anew when one of their secrets has changed."""
+
+    def __init__(self, templates: Sequence[tuple[DeclaredKey, Template]]) -> None:
+        self.templates = templates
+        self._values: list[str | None] = []
+        self._pepper = os.urandom(32)  # nothing is stored, so nothing outlives the process
+        self._verifier = KeyVerifier(pepper=self._pepper)
+
+    def verify(self, presented: str, ctx: Context) -> GatewayKey | None:
+        """The key, or None; what is no gateway key by its form costs no look at the secrets."""
+        if not well_formed(presented):
+            return None
+        values = [_value(declared, template, ctx) for declared, template in self.templates]
+        if values != self._values:
+            pairs = zip(self.templates, values, strict=True)
+            self._verifier.replace(self._key(declared, value) for (declared, _), value in pairs if value)
+            self._values = values
+        return self._verifier.verify(presented)
+
+    def _key(self, declared: DeclaredKey, value: str) -> GatewayKey:
+        return GatewayKey(
+            id=f"policy:{declared.name}",
+            name=declared.name,
+            digest=digest(value, self._pepper),
+            environment=declared.environment,
+            scopes=declared.scopes,
+            metadata=declared.metadata,
+            expires=declared.expires,
+            allowed_ips=_networks(declared.allowed_ips),
+        )
+
+
+def _value(declared: DeclaredKey, template: Template, ctx: Context) -> str | None:
+    """The key's text, None where its secret cannot be had: that key does not work, and the others do."""
+    try:
+        return template.render(ctx)
+    except EvaluationError as error:
+        _log.warning("gateway key %s cannot be used: %s", declared.name, error)
+        return None
+
+
+def _networks(texts: Sequence[str] | None) -> tuple[Network, ...] | None:
+    return None if texts is None else tuple(map(parse_network, texts))
+
+
+def _shown(key: GatewayKey) -> dict[str, Any]:
+    """What expressions read of a key."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "environment": key.environment,
+        "scopes": list(key.scopes),
+        "metadata": dict(key.metadata),
+        "expires": key.expires.isoformat() if key.expires else None,
+    }

@@ -1,0 +1,47 @@
+"""`log`: note something about the exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from ai_gateway_mw.cel import EvaluationError, Template, to_json
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.policy import ActionConfig, Phase
+from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.telemetry import log_entry
+
+
+class Log:
+    """Write one structured log entry. It never fails the request: what cannot be evaluated is noted as null."""
+
+    name = "log"
+    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE})
+
+    class Config(ActionConfig):
+        metadata: dict[str, Any] = Field(
+            description="What to note, by name; strings at any depth may be templates. Secrets are refused."
+        )
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._metadata = runtime.templates(config.metadata, public=True)
+        self._redact = runtime.secrets.redact
+
+    async def __call__(self, ctx: Context) -> None:
+        metadata = _noted(self._metadata, ctx)
+        ctx.publish(self.name, {"metadata": metadata})
+        log_entry(ctx.id, metadata, self._redact)
+
+
+def _noted(value: Any, ctx: Context) -> Any:
+    if isinstance(value, Template):
+        try:
+            return to_json(value.value(ctx))
+        except EvaluationError:
+            return None
+    if isinstance(value, dict):
+        return {name: _noted(item, ctx) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_noted(item, ctx) for item in value]
+    return value

@@ -1,0 +1,83 @@
+"""Who the client is: the peer's address, or what a trusted proxy says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.headers import Field
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def parse_address(text: str) -> Address:
+    """An address; an IPv4-mapped IPv6 one counts as IPv4 (RFC 4291 2.5.5.2). Raises ValueError, also on zone ids."""
+    if "%" in text:
+        raise ValueError("an address with a zone id is not accepted")
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def parse_network(text: str) -> Network:
+    """A CIDR range (RFC 4632); raises ValueError with what is expected instead."""
+    if "/" not in text:
+        suffix = "128" if ":" in text else "32"
+        raise ValueError(f"`{text}` is not a CIDR range; write `{text}/{suffix}` for one address")
+    network = ip_network(text, strict=False)
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
+        return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
+
+
+def within(address: Address, networks: Iterable[Network]) -> Network | None:
+    """The first of the networks that holds the address."""
+    return next((network for network in networks if address in network), None)
+
+
+def client_address(peer: str | None, fields: Sequence[Field], trusted: Sequence[Network]) -> Address | None:
+    """The client's address: the peer, or behind trusted proxies the rightmost address that is not one of theirs.
+
+    None where the server names no peer (a Unix socket). Raises `PolicyDenied` for what cannot be parsed: guessing at
+    an address would open an allowlist.
+    """
+    try:
+        address = parse_address(peer) if peer else None
+        if address is None or not trusted or within(address, trusted) is None:
+            return address
+        for hop in reversed(_forwarded_for(fields)):
+            address = parse_address(hop)
+            if within(address, trusted) is None:
+                break
+    except ValueError:
+        raise PolicyDenied("the client's address cannot be parsed") from None
+    return address
+
+
+def _forwarded_for(fields: Sequence[Field]) -> list[str]:
+    """Addresses from X-Forwarded-For or Forwarded (RFC 7239), left to right; both at once is a contradiction."""
+    plain = [value for name, value in fields if name == b"x-forwarded-for"]
+    standard = [value for name, value in fields if name == b"forwarded"]
+    if plain and standard:
+        raise ValueError("X-Forwarded-For beside Forwarded")
+    if plain:
+        return [_without_port(hop.strip()) for hop in b",".join(plain).decode("latin-1").split(",")]
+    return [_without_port(hop) for value in standard for hop in _for_parameters(value.decode("latin-1"))]
+
+
+def _for_parameters(value: str) -> list[str]:
+    hops = []
+    for element in value.split(","):
+        pairs = (pair.strip().partition("=") for pair in element.split(";"))
+        named = [text.strip('"') for name, _, text in pairs if name.lower() == "for"]
+        if len(named) != 1:
+            raise ValueError("a Forwarded element without exactly one `for`")
+        hops.append(named[0])
+    return hops
+
+
+def _without_port(text: str) -> str:
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text

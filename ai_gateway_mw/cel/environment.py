@@ -1,0 +1,137 @@
+"""Environments, which say what expressions may use, and the expressions made in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ai_gateway_mw.cel.checker import check
+from ai_gateway_mw.cel.declarations import Kinds, Overload, Variable, object_types
+from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.folding import folded
+from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
+from ai_gateway_mw.cel.limits import Limits
+from ai_gateway_mw.cel.parser import parse
+from ai_gateway_mw.cel.planner import plan
+from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError
+from ai_gateway_mw.cel.scope import Scope
+from ai_gateway_mw.cel.types import ObjectType, Type, is_open
+
+
+class Expression:
+    """An expression, checked and ready: call it with an activation to get its value, or EvaluationError.
+
+    `variables` and `functions` are the declared names that it uses, `selects` the paths that it reads as far as they
+    are written out (`req.body.model`); `sensitive` says that it calls a function which gives out secrets.
+    """
+
+    __slots__ = ("_run", "functions", "selects", "sensitive", "text", "type", "variables")
+
+    def __init__(
+        self,
+        text: str,
+        type_: Type,
+        run: Callable[[Any], Any],
+        *,
+        variables: Iterable[str],
+        functions: Iterable[str],
+        selects: Iterable[str],
+        sensitive: bool,
+    ) -> None:
+        self.text = text
+        self.type = type_
+        self.variables = frozenset(variables)
+        self.functions = frozenset(functions)
+        self.selects = frozenset(selects)
+        self.sensitive = sensitive
+        self._run = run
+
+    def __call__(self, activation: Any) -> Any:
+        return self._run(activation)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+
+class Environment:
+    """The variables, functions and object types that expressions may use; immutable.
+
+    `container` is the namespace in which names are looked up first. `lenient` makes a test or key inside a macro that
+    fails count as false or as absent instead of failing the expression.
+    """
+
+    def __init__(
+        self,
+        *,
+        variables: Iterable[Variable] = (),
+        functions: Iterable[Overload] = STANDARD_FUNCTIONS,
+        types: Iterable[ObjectType] = (),
+        container: str = "",
+        lenient: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self.variables: Mapping[str, Variable] = {each.name: each for each in variables}
+        self.functions = tuple(functions)
+        self.types = tuple(types)
+        self.container = container
+        self.lenient = lenient
+        self.limits = limits or Limits()
+        self._scope = Scope(self.variables, self.functions, container)
+        self._kinds = Kinds(object_types([*self.types, *(each.type for each in self.variables.values())]))
+
+    def extend(
+        self,
+        *,
+        variables: Iterable[Variable] = (),
+        functions: Iterable[Overload] = (),
+        types: Iterable[ObjectType] = (),
+        lenient: bool | None = None,
+    ) -> Environment:
+        """An environment with more in it; a variable of the same name replaces the one that was there."""
+        return Environment(
+            variables=[*self.variables.values(), *variables],
+            functions=[*self.functions, *functions],
+            types=[*self.types, *types],
+            container=self.container,
+            lenient=self.lenient if lenient is None else lenient,
+            limits=self.limits,
+        )
+
+    def expression(self, text: str, *, expect: Type | None = None, check_types: bool = True) -> Expression:
+        """The text, parsed, checked and planned; raises ExpressionError with everything that is wrong with it.
+
+        `expect` is the type that the value must have. Without `check_types` unknown names and wrong types are found
+        only when they are reached, as CEL allows.
+        """
+        checked = check(parse(text, self.limits), self._scope, self.limits, expect, strict=check_types)
+        if checked.problems:
+            raise ExpressionError(text, checked.problems)
+        evaluator = Evaluator(self._kinds, self.limits, lenient=self.lenient)
+        root = folded(checked, evaluator)
+        type_ = checked.types[checked.root]
+        run = plan(root, checked, evaluator)
+        if expect is not None and is_open(type_) and not is_open(expect):
+            run = _expecting(expect, run, self._kinds)
+        return Expression(
+            text,
+            type_,
+            run,
+            variables=checked.variables,
+            functions=(name for name in checked.functions if name[0].isalpha()),
+            selects=checked.selects,
+            sensitive=checked.sensitive,
+        )
+
+
+def _expecting(expect: Type, run: Callable[[Any], Any], kinds: Kinds) -> Callable[[Any], Any]:
+    """Holds the value to the type that could not be checked before."""
+    wanted = expect.params[0].name if expect.name == "wrapper" else expect.name
+
+    def checked(activation: Any) -> Any:
+        value = run(activation)
+        kind = kinds.of(value)
+        if kind == wanted or (value is None and expect.name == "wrapper"):
+            return value
+        raise EvaluationError(f"expected {expect}, not {kind}")
+
+    return checked

@@ -1,0 +1,82 @@
+"""Parts of timestamps and durations, in UTC or a time zone given as an IANA name or an offset such as +02:00."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ai_gateway_mw.cel.declarations import Overload
+from ai_gateway_mw.cel.problems import EvaluationError
+from ai_gateway_mw.cel.types import DURATION, INT, STRING, TIMESTAMP
+from ai_gateway_mw.cel.values import Duration, Timestamp
+
+_OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_+\-]+(?:/[A-Za-z0-9_+\-]+){0,2}", re.ASCII)
+
+
+def _zone(name: str) -> tzinfo:
+    match = _OFFSET.fullmatch(name)
+    if match is not None and int(match[2]) < 24 and int(match[3]) < 60:
+        offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+        return timezone(-offset if match[1] == "-" else offset)
+    try:
+        if _NAME.fullmatch(name):
+            return UTC if name == "UTC" else ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        pass
+    raise EvaluationError("no such time zone: expected an IANA name or an offset such as +02:00")
+
+
+def _part(read: Callable[[datetime], int]) -> Callable[..., int]:
+    def part(moment: Timestamp, zone: str | None = None) -> int:
+        return read(moment.at(UTC if zone is None else _zone(zone)))
+
+    return part
+
+
+def _milliseconds(moment: Timestamp, zone: str | None = None) -> int:
+    if zone is not None:
+        _zone(zone)
+    return moment.nanos // 1_000_000
+
+
+_PARTS: dict[str, Callable[..., int]] = {
+    "getFullYear": _part(lambda at: at.year),
+    "getMonth": _part(lambda at: at.month - 1),
+    "getDate": _part(lambda at: at.day),
+    "getDayOfMonth": _part(lambda at: at.day - 1),
+    "getDayOfWeek": _part(lambda at: at.isoweekday() % 7),
+    "getDayOfYear": _part(lambda at: at.timetuple().tm_yday - 1),
+    "getHours": _part(lambda at: at.hour),
+    "getMinutes": _part(lambda at: at.minute),
+    "getSeconds": _part(lambda at: at.second),
+    "getMilliseconds": _milliseconds,
+}
+
+
+def _in(seconds: int) -> Callable[[Duration], int]:
+    """The whole duration in some unit, toward zero."""
+    return lambda length: int(length.seconds / seconds) if abs(length.seconds) < 2**50 else length.seconds // seconds
+
+
+def _millisecond_part(length: Duration) -> int:
+    return int(length.nanos / 1_000_000)
+
+
+def _rows(name: str, call: Callable[..., Any]) -> list[Overload]:
+    return [
+        Overload(name, (TIMESTAMP,), INT, call, member=True),
+        Overload(name, (TIMESTAMP, STRING), INT, call, member=True),
+    ]
+
+
+TIME: tuple[Overload, ...] = (
+    *(row for name, call in _PARTS.items() for row in _rows(name, call)),
+    Overload("getHours", (DURATION,), INT, _in(3600), member=True),
+    Overload("getMinutes", (DURATION,), INT, _in(60), member=True),
+    Overload("getSeconds", (DURATION,), INT, _in(1), member=True),
+    Overload("getMilliseconds", (DURATION,), INT, _millisecond_part, member=True),
+)

@@ -1,0 +1,85 @@
+"""Compiler: Policy + Stores -> Program. Collects every problem before it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
+from ai_gateway_mw.context import Action
+from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
+from ai_gateway_mw.policy import ActionSpec, Phase, Policy, Rule, validated
+from ai_gateway_mw.program import CompiledRule, Program
+from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.variables import reads_body
+
+
+def compile_policy(
+    policy: Policy, stores: Stores, actions: Mapping[str, type[Action]] = ACTIONS
+) -> tuple[Program, tuple[Problem, ...]]:
+    """The program of a policy, and the warnings about it. Raises `PolicyError` with everything that is wrong."""
+    problems = list(policy.warnings)
+    compilation = _Compilation(policy, Runtime(stores, problems=problems), actions)
+    program = Program({phase: compilation.rules(phase, written) for phase, written in policy.rules.items()})
+    problems.sort(key=_position)
+    if any(problem.severity == "error" for problem in problems):
+        raise PolicyError(problems)
+    return program, tuple(problems)
+
+
+class _Compilation:
+    """One policy on its way to a program; problems go to the runtime's list."""
+
+    def __init__(self, policy: Policy, runtime: Runtime, actions: Mapping[str, type[Action]]) -> None:
+        self._policy = policy
+        self._runtime = runtime
+        self._actions = actions
+
+    def rules(self, phase: Phase, rules: tuple[Rule, ...]) -> tuple[CompiledRule, ...]:
+        return tuple(self._rule(phase, rule, number) for number, rule in enumerate(rules, 1))
+
+    def _rule(self, phase: Phase, rule: Rule, number: int) -> CompiledRule:
+        runtime = self._runtime.at(phase, self._policy.document.place(rule.path))
+        when = runtime.condition(rule.expressions)
+        actions: list[Action] = []
+        ended_by = ""
+        for spec in rule.actions:
+            if ended_by:
+                runtime.problem(f"this action is never reached: `{ended_by}` before it ends the phase", spec.place)
+            at_action = self._runtime.at(phase, spec.place)
+            action = self._action(at_action, spec)
+            runtime.variables.update(at_action.variables)
+            if action is not None:
+                actions.append(action)
+                ended_by = ended_by or (action.name if getattr(action, "terminating", False) else "")
+        name = rule.name or f"{number} of {phase.value}"
+        return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
+
+    def _action(self, runtime: Runtime, spec: ActionSpec) -> Action | None:
+        kind = self._actions.get(spec.type)
+        if kind is None:
+            self._unknown(runtime, spec)
+            return None
+        if runtime.phase not in kind.phases:
+            allowed = ", ".join(sorted(kind.phases))
+            runtime.problem(f"`{spec.type}` cannot run in {runtime.phase.value}; it runs in {allowed}")
+            return None
+        try:
+            config = validated(kind.Config, spec, self._policy.document)
+        except PolicyError as error:
+            runtime.problems.extend(error.problems)
+            return None
+        before = len(runtime.problems)
+        action = kind(config, runtime)
+        found = runtime.problems[before:]
+        return None if any(problem.severity == "error" for problem in found) else action
+
+    def _unknown(self, runtime: Runtime, spec: ActionSpec) -> None:
+        if spec.type in UNSUPPORTED:
+            runtime.problem(f"`{spec.type}` is not supported: {UNSUPPORTED[spec.type]}")
+        else:
+            runtime.problem(f"unknown action type `{spec.type}`", hint=closest(spec.type, self._actions))
+
+
+def _position(problem: Problem) -> tuple[str, int, int]:
+    place = problem.place or Place("", 0, 0)
+    return place.file, place.line, place.column

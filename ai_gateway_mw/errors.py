@@ -1,0 +1,286 @@
+"""Every exception we raise, as one tree.
+
+Load time: `PolicyError` carries every problem of a policy with its place. Run time: a `GatewayError` knows the HTTP
+status and code that a caller sees; `replies.py` gives it the body of the caller's API format.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a file; line and column count from 1, `text` is that whole line."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a policy; `hint` is a name that was probably meant, or empty."""
+
+    message: str
+    place: Place | None = None
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    @property
+    def headline(self) -> str:
+        """The message on one line, without its place."""
+        return f"{self.message}; did you mean `{self.hint}`?" if self.hint else self.message
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return self.headline
+        lines = [f"{self.place}: {self.headline}"]
+        if self.place.text.strip():
+            lines += [f"  {self.place.text}", f"  {' ' * (self.place.column - 1)}^"]
+        return "\n".join(lines)
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be loaded; `problems` holds all that is wrong with it, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SecretError(Exception):
+    """A secret that cannot be had. The message names vault and name, and never holds bytes of a value."""
+
+
+class SecretMissing(SecretError):
+    """No source knows this secret."""
+
+
+class SecretUnusable(SecretError):
+    """A source has a value that cannot serve as a credential: empty, or with control characters."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that `name` was probably meant to be, or an empty string."""
+    candidates = list(known)
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
+    return by_lower[found[0]] if found else ""
+
+
+class GatewayError(Exception):
+    """A refusal or failure that the caller may see: `str(error)` is safe to show.
+
+    `kind` is the error type of the OpenAI format, `anthropic_kind` that of the Anthropic format, `ngrok_code` the
+    number that ngrok gave to the same thing (its text starts the message, so that existing checks keep working).
+    """
+
+    status: int = 500
+    code: ClassVar[str] = "internal_error"
+    kind: ClassVar[str] = "server_error"
+    anthropic_kind: ClassVar[str] = "api_error"
+    ngrok_code: ClassVar[int | None] = None
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, fields: Sequence[tuple[str, str]] = (), param: str | None = None) -> None:
+        self.message = f"ERR_NGROK_{self.ngrok_code}: {message}" if self.ngrok_code else message
+        self.fields = tuple(fields)
+        self.param = param
+        super().__init__(self.message)
+
+
+# The request itself is at fault -----------------------------------------------------------------------------------
+
+
+class BadRequest(GatewayError):
+    status, code, kind, anthropic_kind = 400, "invalid_request", "invalid_request_error", "invalid_request_error"
+
+
+class BadBody(BadRequest):
+    ngrok_code = 3801
+
+
+class AmbiguousPath(BadRequest):
+    code = "ambiguous_path"
+
+
+class AmbiguousCredentials(BadRequest):
+    code = "ambiguous_credentials"
+
+
+class Unauthenticated(GatewayError):
+    status, code, kind, anthropic_kind = 401, "invalid_api_key", "authentication_error", "authentication_error"
+
+    def __init__(self, message: str = "Invalid or missing API key.") -> None:
+        super().__init__(message, fields=[("www-authenticate", "Bearer")])
+
+
+class PermissionDenied(GatewayError):
+    status, code, kind, anthropic_kind = 403, "policy_denied", "permission_error", "permission_error"
+
+
+class PolicyDenied(PermissionDenied):
+    """An expression failed at run time, or a rule refused; `reason` goes to the log and never into the answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The request was refused by policy.")
+        self.reason = reason
+
+
+class ScopeDenied(PermissionDenied):
+    code = "scope_not_allowed"
+
+    def __init__(self, key_name: str, scope: str) -> None:
+        super().__init__(f"The key '{key_name}' may not be used for this: it needs the scope {scope}.")
+
+
+class AddressDenied(PermissionDenied):
+    code = "ip_not_allowed"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"Address {address} is not allowed.")
+
+
+class Denied(GatewayError):
+    """The `deny` action: a bare status without a body."""
+
+    code = "denied"
+
+    def __init__(self, status: int) -> None:
+        super().__init__("The request was denied.")
+        self.status = status
+
+
+class RouteNotFound(GatewayError):
+    status, code, kind, anthropic_kind = 404, "not_found", "invalid_request_error", "not_found_error"
+
+
+class MethodNotAllowed(GatewayError):
+    status, code, kind, anthropic_kind = 405, "method_not_allowed", "invalid_request_error", "invalid_request_error"
+
+
+class BodyTooLarge(GatewayError):
+    status, code, kind, anthropic_kind = 413, "request_too_large", "invalid_request_error", "request_too_large"
+
+
+class InputTooLarge(BodyTooLarge):
+    ngrok_code = 3811
+
+
+class UnsupportedEncoding(GatewayError):
+    status, code, kind, anthropic_kind = 415, "unsupported_media", "invalid_request_error", "invalid_request_error"
+
+
+class ClientGone(GatewayError):
+    """The client left; nobody reads the answer, and the log says 499."""
+
+    status, code = 499, "client_gone"
+
+
+# What the policy lets the caller choose ---------------------------------------------------------------------------
+
+
+class ModelNotFound(GatewayError):
+    status, code, kind, anthropic_kind = 404, "model_not_found", "invalid_request_error", "not_found_error"
+    ngrok_code = 3804
+
+
+class ModelNotAllowed(PermissionDenied):
+    code, kind, ngrok_code = "model_not_allowed", "model_not_allowed", 3804
+
+
+class ProviderNotAllowed(PermissionDenied):
+    code, kind, ngrok_code = "provider_not_allowed", "provider_not_allowed", 3804
+
+
+class SelectionFailed(GatewayError):
+    """A model strategy failed, and none of the others selected anything."""
+
+    status, code, kind, ngrok_code = 422, "model_selection_failed", "invalid_request_error", 3803
+    anthropic_kind = "invalid_request_error"
+
+
+class NothingSelected(SelectionFailed):
+    code, ngrok_code = "no_model_selected", 3805
+
+
+class SelectionOfWrongType(SelectionFailed):
+    ngrok_code = 3806
+
+
+class FormatNotServed(GatewayError):
+    """No provider that may be used serves the API format of this path."""
+
+    status, code, kind, ngrok_code = 422, "format_not_served", "invalid_request_error", 3813
+    anthropic_kind = "invalid_request_error"
+
+
+class NoProviderKey(GatewayError):
+    """The provider needs a key; neither the policy nor the caller has one."""
+
+    status, code, kind, anthropic_kind = 401, "no_provider_key", "authentication_error", "authentication_error"
+    ngrok_code = 3802
+
+
+class KeySelectionFailed(GatewayError):
+    status, code, kind, ngrok_code = 503, "no_eligible_key", "upstream_error", 3808
+
+
+# Upstream is at fault ---------------------------------------------------------------------------------------------
+
+
+class UpstreamError(GatewayError):
+    status, code, kind = 502, "upstream_error", "upstream_error"
+
+
+class UpstreamUnreachable(UpstreamError):
+    code, ngrok_code = "upstream_unreachable", 3800
+
+
+class UpstreamTLSFailed(UpstreamError):
+    code = "upstream_tls_error"
+
+
+class UpstreamInterrupted(UpstreamError):
+    """The connection ended before the answer did."""
+
+    code = "upstream_interrupted"
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code, kind, anthropic_kind = 504, "upstream_timeout", "timeout_error", "timeout_error"
+
+
+class UpstreamAuthFailed(UpstreamError):
+    code = "upstream_auth_failed"
+
+
+class UpstreamQuotaExhausted(UpstreamError):
+    status, code = 503, "upstream_quota"
+
+
+class UpstreamRateLimited(UpstreamError):
+    status, code, kind, anthropic_kind = 429, "rate_limit_exceeded", "rate_limit_error", "rate_limit_error"
+    retryable = True
+
+
+class UpstreamsExhausted(UpstreamError):
+    """Every candidate failed, in different ways."""
+
+    status, code, ngrok_code = 503, "all_providers_failed", 3807
+
+
+class TotalTimeout(UpstreamTimeout):
+    code, ngrok_code = "gateway_timeout", 3810
+
+
+class Overloaded(GatewayError):
+    status, code, anthropic_kind, retryable = 503, "overloaded", "overloaded_error", True

@@ -1,0 +1,155 @@
+"""Header fields: the list that passes through an exchange, and the rules of what may be forwarded (RFC 9110)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+Field = tuple[bytes, bytes]
+
+# RFC 9110 7.6.1: these belong to one connection and go no further, whether or not Connection names them.
+CONNECTION_SPECIFIC = frozenset(
+    [b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"]
+    + [b"proxy-authenticate", b"proxy-authorization", b"http2-settings"]
+)
+CREDENTIAL_FIELDS = frozenset([b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"])
+
+# What goes upstream of a client's own fields; everything else stays here. A policy adds with `add-headers`.
+_TO_UPSTREAM = frozenset(
+    [b"accept", b"accept-language", b"content-type", b"user-agent", b"idempotency-key", b"x-client-request-id"]
+    + [b"traceparent", b"tracestate", b"x-goog-api-client", b"x-goog-user-project", b"http-referer", b"x-title"]
+)
+_TO_UPSTREAM_PREFIXES = (b"anthropic-", b"openai-", b"x-stainless-")
+# What an upstream may say to the client; its cookies, CORS, HSTS, Server and account names are not for them.
+_TO_CLIENT = frozenset(
+    [b"content-type", b"content-encoding", b"content-language", b"content-disposition", b"cache-control", b"etag"]
+    + [b"last-modified", b"retry-after", b"retry-after-ms", b"request-id", b"x-should-retry", b"openai-processing-ms"]
+    + [b"openai-version", b"openai-model"]
+)
+_TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+class HeaderMap(dict[str, list[str]]):
+    """Header fields as expressions see them: a map from lower-case name to values, looked up in any case."""
+
+    def __getitem__(self, name: Any) -> list[str]:
+        return super().__getitem__(name.lower() if isinstance(name, str) else name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name.lower() if isinstance(name, str) else name)
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        return super().get(name.lower() if isinstance(name, str) else name, default)
+
+
+class Fields:
+    """The fields of one head, in order; names are lower-case bytes.
+
+    `added` holds the names that the policy itself put there: those pass every allow-list.
+    """
+
+    __slots__ = ("_items", "_map", "added")
+
+    def __init__(self, items: Iterable[Field] = ()) -> None:
+        self._items = list(items)
+        self._map: HeaderMap | None = None
+        self.added: set[bytes] = set()
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+    @property
+    def map(self) -> HeaderMap:
+        """All fields as a map for expressions; made on first use, and again after a change."""
+        if self._map is None:
+            made = HeaderMap()
+            for name, value in self._items:
+                made.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+            self._map = made
+        return self._map
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field."""
+        return next((value for key, value in self._items if key == name), None)
+
+    def append(self, name: bytes, value: bytes) -> None:
+        """Add a field on the policy's behalf; `host` is replaced, since a request has exactly one."""
+        if name == b"host":
+            self.remove(name)
+        self._items.append((name, value))
+        self._map = None
+        self.added.add(name)
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """Make this the only field of that name, without marking it as the policy's."""
+        self._items = [item for item in self._items if item[0] != name]
+        self._items.append((name, value))
+        self._map = None
+
+    def remove(self, name: bytes) -> bool:
+        """Drop every field of that name; says whether there was one."""
+        kept = [item for item in self._items if item[0] != name]
+        removed = len(kept) != len(self._items)
+        self._items = kept
+        self._map = None
+        self.added.discard(name)
+        return removed
+
+    def replace_all(self, items: Iterable[Field]) -> None:
+        self._items = list(items)
+        self._map = None
+
+
+def field_name(name: str) -> bytes:
+    """A field name as it is sent; raises ValueError where it is no token (RFC 9110 5.6.2)."""
+    raw = name.encode("ascii", "replace").lower()
+    if not raw or not all(33 <= byte <= 126 and byte not in b'"(),/:;<=>?@[\\]{}' for byte in raw):
+        raise ValueError(f"`{name}` is not a header field name")
+    return raw
+
+
+def field_value(value: str) -> bytes:
+    """A field value as it is sent; raises ValueError on CR, LF, NUL and what Latin-1 cannot say (RFC 9110 5.5)."""
+    if any(character in value for character in "\r\n\0"):
+        raise ValueError("a header field value must not hold line breaks or NUL")
+    try:
+        return value.strip(" \t").encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("a header field value must be Latin-1 text") from None
+
+
+def named_by_connection(fields: Iterable[Field]) -> frozenset[bytes]:
+    """RFC 9110 7.6.1: fields that Connection names belong to one hop and go no further."""
+    named = (value for name, value in fields if name == b"connection")
+    return frozenset(token.strip().lower() for value in named for token in value.split(b","))
+
+
+def to_upstream(fields: Fields) -> list[Field]:
+    """The client's fields that go upstream: allow-listed ones and those the policy added, never a credential."""
+    hop = named_by_connection(fields)
+    return [
+        (name, value)
+        for name, value in fields
+        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES) or name in fields.added)
+        and name not in CONNECTION_SPECIFIC
+        and name not in hop
+        and name not in (b"host", b"content-length", b"accept-encoding")
+        and (name not in CREDENTIAL_FIELDS or name in fields.added)
+    ]
+
+
+def to_client(fields: Iterable[Field]) -> list[Field]:
+    """The upstream's fields that the client may see."""
+    items = [(name.lower(), value) for name, value in fields]
+    hop = named_by_connection(items)
+    return [
+        (name, value)
+        for name, value in items
+        if (name in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES)) and name not in hop
+    ]

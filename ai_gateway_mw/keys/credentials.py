@@ -1,0 +1,68 @@
+"""The client's credential: where it may stand in a request, and the refusal of a request that brings two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from ai_gateway_mw.errors import AmbiguousCredentials, BadRequest
+from ai_gateway_mw.keys.token import PREFIX
+from ai_gateway_mw.secrets import Secret
+
+AUTHORIZATION: Final = b"authorization"
+CREDENTIAL_FIELDS: Final = frozenset({AUTHORIZATION, b"x-api-key", b"x-goog-api-key", b"api-key"})
+QUERY_PARAMETER: Final = "key"  # Gemini's other way
+_MAX_PARAMETERS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredential:
+    """What the client presented, and where: `fields` (lower case) and the query must not go upstream as they are."""
+
+    secret: Secret
+    fields: frozenset[bytes]
+    in_query: bool = False
+
+    @property
+    def is_gateway_key(self) -> bool:
+        """Whether it is meant for us: such a value never leaves the process, valid or not."""
+        return self.secret.reveal().startswith(PREFIX)
+
+
+def presented_credentials(headers: Sequence[tuple[bytes, bytes]], query_string: bytes = b"") -> ClientCredential | None:
+    """The one credential of a request, or None. Basic (RFC 7617) and other schemes than Bearer are not one.
+
+    `query_string` is for paths whose API takes a key there. Raises `AmbiguousCredentials` for two that differ, be it
+    in two fields or in one that is there twice: checker and provider might each believe another.
+    """
+    found = [(name, value.strip()) for name, value in headers if name in CREDENTIAL_FIELDS]
+    if len({value for name, value in found if name == AUTHORIZATION}) > 1:
+        raise AmbiguousCredentials("The request has two different Authorization fields.")
+    found = [(name, _bearer(value) if name == AUTHORIZATION else value) for name, value in found]
+    in_query = _keys_of(query_string)
+    values = {value for _, value in found if value} | in_query
+    if len(values) > 1:
+        raise AmbiguousCredentials("The request has two different credentials.")
+    if not values:
+        return None
+    fields = frozenset(name for name, value in found if value)
+    place = QUERY_PARAMETER if in_query else b",".join(sorted(fields)).decode()
+    return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), fields, bool(in_query))
+
+
+def _bearer(value: bytes) -> bytes:
+    """The token of `Bearer <token>` (RFC 6750 2.1; schemes are case-insensitive), empty for any other scheme."""
+    scheme, _, token = value.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _keys_of(query_string: bytes) -> set[bytes]:
+    if not query_string:
+        return set()
+    try:
+        pairs = parse_qsl(query_string.decode("latin-1"), encoding="latin-1", max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise BadRequest("The request has too many query parameters.") from None
+    return {value.encode("latin-1") for name, value in pairs if name == QUERY_PARAMETER}

@@ -1,0 +1,68 @@
+"""GatewayKey: what a client presented, resolved; its rules are asked here and enforced by the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from ai_gateway_mw.addresses import Address, Network, within
+from ai_gateway_mw.keys.scopes import Scope, permits
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKey:
+    """One gateway key as it is stored: its digest, never its text.
+
+    A list of None allows all, an empty one nothing. Patterns are globs, upper and lower case alike; one that starts
+    with `!` forbids, whatever the others say, and a list of only such ones allows the rest. Expressions read id, name,
+    environment, scopes, metadata and expires.
+    """
+
+    id: str
+    name: str
+    digest: bytes = field(repr=False)
+    environment: str = ""
+    scopes: tuple[str, ...] = (Scope.FULL.value,)
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    expires: datetime | None = None
+    allowed_ips: tuple[Network, ...] | None = None
+    allowed_models: tuple[str, ...] | None = None
+    allowed_providers: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.expires is not None and self.expires.tzinfo is None:
+            raise ValueError("a key expires at a time with a time zone")
+
+    def expired(self, clock: Callable[[], datetime]) -> bool:
+        """Whether its time is over; the moment of expiry itself is too late. A key without one asks no clock."""
+        return self.expires is not None and clock() >= self.expires
+
+    def permits(self, needed: Scope) -> bool:
+        """Whether one of its scopes covers the one that a request needs."""
+        return permits(self.scopes, needed)
+
+    def allows_address(self, address: Address | None) -> bool:
+        """Whether it may be used from there; an unknown address is in no list."""
+        return self.allowed_ips is None or (address is not None and within(address, self.allowed_ips) is not None)
+
+    def allows_model(self, name: str) -> bool:
+        return _allowed(name, self.allowed_models)
+
+    def allows_provider(self, name: str) -> bool:
+        return _allowed(name, self.allowed_providers)
+
+
+def _allowed(name: str, patterns: tuple[str, ...] | None) -> bool:
+    if patterns is None:
+        return True
+    allowing = [pattern for pattern in patterns if not pattern.startswith("!")]
+    denying = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    if denying and not allowing:
+        allowing = ["*"]
+    return _matches(name, allowing) and not _matches(name, denying)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)

@@ -1,0 +1,178 @@
+"""Gateway: a loaded policy with all it needs; GatewayMiddleware: that policy around an app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path
+from ai_gateway_mw.compiler import compile_policy
+from ai_gateway_mw.context import Context, Limits
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem
+from ai_gateway_mw.middleware.exchange import serve
+from ai_gateway_mw.middleware.standalone import Standalone
+from ai_gateway_mw.middleware.websocket import refuse_websocket
+from ai_gateway_mw.policy import Policy, load_file, load_policy
+from ai_gateway_mw.replies import error_reply
+from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.surfaces import Route, route_of
+
+_log = logging.getLogger("ai_gateway_mw")
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+Intercept = Literal["ai-paths", "all"]
+
+
+class Gateway:
+    """A policy, compiled, with the stores that it needs.
+
+    Making one validates everything and opens nothing. Two gateways in one process share nothing.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        secrets: SecretStore | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        settings: Settings | None = None,
+        **overrides: Any,
+    ) -> None:
+        """`overrides` are settings by their lower-case names, such as `trusted_proxies`. Raises `PolicyError`."""
+        self.settings = settings or Settings(**overrides)
+        self.stores = Stores(self.settings, secrets=secrets, transport=transport)
+        self.limits = Limits(self.settings.max_body, self.settings.trusted_proxies)
+        self._open = False
+        self.policy = policy
+        self.program, self.warnings = compile_policy(policy, self.stores)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options: Any) -> Gateway:
+        """The gateway of a policy file. Raises `PolicyError` with every problem and its place, `OSError`."""
+        return cls(load_file(path), **options)
+
+    @classmethod
+    def from_policy(cls, source: str | Mapping[str, Any], **options: Any) -> Gateway:
+        """The gateway of a policy given as text (YAML or JSON) or as data."""
+        return cls(load_policy(source), **options)
+
+    def reload(self, policy: Policy) -> tuple[Problem, ...]:
+        """Put another policy in force, and return its warnings.
+
+        Raises `PolicyError` and keeps the old one where it does not compile. Requests go on with the program they
+        began with; learned state (quotas, error rates) stays.
+        """
+        program, warnings = compile_policy(policy, self.stores)
+        self.policy, self.program, self.warnings = policy, program, warnings
+        return warnings
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+        """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
+        if self._open:
+            yield
+            return
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+            await self.stores.aclose()
+
+    def lifespan_with(self, other: Lifespan) -> Lifespan:
+        """The app's own lifespan inside this one."""
+
+        @asynccontextmanager
+        async def both(app: Any) -> AsyncIterator[Any]:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(self.lifespan(app))
+                yield await stack.enter_async_context(other(app))
+
+        return both
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    def open_lazily(self) -> None:
+        """For a gateway that is mounted where no lifespan reaches it."""
+        if not self._open:
+            self._open = True
+            _log.warning(
+                "the gateway was opened by its first request: pass `lifespan=gateway.lifespan` to the app, or add "
+                "GatewayMiddleware, so that it is closed when the app stops"
+            )
+
+    def missing_secrets(self) -> Iterable[str]:
+        """What is wrong with the secrets that the policy names, without their values."""
+        return self.stores.missing(self.policy)
+
+    @cached_property
+    def app(self) -> ASGIApp:
+        """The gateway as an app of its own, to serve or to mount."""
+        return GatewayMiddleware(Standalone(self), gateway=self)
+
+
+class GatewayMiddleware:
+    """A whole policy around an app, as pure ASGI.
+
+    It takes only AI paths and leaves the rest of the app alone; `intercept="all"` puts every path under the policy.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        gateway: Gateway | None = None,
+        policy: str | Path | None = None,
+        intercept: Intercept = "ai-paths",
+        **options: Any,
+    ) -> None:
+        if (gateway is None) == (policy is None):
+            raise TypeError("GatewayMiddleware takes either `gateway` or `policy`")
+        self.app = app
+        self.gateway = gateway or Gateway.from_file(policy or "", **options)
+        self._intercept_all = intercept == "all"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        try:
+            route = route_of(route_path(scope), raw_route_path(scope))
+        except AmbiguousPath as error:
+            await self._refuse(error, scope, receive, send)
+            return
+        if route is None and not self._intercept_all:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+        else:
+            await self._serve(route, scope, receive, send)
+
+    async def _serve(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self.gateway
+        if not gateway.is_open:
+            gateway.open_lazily()
+        ctx = Context(scope, receive, route=route, limits=gateway.limits)
+        await serve(gateway.program, ctx, send, self.app)
+
+    async def _refuse(self, error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+            return
+        ctx = Context(scope, receive, limits=self.gateway.limits)
+        await error_reply(error, ctx.api_format, ctx.id)(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone."""
+        async with self.gateway.lifespan():
+            await self.app(scope, receive, send)

@@ -1,0 +1,75 @@
+"""Files, strings and mappings -> `Policy`, or a `PolicyError` with every problem of the document."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import PolicyError, Problem
+from .document import Document, Node
+from .model import Policy
+from .problems import Problems
+from .rules import RuleReader
+from .shapes import policy_node
+from .text import Source, Span
+from .yaml_text import MAX_BYTES, parse
+
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def load_policy(
+    source: Path | str | Mapping[str, Any], *, name: str = "<policy>", endpoint: str | None = None
+) -> Policy:
+    """The policy in a file (a `Path`), in YAML or JSON text (a `str`), or in a mapping; `name` is for messages."""
+    if isinstance(source, Path):
+        return load_file(source, endpoint=endpoint)
+    return _policy(source if isinstance(source, str) else _as_json(source, name), name, endpoint)
+
+
+def load_file(path: Path | str, *, endpoint: str | None = None) -> Policy:
+    """The policy in a file; `endpoint` names the one that is meant where an agent file has several."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError([Problem(f"{path}: cannot be read: {error.strerror or error}")]) from error
+    return _policy(_decoded(data, str(path)), str(path), endpoint)
+
+
+def _policy(text: str, name: str, endpoint: str | None) -> Policy:
+    problems = Problems()
+    source = Source(name, text.removeprefix("\ufeff"))
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise problems.fatal(f"a policy may not be larger than {MAX_BYTES // 1024} KiB", source.place(0))
+    root = parse(source, problems) or Node({}, Span(source, 0, 0))
+    node = policy_node(root, problems, endpoint)
+    rules = RuleReader(problems).phases(node)
+    return Policy(rules, Document(name, node), problems.warnings())
+
+
+def _decoded(data: bytes, name: str) -> str:
+    encoding = _BYTE_ORDER_MARKS.get(data[:2], "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = Source(name, data[: error.start].decode(encoding, "replace"))
+        problem = f"byte 0x{data[error.start]:02X} is not {encoding.upper()}; save the file as UTF-8"
+        place = before.place(len(before.text))
+        raise PolicyError([Problem(problem, place)]) from None
+
+
+def _as_json(source: Mapping[str, Any], name: str) -> str:
+    """Problems of a mapping are shown in its JSON."""
+    try:
+        return json.dumps(source, default=_json_value, ensure_ascii=False, allow_nan=False, indent=2)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PolicyError([Problem(f"{name}: not a document of plain values: {error}")]) from error
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not allowed")

@@ -1,0 +1,68 @@
+"""pydantic's errors in our words, to be read after the name of a field: what must be so, and what was found."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from .durations import duration_text
+from .wording import found, listed
+
+_SHAPES = {
+    "string_type": "text",
+    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
+    "float_type": "a number",
+    "bool_type": "true or false",
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping"),
+}
+_BOUNDS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+}
+_FORMS = {
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "needs at least {min_length} of them, not {actual_length}",
+    "too_long": "may have at most {max_length} of them, not {actual_length}",
+    "string_pattern_mismatch": "must match `{pattern}`",
+}
+
+
+def phrase(errors: tuple[ErrorDetails, ...], value: Any) -> str:
+    """What one error says, or those of a union of which no member has the shape of the value."""
+    if shapes := [shape for error in errors if (shape := shape_of(error))]:
+        return f"must be {' or '.join(dict.fromkeys(shapes))}, not {found(value)}"
+    error = errors[0]
+    context = error.get("ctx", {})
+    if error["type"] in _BOUNDS:
+        return f"must be {_BOUNDS[error['type']].format(**_bounds(context, value))}, not {found(value)}"
+    if error["type"] in _FORMS:
+        return _FORMS[error["type"]].format(**context)
+    return str(context["error"]) if "error" in context else _lowered(error["msg"])
+
+
+def shape_of(error: ErrorDetails) -> str:
+    """What kind of value was expected, if that is what the error is about."""
+    if error["type"] in ("literal_error", "enum"):
+        return listed(options_of(error)) or str(error["ctx"]["expected"])
+    return str(error["ctx"]["expected"]) if error["type"] == "shape" else _SHAPES.get(error["type"], "")
+
+
+def options_of(error: ErrorDetails) -> list[str]:
+    """The names that an enum or a literal allows."""
+    return re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] in ("literal_error", "enum") else []
+
+
+def _bounds(context: dict[str, Any], value: Any) -> dict[str, Any]:
+    """The bounds as the value is written: those of a duration are seconds."""
+    return {name: duration_text(bound) for name, bound in context.items()} if isinstance(value, str) else context
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

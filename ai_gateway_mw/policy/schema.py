@@ -1,0 +1,122 @@
+"""The JSON Schema of a whole policy file, for editors; made from the configs of the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from .durations import JSON_FORMAT, duration_text
+from .model import ActionConfig, Phase
+from .shapes import LEGACY_PHASES
+
+_Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+IDENTIFIER = "urn:ai-gateway-mw:policy"
+
+_PHASES = {
+    Phase.ON_TCP_CONNECT: "Rules that run first, when only the connection is known.",
+    Phase.ON_HTTP_REQUEST: "Rules that run for each request; the first action that answers ends the phase.",
+    Phase.ON_HTTP_RESPONSE: "Rules that run when there is a response, before its head is sent.",
+    Phase.ON_EVENT_STREAM_MESSAGE: "Rules that run for each message of an event stream.",
+}
+_NAME: _Schema = {"description": "A label for logs and messages.", "type": ["string", "number", "boolean", "null"]}
+_EXPRESSIONS: _Schema = {
+    "description": "CEL expressions that must all be true for the actions to run; without any, they always run.",
+    "type": "array",
+    "items": {"type": "string", "format": "cel", "minLength": 1},
+}
+_RULE: _Schema = {
+    "title": "rule",
+    "description": "Actions that run, in order, when all expressions are true.",
+    "type": "object",
+    "properties": {
+        "name": _NAME,
+        "expressions": _EXPRESSIONS,
+        "actions": {
+            "description": "What happens, in this order.",
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": "#/$defs/action"},
+        },
+    },
+    "required": ["actions"],
+    "additionalProperties": False,
+}
+
+
+_LABELS: _Schema = {"name": _NAME, "expressions": _EXPRESSIONS}
+
+
+class _Generator(GenerateJsonSchema):
+    """Leaves out titles that only repeat the name of a field, and writes durations as a policy does."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: Any) -> _Schema:
+        made = super().default_schema(schema)
+        if made.get("format") == JSON_FORMAT and isinstance(made.get("default"), int | float):
+            made["default"] = duration_text(made["default"])
+        return made
+
+
+def policy_schema(configs: Mapping[str, type[ActionConfig]]) -> _Schema:
+    """JSON Schema 2020-12 of a policy in every form that stands alone; `configs` has the config of each action type."""
+    classes: list[Any] = [(config, "validation") for config in dict.fromkeys(configs.values())]
+    references, made = models_json_schema(classes, schema_generator=_Generator)
+    definitions: _Schema = made.get("$defs", {})
+    actions = [(name, references[config, "validation"]["$ref"]) for name, config in configs.items()]
+    return {
+        "$schema": DIALECT,
+        "$id": IDENTIFIER,
+        "title": "Traffic Policy",
+        "description": "What the gateway does with each exchange: phases of rules of actions.",
+        "type": "object",
+        "properties": _properties(),
+        "additionalProperties": False,
+        "$defs": definitions | _structure(actions, definitions),
+    }
+
+
+def _properties() -> _Schema:
+    phases = {phase.value: {**_ref("phase"), "description": text} for phase, text in _PHASES.items()}
+    legacy = {
+        old: {**_ref("phase"), "description": f"The old name of `{phase}`.", "deprecated": True}
+        for old, phase in LEGACY_PHASES.items()
+    }
+    return {"$schema": {"description": "Where editors find this schema.", "type": "string"}} | phases | legacy
+
+
+def _structure(actions: list[tuple[str, str]], definitions: _Schema) -> _Schema:
+    """A phase is a list of items, or one item; an item is a rule, or an action that is a rule of its own."""
+    item = {"anyOf": [_ref("rule"), _ref("shorthand")]}
+    return {
+        "phase": {"anyOf": [{"type": "array", "items": item}, *item["anyOf"], {"type": "null"}]},
+        "rule": _RULE,
+        "action": {"oneOf": [_action(name, config, definitions, {}) for name, config in actions]},
+        "shorthand": {"oneOf": [_action(name, config, definitions, _LABELS) for name, config in actions]},
+    }
+
+
+def _action(name: str, config: str, definitions: _Schema, labels: _Schema) -> _Schema:
+    """The branch of the choice by `type` that is this action; with labels it is a rule."""
+    schema = definitions[config.rpartition("/")[2]]
+    return {
+        "title": name,
+        "description": schema.get("description", f"The action `{name}`."),
+        "type": "object",
+        "properties": {
+            "type": {"description": "Which action this is.", "const": name},
+            "config": {"description": f"The settings of `{name}`.", "$ref": config},
+            **labels,
+        },
+        "required": ["type", "config"] if schema.get("required") else ["type"],
+        "additionalProperties": False,
+    }
+
+
+def _ref(name: str) -> _Schema:
+    return {"$ref": f"#/$defs/{name}"}

@@ -1,0 +1,109 @@
+"""An action's raw config -> its model. pydantic finds what is wrong; here it gets its place in the file."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..errors import Place, PolicyError, closest
+from .document import Document, Path
+from .fields import fields_at
+from .findings import Finding, findings, value_at
+from .model import ActionConfig, ActionSpec
+from .phrases import options_of, phrase
+from .problems import Problems
+from .text import WITH_PLACES, Text
+from .wording import listed
+
+C = TypeVar("C", bound=ActionConfig)
+
+
+def validated(config_class: type[C], spec: ActionSpec, document: Document) -> C:
+    """The config of an action as its model. Raises PolicyError with everything that is wrong with it."""
+    config: Any = spec.config
+    while True:
+        try:
+            return config_class.model_validate(config, context={WITH_PLACES: True})
+        except ValidationError as error:
+            wrong = findings(error.errors(include_url=False, include_input=False), config)
+        unspelled = [finding.path for finding in wrong if finding.type == "text_spelling"]
+        if not unspelled:
+            raise _Report(config_class, spec, document).error(wrong)
+        for path in unspelled:
+            config = _replaced(config, path, _spelled(value_at(config, path), document.text(_whole(spec, path))))
+
+
+def _spelled(value: Any, text: Text | None) -> Text:
+    return text if text is not None else Text(str(value).lower())
+
+
+def _replaced(value: Any, path: Path, new: Text) -> Any:
+    """A copy of `value` with something else at `path`."""
+    if not path:
+        return new
+    copied: Any = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = _replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+def _whole(spec: ActionSpec, path: Path) -> Path:
+    return (*spec.path, "config", *path)
+
+
+class _Report:
+    """Says what is wrong with one config, and where."""
+
+    def __init__(self, config_class: type[ActionConfig], spec: ActionSpec, document: Document) -> None:
+        self._config_class = config_class
+        self._spec = spec
+        self._document = document
+        self._problems = Problems()
+
+    def error(self, wrong: list[Finding]) -> PolicyError:
+        meant = {
+            (*finding.path[:-1], self._meant(finding.path)) for finding in wrong if finding.type == "extra_forbidden"
+        }
+        for finding in wrong:
+            if finding.type == "extra_forbidden":
+                self._unknown(finding.path)
+            elif finding.type != "missing":
+                self._wrong(finding)
+            elif finding.path not in meant:  # else it is there, under a name that is reported
+                self._missing(finding.path)
+        return PolicyError(self._problems.in_order())
+
+    def _unknown(self, path: Path) -> None:
+        hint = self._meant(path)
+        known = listed(fields_at(self._schema, path[:-1]), "and")
+        instead = f"; known are {known}" if known and not hint else ""
+        self._problems.error(f"unknown field `{path[-1]}`{instead}", self._place(path, key=True), hint=hint)
+
+    def _meant(self, path: Path) -> str:
+        return closest(str(path[-1]), fields_at(self._schema, path[:-1]))
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        return self._config_class.model_json_schema()
+
+    def _missing(self, path: Path) -> None:
+        owner = f"`{_dotted(path[:-1])}`" if path[:-1] else f"the config of `{self._spec.type}`"
+        self._problems.error(f"{owner} needs `{path[-1]}`", self._place(path[:-1]))
+
+    def _wrong(self, finding: Finding) -> None:
+        path = finding.path
+        value = value_at(self._spec.config, path)
+        options = [option for error in finding.errors for option in options_of(error)]
+        hint = closest(value, options) if isinstance(value, str) else ""
+        name = f"`{_dotted(path)}` " if path else ""
+        self._problems.error(name + phrase(finding.errors, value), self._place(path), hint=hint)
+
+    def _place(self, path: Path, *, key: bool = False) -> Place:
+        whole = _whole(self._spec, path)
+        return self._document.place(whole, key=key) if self._document.has(_whole(self._spec, ())) else self._spec.place
+
+
+def _dotted(path: Path) -> str:
+    """`providers[0].id`"""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")

@@ -1,0 +1,200 @@
+"""Runtime: what outlives a request (stores, transport, catalogue, clock), and how actions get their expressions.
+
+The compiler hands each action a runtime that is bound to a phase and collects problems; see `Runtime.at`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from ai_gateway_mw.cel import (
+    BOOL,
+    DOUBLE,
+    INT,
+    STANDARD_FUNCTIONS,
+    STRING,
+    Environment,
+    EvaluationError,
+    Expression,
+    ExpressionError,
+    ExpressionProblem,
+    Overload,
+    Template,
+    Type,
+    template,
+)
+from ai_gateway_mw.errors import Place, Problem, SecretError
+from ai_gateway_mw.policy import Phase, Text
+from ai_gateway_mw.providers import Catalog
+from ai_gateway_mw.secrets import SecretStore, build_store
+from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.variables import functions, variables, variables_elsewhere
+
+DEFAULT_VAULT = "default"
+
+
+class Stores:
+    """What all policies of one gateway share and what a reload keeps: secrets, learned state, the transport."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        secrets: SecretStore | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        randomness: random.Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.secrets = secrets or build_store(settings)
+        self.provider_keys: ProviderKeys = MemoryProviderKeys()
+        self.model_metrics = ModelMetrics()
+        self.random = randomness or random.Random()
+        self._given_transport = transport
+        self._own_transport: httpx.AsyncBaseTransport | None = None
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog.load(self.settings.catalog)
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """The upstream transport; opened on first use, in the event loop that serves."""
+        if self._given_transport is not None:
+            return self._given_transport
+        if self._own_transport is None:
+            limits = httpx.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=30)
+            # No environment proxies and no cookies: a transport has neither, unlike a client.
+            self._own_transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        return self._own_transport
+
+    async def aclose(self) -> None:
+        """Close what was opened here; a transport that was handed in stays open."""
+        if self._own_transport is not None:
+            await self._own_transport.aclose()
+            self._own_transport = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What an action's `__init__` gets. `expression` and `template` report what is wrong instead of raising it, so
+    that all problems of a policy are found at once; what they return in that case is never called."""
+
+    stores: Stores
+    phase: Phase = Phase.ON_HTTP_REQUEST
+    place: Place | None = None
+    problems: list[Problem] = field(default_factory=list)
+    variables: set[str] = field(default_factory=set)  # read by what was made here
+
+    def at(self, phase: Phase, place: Place | None) -> Runtime:
+        """This runtime for one rule or action of a phase; the list of problems is shared."""
+        return replace(self, phase=phase, place=place, variables=set())
+
+    @property
+    def settings(self) -> Settings:
+        return self.stores.settings
+
+    @property
+    def secrets(self) -> SecretStore:
+        return self.stores.secrets
+
+    @cached_property
+    def environment(self) -> Environment:
+        """What expressions of this phase may use."""
+        return Environment(
+            variables=variables(self.phase),
+            functions=(*STANDARD_FUNCTIONS, *functions(self.phase), *self._store_functions()),
+        )
+
+    def problem(self, message: str, place: Place | None = None, *, hint: str = "", warning: bool = False) -> None:
+        """Report what is wrong with the policy here; a warning does not keep it from loading."""
+        severity = "warning" if warning else "error"
+        self.problems.append(Problem(message, place or self.place, hint, severity))  # type: ignore[arg-type]
+
+    def expression(
+        self, text: str, *, expect: Type | None = None, environment: Environment | None = None
+    ) -> Expression | None:
+        """One expression; None where it was reported as a problem."""
+        try:
+            made = (environment or self.environment).expression(text, expect=expect)
+            self.variables.update(made.variables)
+            return made
+        except ExpressionError as error:
+            self._report(text, error.problems)
+            return None
+
+    def condition(self, texts: Sequence[str]) -> Expression | None:
+        """The expressions of a rule, each checked for itself and run as one, joined by `&&` (errors are absorbed as
+        CEL says); None where there are none."""
+        if not texts or not all([self.expression(text, expect=BOOL) for text in texts]):
+            return None
+        if len(texts) == 1:
+            return self.environment.expression(texts[0], expect=BOOL)
+        return self.expression(" && ".join(f"({text}\n)" for text in texts), expect=BOOL)
+
+    def template(self, text: str, *, public: bool = False) -> Template:
+        """One template. A public one ends in an answer, a log or a redirect, where a secret has no business."""
+        try:
+            made = template(str(text), self.environment)
+            self.variables.update(made.variables)
+        except ExpressionError as error:
+            self._report(text, error.problems)
+            return template("", self.environment)
+        if public and made.sensitive and any(part.type != BOOL for part in made.expressions if part.sensitive):
+            self.problem(
+                "a secret must not be used here: this text is shown to clients or logged", _place(text, 0, self.place)
+            )
+        return made
+
+    def templates(self, value: Any, *, public: bool = False) -> Any:
+        """A configured value of any depth with its strings made templates; plain strings stay as they are."""
+        if isinstance(value, str):
+            made = self.template(value, public=public)
+            return made.render(None) if made.constant else made
+        if isinstance(value, dict):
+            return {str(name): self.templates(item, public=public) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.templates(item, public=public) for item in value]
+        return value
+
+    def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
+        elsewhere = variables_elsewhere(self.phase)
+        for problem in found:
+            message = problem.message
+            for name, phases in elsewhere.items():
+                if f"`{name}`" in message or f"`{name.partition('.')[0]}`" in message:
+                    message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
+                    break
+            self.problem(message, _place(text, problem.offset, self.place), hint=problem.hint)
+
+    def _store_functions(self) -> tuple[Overload, ...]:
+        secret = self._secret
+
+        def rand_int(low: int = 0, high: int = 1) -> int:
+            return self.stores.random.randint(low, high)
+
+        def from_default(name: str) -> str:
+            return secret(DEFAULT_VAULT, name)
+
+        return (
+            Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
+            Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
+            Overload("rand.double", (), DOUBLE, self.stores.random.random),
+            Overload("rand.int", (), INT, rand_int),
+            Overload("rand.int", (INT, INT), INT, rand_int),
+        )
+
+    def _secret(self, vault: str, name: str) -> str:
+        try:
+            return self.stores.secrets.get(vault, name).reveal()
+        except SecretError as error:
+            raise EvaluationError(str(error)) from None
+
+
+def _place(text: str, offset: int, otherwise: Place | None) -> Place | None:
+    return text.place_of(offset) if isinstance(text, Text) else otherwise

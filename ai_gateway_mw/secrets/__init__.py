@@ -1,0 +1,30 @@
+"""Secrets: the type that never shows itself, the store that hands them out, and the sources it asks."""
+
+from ai_gateway_mw.secrets.build import SOURCES, build_store
+from ai_gateway_mw.secrets.dotenv import DotenvSource
+from ai_gateway_mw.secrets.env import VARIABLE_PREFIX, EnvSource
+from ai_gateway_mw.secrets.files import FilesSource
+from ai_gateway_mw.secrets.local import LocalVault, StoredSecret
+from ai_gateway_mw.secrets.master_key import MasterKey
+from ai_gateway_mw.secrets.memory import MemorySource
+from ai_gateway_mw.secrets.secret import Secret, usable
+from ai_gateway_mw.secrets.source import DEFAULT_VAULT, SecretSource
+from ai_gateway_mw.secrets.store import SecretStore
+
+__all__ = [
+    "DEFAULT_VAULT",
+    "SOURCES",
+    "VARIABLE_PREFIX",
+    "DotenvSource",
+    "EnvSource",
+    "FilesSource",
+    "LocalVault",
+    "MasterKey",
+    "MemorySource",
+    "Secret",
+    "SecretSource",
+    "SecretStore",
+    "StoredSecret",
+    "build_store",
+    "usable",
+]

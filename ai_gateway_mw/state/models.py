@@ -1,0 +1,90 @@
+"""What was measured of each model in this process, in the shape in which strategies read it as `m.metrics`."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from ai_gateway_mw.state.history import SLOT, History, Measured
+from ai_gateway_mw.state.quota import Quota
+from ai_gateway_mw.state.window import Clock
+
+_MAX_MODELS, _MAX_KEYS = 1_000, 64
+_QUOTA = ("remaining_requests", "remaining_tokens", "limit_requests", "limit_tokens")
+_SCOPES = ("global", "region", "account", "endpoint")
+
+
+class _Model:
+    """One model's history and those of the keys it was used with, and what was last told of them."""
+
+    __slots__ = ("_history", "_keys", "_names", "_told", "_told_at")
+
+    def __init__(self, provider_id: str, model_id: str) -> None:
+        self._names = {"provider": provider_id, "model": model_id}
+        self._history = History()
+        self._keys: OrderedDict[str, tuple[History, Quota | None]] = OrderedDict()
+        self._told: dict[str, Any] | None = None
+        self._told_at = 0.0
+
+    def add(self, number: int, measured: Measured) -> None:
+        if not self._history:
+            self._told = None
+        self._history.add(number, measured)
+        for key_id, quota in measured.keys.items():
+            history = self._keys.pop(key_id, (None, None))[0] or History()
+            history.add(number, measured)
+            self._keys[key_id] = history, quota
+            if len(self._keys) > _MAX_KEYS:
+                self._keys.popitem(last=False)
+
+    def scopes(self, now: float, wall: Clock, refresh: float) -> Mapping[str, Any]:
+        if self._told is None or (self._history and now - self._told_at >= refresh):
+            self._told = self._summaries(int(now / SLOT), wall())
+            self._told_at = now
+        return self._told
+
+    def _summaries(self, number: int, wall: float) -> dict[str, Any]:
+        keys = {
+            key_id: {**self._names, **history.summary(number, wall), "quota": _quota(quota)}
+            for key_id, (history, quota) in self._keys.items()
+        }
+        local = {**self._names, **self._history.summary(number, wall)}
+        return {**dict.fromkeys(_SCOPES, local), "api_keys": keys}
+
+
+class ModelMetrics:
+    """Measurements of all models. What is told of one is refreshed once a second; one without history shows zeros.
+
+    The models that were not looked at for longest go when there are too many.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time, *, refresh: float = 1.0) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._refresh = refresh
+        self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
+
+    def of(self, provider_id: str, model_id: str) -> Mapping[str, Any]:
+        """`m.metrics`: the scopes `global`, `region`, `account` and `endpoint`, which are all local, and `api_keys`."""
+        return self._model(provider_id, model_id).scopes(self._clock(), self._wall, self._refresh)
+
+    def record(self, provider_id: str, model_id: str, measured: Measured) -> None:
+        """Count a finished attempt."""
+        self._model(provider_id, model_id).add(int(self._clock() / SLOT), measured)
+
+    def _model(self, provider_id: str, model_id: str) -> _Model:
+        key = provider_id, model_id
+        found = self._models.get(key)
+        if found is not None:
+            self._models.move_to_end(key)
+            return found
+        made = self._models[key] = _Model(provider_id, model_id)
+        if len(self._models) > _MAX_MODELS:
+            self._models.popitem(last=False)
+        return made
+
+
+def _quota(quota: Quota | None) -> dict[str, int | None]:
+    return {name: getattr(quota, name) if quota else None for name in _QUOTA}

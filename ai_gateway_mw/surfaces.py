@@ -1,0 +1,121 @@
+"""API surfaces: which request path belongs to which API format, and where that API keeps the model's name.
+
+Decides on `scope["path"]` and `raw_path` alone; a path that means one thing to us and may mean another to the next
+server is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import unquote
+
+from ai_gateway_mw.errors import AmbiguousPath
+
+Format = Literal["openai", "anthropic", "gemini"]
+Task = Literal["generate", "list-models", "resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path asks for.
+
+    `path` is the canonical client path (with its version prefix), `surface` the name that `supported_api_surfaces`
+    uses, `model` the model that the path itself names (Gemini). A task `generate` names a model, `resource` belongs
+    to an account (files, batches, stored responses) and names none.
+    """
+
+    format: Format
+    path: str
+    task: Task = "generate"
+    surface: str | None = None
+    model: str | None = None
+
+
+_EXACT = {
+    route.path: route
+    for route in (
+        Route("openai", "/v1/chat/completions", surface="chat-completions"),
+        Route("openai", "/v1/completions"),
+        Route("openai", "/v1/embeddings"),
+        Route("openai", "/v1/responses", surface="responses"),
+        Route("openai", "/v1/moderations"),
+        Route("openai", "/v1/rerank"),
+        Route("openai", "/v1/models", "list-models"),
+        Route("openai", "/v1/files", "resource"),
+        Route("openai", "/v1/batches", "resource"),
+        Route("anthropic", "/v1/messages", surface="messages"),
+        Route("anthropic", "/v1/messages/count_tokens"),
+        Route("anthropic", "/v1/messages/batches", "resource"),
+        Route("gemini", "/v1beta/models", "list-models"),
+    )
+}
+_BELOW = {
+    "/v1/images/": Route("openai", ""),
+    "/v1/audio/": Route("openai", ""),
+    "/v1/responses/": Route("openai", "", "resource"),
+    "/v1/files/": Route("openai", "", "resource"),
+    "/v1/batches/": Route("openai", "", "resource"),
+    "/v1/messages/batches/": Route("anthropic", "", "resource"),
+}
+_UNVERSIONED = {path.removeprefix("/v1"): route for path, route in _EXACT.items() if path.startswith("/v1/")}
+_MODELS = re.compile(r"/(?P<version>v1beta|v1)?/?models/(?P<model>[^:]+)(?::(?P<method>[A-Za-z]+))?")
+# What one server resolves and another takes literally: encoded or doubled separators, dot segments, parameters.
+_SUSPECT = re.compile(rb"%(?:2[ef5]|5c|3b|[01][0-9a-f]|7f)|[\\;\x00-\x20\x7f]|//|/\.{1,2}(?=/|$)", re.IGNORECASE)
+
+
+def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
+    """The AI route of a path, or None where it is no AI path.
+
+    Raises `AmbiguousPath` for a path that is an AI path in one reading and something else in another.
+    """
+    if _SUSPECT.search(raw_path if raw_path is not None else path.encode()) or _SUSPECT.search(path.encode()):
+        if _lookup(_normalised(path)) is not None or _lookup(path) is not None:
+            raise AmbiguousPath("The request path can be read in more than one way.")
+        return None
+    return _lookup(path)
+
+
+def _lookup(path: str) -> Route | None:
+    route = _EXACT.get(path) or _UNVERSIONED.get(path)
+    if route is not None:
+        return route
+    while path.startswith(("/v1/v1/", "/v1/v1beta/")):  # an SDK's base URL and a client's path both brought `/v1`
+        path = path[3:]
+    versioned = path if path.startswith(("/v1/", "/v1beta/")) else "/v1" + path
+    return _EXACT.get(versioned) or _below(versioned) or _model_route(path)
+
+
+def _below(path: str) -> Route | None:
+    for prefix, route in _BELOW.items():
+        if path.startswith(prefix) and len(path) > len(prefix):
+            return replace(route, path=path)
+    return None
+
+
+def _model_route(path: str) -> Route | None:
+    """`/v1beta/models/{m}:generateContent` and its kind (Gemini), `/v1/models/{m}` (a model's card)."""
+    found = _MODELS.fullmatch(path)
+    if found is None:
+        return None
+    version, model, method = found.group("version"), found.group("model"), found.group("method")
+    if method is not None:
+        return Route("gemini", f"/{version or 'v1beta'}/models/{model}:{method}", model=model)
+    if version == "v1beta":
+        return Route("gemini", path, "list-models", model=model)
+    return Route("openai", f"/v1/models/{model}", "list-models", model=model)
+
+
+def _normalised(path: str) -> str:
+    """What a lenient server might make of the path."""
+    for _ in range(3):
+        path = unquote(path)
+    segments: list[str] = []
+    for segment in path.replace("\\", "/").split("/"):
+        name = segment.partition(";")[0].strip()
+        if name == ".." and segments:
+            segments.pop()
+        elif name not in ("", ".", ".."):
+            segments.append(name)
+    return "/" + "/".join(segments)

@@ -1,0 +1,51 @@
+"""One log record for each exchange, and one for each `log` action: JSON lines on loggers that an app can route.
+
+Records name keys by their id and hold no body, no query and no credential.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ai_gateway_mw.context import Context
+
+_requests = logging.getLogger("ai_gateway_mw.requests")
+_entries = logging.getLogger("ai_gateway_mw.log")
+
+
+def log_request(ctx: Context, status: int, refusal: str = "", reason: str = "") -> None:
+    """The record of a finished exchange: 499 where the client left. Costs nothing where nobody reads it."""
+    if not _requests.isEnabledFor(logging.INFO):
+        return
+    attempt = ctx.attempts[-1] if ctx.attempts else None
+    record: dict[str, Any] = {
+        "request": ctx.id,
+        "method": ctx.method,
+        "path": ctx.path,
+        "status": status,
+        "duration_ms": ctx.elapsed_ms,
+        "attempts": [attempt.detail for attempt in ctx.attempts],
+    }
+    if attempt is not None:
+        record["provider"] = attempt.candidate.provider.id
+        record["model"] = attempt.candidate.model.id if attempt.candidate.model else None
+        record["key"] = attempt.candidate.key.id if attempt.candidate.key else None
+    if refusal:
+        record["refused"] = refusal
+    if reason:
+        record["reason"] = reason
+    _requests.info("%s", _line(record))
+
+
+def log_entry(request_id: str, metadata: Mapping[str, Any], redact: Callable[[str], str]) -> None:
+    """The record of a `log` action, without what came from a secret."""
+    if _entries.isEnabledFor(logging.INFO):
+        _entries.info("%s", redact(_line({"request": request_id, "metadata": metadata})))
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    # ASCII keeps control characters and line breaks of a client's making out of the log.
+    return json.dumps(record, separators=(",", ":"), default=str)

@@ -1,0 +1,1 @@
+"""The steps of `ai-gateway`, from "which model?" to a streaming answer."""

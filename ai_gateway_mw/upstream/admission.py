@@ -1,0 +1,41 @@
+"""Admission: the first step. Reads the body, finds the client's own key, and refuses what is no request for a model."""
+
+from __future__ import annotations
+
+from ai_gateway_mw.body import JSONBody
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import InputTooLarge, MethodNotAllowed
+from ai_gateway_mw.keys import presented_credentials
+from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.upstream.tokens import estimated_tokens
+
+_METHODS = {"generate": ("POST",), "list-models": ("GET", "HEAD"), "resource": ("GET", "POST", "DELETE")}
+
+
+class Admission:
+    """Writes `ctx.credential` and, where a limit asks for it, `ctx.input_tokens`."""
+
+    def __init__(self, secrets: SecretStore, max_input_tokens: int | None) -> None:
+        self._secrets = secrets
+        self._max_input_tokens = max_input_tokens
+
+    async def __call__(self, ctx: Context) -> None:
+        assert ctx.route is not None
+        allowed = _METHODS[ctx.route.task]
+        if ctx.method not in allowed:
+            listed = ", ".join(allowed)
+            raise MethodNotAllowed(f"{ctx.route.path} takes {listed}.", fields=[("allow", listed)])
+        await ctx.read_body()
+        ctx.credential = self._clients_own_key(ctx)
+        if self._max_input_tokens is not None and isinstance(ctx.payload, JSONBody):
+            ctx.input_tokens = estimated_tokens(ctx.payload.value)
+            if ctx.input_tokens > self._max_input_tokens:
+                raise InputTooLarge(f"Input too large: {ctx.input_tokens} tokens (max {self._max_input_tokens}).")
+
+    def _clients_own_key(self, ctx: Context) -> str | None:
+        """The key to pass on to a provider without keys; never one that opens this gateway."""
+        credential = presented_credentials(ctx.request_fields, ctx.query)
+        if credential is None or credential.is_gateway_key:
+            return None
+        value = credential.secret.reveal()
+        return None if self._secrets.contains_secret(value) else value

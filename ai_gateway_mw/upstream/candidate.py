@@ -1,0 +1,117 @@
+"""Candidate: one way to serve a request (provider, model, key); Attempt: a candidate that was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ai_gateway_mw.errors import GatewayError
+from ai_gateway_mw.headers import Field
+from ai_gateway_mw.providers import ApiSurface, Model, Provider
+from ai_gateway_mw.secrets import Secret
+from ai_gateway_mw.state import ErrorRates, KeyState, Quota
+from ai_gateway_mw.upstream.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.upstream.key_selection import KeyRing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProviderKey:
+    """A provider key as strategies see it: its live state, and a value that nobody can print.
+
+    `id` is a digest of the value, so the same key keeps its state wherever it is configured; `ring` is where it came
+    from.
+    """
+
+    id: str
+    value: Secret
+    live: KeyState
+    ring: KeyRing
+
+    @property
+    def quota(self) -> Quota:
+        return self.live.quota
+
+    @property
+    def error_rate(self) -> ErrorRates:
+        return self.live.error_rate
+
+    @property
+    def samples(self) -> int:
+        return self.live.samples
+
+    @property
+    def in_flight(self) -> int:
+        return self.live.in_flight
+
+    @property
+    def cooling(self) -> bool:
+        return self.live.cooling
+
+    @property
+    def state(self) -> str:
+        return self.live.state
+
+
+class Offer(NamedTuple):
+    """A model that may serve the request, at its provider; no model on paths that name none."""
+
+    provider: Provider
+    model: Model | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One way to serve the request.
+
+    `key` is the operator's; without one, `credential` is the client's own, or both are None for a keyless provider.
+    `model` is None on paths that name no model.
+    """
+
+    provider: Provider
+    surface: ApiSurface
+    model: Model | None
+    key: ProviderKey | None = None
+    credential: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider.id}/{self.model.id}" if self.model else self.provider.id
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A candidate tried: what came of it, and how long it took (milliseconds)."""
+
+    candidate: Candidate
+    url: str = ""
+    outcome: Outcome = Outcome.UNREACHABLE
+    status: int = 0
+    error: GatewayError | None = None
+    fields: Sequence[Field] = ()
+    body_on_error: str = ""
+    retry_after: float | None = None
+    first_byte_ms: int = 0
+    total_ms: int = 0
+
+    @property
+    def detail(self) -> str:
+        """One line for people: `[429] openai/gpt-4o: rate_limited`."""
+        return f"[{self.status}] {self.candidate.name}: {self.outcome.value}"
+
+    def as_result(self) -> dict[str, Any]:
+        """This attempt in the action result (`models_tried[].requests_made[]`)."""
+        values: dict[str, list[str]] = {}
+        for name, value in self.fields:
+            values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        return {
+            "status": "success" if self.outcome is Outcome.ACCEPTED else "error",
+            "error": "" if self.outcome is Outcome.ACCEPTED else self.outcome.value,
+            "upstream_input_tokens": 0,
+            "upstream_output_tokens": 0,
+            "request": {"url": self.url, "api_key": self.candidate.key.id if self.candidate.key else ""},
+            "response": {"status_code": self.status, "headers": values, "body_on_error": self.body_on_error},
+            "upstream_latency": {"time_to_first_byte_ms": self.first_byte_ms, "total_ms": self.total_ms},
+        }

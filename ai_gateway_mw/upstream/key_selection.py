@@ -1,0 +1,110 @@
+"""Key selection: for each model whose turn comes, which provider keys serve it, and in which order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ai_gateway_mw.cel import EvaluationError, Expression, Template
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import KeySelectionFailed, NoProviderKey, SecretError
+from ai_gateway_mw.providers import Model, Provider
+from ai_gateway_mw.secrets import Secret, SecretStore
+from ai_gateway_mw.state import ProviderKeys
+from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
+
+_log = logging.getLogger("ai_gateway_mw.upstream")
+
+
+class KeyRing:
+    """The configured keys of one provider, in the order of the file; their secrets are read when they are used."""
+
+    def __init__(self, provider: Provider, values: Sequence[Template], states: ProviderKeys, secrets: SecretStore):
+        self._provider = provider
+        self._values = values
+        self._states = states
+        self._secrets = secrets
+        self._made: dict[str, ProviderKey] = {}
+
+    def keys(self, ctx: Context) -> list[ProviderKey]:
+        """Every key whose secret can be had; a missing one is logged by its place and left out."""
+        keys = []
+        for number, template in enumerate(self._values, 1):
+            try:
+                keys.append(self._key(template.render(ctx)))
+            except (EvaluationError, SecretError) as error:
+                _log.warning("key %d of provider %s is left out: %s", number, self._provider.id, error)
+        return keys
+
+    def reread(self, ctx: Context) -> ProviderKey | None:
+        """The key that took another's place in its secret's source meanwhile, if one did."""
+        before = {key.id for key in self.keys(ctx)}
+        self._secrets.expire()
+        changed = [key for key in self.keys(ctx) if key.id not in before]
+        return changed[0] if changed else None
+
+    def _key(self, value: str) -> ProviderKey:
+        key = self._made.get(value)
+        if key is None:
+            if len(self._made) > 4 * len(self._values):  # rotated values would pile up
+                self._made.clear()
+            secret = Secret(value, name=f"{self._provider.id} key")
+            self._secrets.remember(secret)
+            live = self._states.state(secret.fingerprint)
+            key = self._made[value] = ProviderKey(secret.fingerprint, secret, live, self)
+        return key
+
+
+class KeySelection:
+    """Writes `ctx.candidates`: a generator, so that a model's keys are picked when its turn comes."""
+
+    def __init__(self, rings: Mapping[str, KeyRing], strategies: Sequence[tuple[str, Expression]]) -> None:
+        self._rings = rings
+        self._strategies = strategies
+
+    async def __call__(self, ctx: Context) -> None:
+        ctx.candidates = self._candidates(ctx)
+
+    def _candidates(self, ctx: Context) -> Iterator[Candidate]:
+        assert ctx.route is not None
+        failure: Exception | None = None
+        served = False
+        for offer in ctx.offers:
+            surface = offer.provider.surface(ctx.route.format, ctx.route.surface)
+            ring = self._rings.get(offer.provider.id)
+            if surface is None:
+                continue
+            if ring is None:
+                if ctx.credential is None and offer.provider.needs_key:
+                    failure = NoProviderKey(f"No API key found for provider '{offer.provider.id}'.")
+                    continue
+                served = True
+                yield Candidate(offer.provider, surface, offer.model, credential=ctx.credential)
+                continue
+            for key in self._selected(ctx, ring, offer.model):
+                served = True
+                yield Candidate(offer.provider, surface, offer.model, key=key)
+        if not served:
+            raise failure or KeySelectionFailed("API key selection left no key to try.")
+
+    def _selected(self, ctx: Context, ring: KeyRing, model: Model | None) -> Sequence[ProviderKey]:
+        """The keys of the first strategy that returns any; without strategies, all in the order of the file."""
+        ctx.keys = ring.keys(ctx)
+        if not self._strategies:
+            return ctx.keys
+        notes: list[dict[str, Any]] = []
+        ctx.key_notes.append((model, notes))
+        for text, strategy in self._strategies:
+            try:
+                returned = strategy(ctx)
+            except EvaluationError as error:
+                notes.append({"strategy": text, "error": str(error), "keys_to_try": []})
+                continue
+            keys = [returned] if isinstance(returned, ProviderKey) else returned
+            valid = isinstance(keys, Sequence) and all(isinstance(key, ProviderKey) for key in keys)
+            error_text = "" if valid else "the strategy must return a key or a list of keys"
+            notes.append({"strategy": text, "error": error_text, "keys_to_try": [k.id for k in keys] if valid else []})
+            if valid and keys:
+                return list(keys)
+        return ()

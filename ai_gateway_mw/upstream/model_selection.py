@@ -1,0 +1,175 @@
+"""Model selection: from the names a client asked for to the models that are tried, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ai_gateway_mw.cel import EvaluationError, Expression
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import (
+    BadBody,
+    FormatNotServed,
+    GatewayError,
+    ModelNotAllowed,
+    ModelNotFound,
+    NothingSelected,
+    ProviderNotAllowed,
+    SelectionFailed,
+    SelectionOfWrongType,
+)
+from ai_gateway_mw.providers import Model, ModelIndex, Provider
+from ai_gateway_mw.surfaces import Format
+from ai_gateway_mw.upstream.candidate import Offer
+
+_AUTO = "ngrok/auto"
+_MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Which providers and models this action may use."""
+
+    configured_providers: frozenset[str]
+    only_configured_providers: bool = False
+    only_configured_models: bool = False
+
+    def provider(self, provider: Provider) -> bool:
+        if provider.disabled:
+            return False
+        return not self.only_configured_providers or provider.id in self.configured_providers
+
+    def model(self, model: Model) -> bool:
+        if model.disabled or not self.provider(model.provider):
+            return False
+        return not self.only_configured_models or model.custom
+
+
+@dataclass(slots=True)
+class SelectionNotes:
+    """What a selection did, kept as it happened; made readable only when somebody reads the action's result."""
+
+    requested: Sequence[str] = ()
+    rejected: Sequence[tuple[str, str]] = ()
+    strategies: list[dict[str, Any]] | None = None
+
+
+class ModelSelection:
+    """Writes `ctx.models` for strategies and `ctx.offers` for what follows. Raises the 38xx errors of the request."""
+
+    def __init__(
+        self, providers: Sequence[Provider], allowed: Allowed, strategies: Sequence[tuple[str, Expression]]
+    ) -> None:
+        self._providers = providers
+        self._index = ModelIndex(providers)
+        self._allowed = allowed
+        self._strategies = strategies
+
+    @cached_property
+    def _on_offer(self) -> Mapping[Format, tuple[Model, ...]]:
+        """Every model that may be used, by API format, in the order of configuration and catalogue."""
+        formats: tuple[Format, ...] = ("openai", "anthropic", "gemini")
+        usable = [model for model in self._index.all() if self._allowed.model(model)]
+        return {name: tuple(model for model in usable if model.provider.serves(name)) for name in formats}
+
+    def listed(self, api_format: Format) -> Sequence[Model]:
+        """The models that `GET /v1/models` shows."""
+        return self._on_offer[api_format]
+
+    async def __call__(self, ctx: Context) -> None:
+        assert ctx.route is not None
+        if ctx.route.task == "resource":
+            ctx.offers = self._owners(ctx.route.format)
+            return
+        names = requested_names(ctx)
+        ctx.selection = notes = SelectionNotes(names)
+        ctx.models = self._named(names, ctx.route.format, notes) if names else self._on_offer[ctx.route.format]
+        if not ctx.models:
+            raise FormatNotServed(f"No provider serves the {ctx.route.format} format of {ctx.route.path}.")
+        chosen = self._strategic(ctx, notes, names) if self._strategies else ctx.models
+        ctx.offers = [Offer(model.provider, model) for model in chosen]
+
+    def _owners(self, api_format: Format) -> Sequence[Offer]:
+        """For a path that names no model: the first configured provider of its format, else the catalogue's first.
+
+        Files and batches belong to one account, so there is no second provider to turn to.
+        """
+        able = [p for p in self._providers if self._allowed.provider(p) and p.serves(api_format)]
+        configured = [p for p in able if p.id in self._allowed.configured_providers]
+        if not able:
+            raise FormatNotServed(f"No provider serves the {api_format} format.")
+        return [Offer((configured or able)[0], None)]
+
+    def _named(self, names: Sequence[str], api_format: Format, notes: SelectionNotes) -> Sequence[Model]:
+        resolution = self._index.resolve(names)
+        usable = [model for model in resolution.models if self._allowed.model(model)]
+        refused = [model for model in resolution.models if not self._allowed.model(model)]
+        notes.rejected = [*resolution.rejected, *((model.id, "not allowed") for model in refused)]
+        if not usable:
+            raise self._refusal(names, refused)
+        served = [model for model in usable if model.provider.serves(api_format)]
+        if not served:
+            ids = ", ".join(sorted({model.provider.id for model in usable}))
+            raise FormatNotServed(f"No selected model supports the {api_format} format (asked of: {ids}).")
+        return served
+
+    def _refusal(self, names: Sequence[str], refused: Sequence[Model]) -> GatewayError:
+        if not refused:
+            listed = ", ".join(names)
+            return ModelNotFound(
+                f"No matching models found: {listed}. Name a known model, or `provider:model` for one that is not.",
+                param="model",
+            )
+        model = refused[0]
+        if not self._allowed.provider(model.provider):
+            return ProviderNotAllowed(
+                f"Provider '{model.provider.id}' is not allowed by gateway configuration", param="model"
+            )
+        return ModelNotAllowed(f"Model '{model.id}' is not allowed by gateway configuration", param="model")
+
+    def _strategic(self, ctx: Context, notes: SelectionNotes, names: Sequence[str]) -> Sequence[Model]:
+        """The models of the first strategy that leaves any; strategies are alternatives, not a cascade."""
+        assert ctx.route is not None
+        notes.strategies = []
+        wrong: GatewayError | None = None
+        for text, strategy in self._strategies:
+            returned: Any = ()
+            error = ""
+            try:
+                returned = strategy(ctx)
+                chosen = [returned] if isinstance(returned, Model) else returned
+                if not isinstance(chosen, Sequence) or not all(isinstance(model, Model) for model in chosen):
+                    wrong = SelectionOfWrongType(f"Expression '{text}' must return an AIModel or a list of them.")
+                    error, chosen = wrong.message, ()
+            except EvaluationError as failure:
+                error, chosen = str(failure), ()
+                wrong = wrong or SelectionFailed(f"Model selection failed: {failure}")
+            # Where the client named models, a strategy only filters them: the client's order stands.
+            kept = [model for model in ctx.models if model in chosen] if names else list(chosen)
+            notes.strategies.append(
+                {"strategy": text, "error": error, "returned": chosen, "allowed": chosen, "kept": kept}
+            )
+            if kept:
+                return kept
+        raise wrong or NothingSelected("Model selection returned no results: every strategy came back empty.")
+
+
+def requested_names(ctx: Context) -> list[str]:
+    """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
+    assert ctx.route is not None
+    if ctx.route.model is not None:
+        return [ctx.route.model]
+    payload = ctx.payload
+    if payload is None:
+        return []
+    model, models = payload.get("model"), payload.get("models")
+    if model is not None and not isinstance(model, str):
+        raise BadBody("Invalid request body: `model` must be a string.", param="model")
+    if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
+        raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
+    names = [name for name in (model, *(models or ())) if name and name.lower() != _AUTO]
+    if len(names) > _MAX_NAMES:
+        raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
+    return list(dict.fromkeys(names))

@@ -1,0 +1,151 @@
+"""What an upstream's status or failure means: for the next attempt, for the key's record, for the caller."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+
+from ai_gateway_mw.headers import Field
+from ai_gateway_mw.state import Result
+
+
+class Next(Enum):
+    """What follows an outcome."""
+
+    ANSWER = "the client gets this response, as it is"
+    ANY_CANDIDATE = "the next candidate, whichever it is"
+    OTHER_PROVIDER = "candidates of other providers, then this one's other keys"
+    OTHER_HOST = "candidates of other providers only: this one's other keys meet the same closed door"
+    STOP = "nothing: nobody is left to answer"
+
+
+class Outcome(Enum):
+    """How an attempt ended. `result` is what the key's record counts, None where the key is not at fault."""
+
+    ACCEPTED = "accepted", Next.ANSWER, Result.OK
+    CLIENT_FAULT = "client_fault", Next.ANSWER, Result.CLIENT_FAULT
+    RATE_LIMITED = "rate_limited", Next.ANY_CANDIDATE, Result.RATE_LIMITED
+    QUOTA_EXHAUSTED = "quota_exhausted", Next.ANY_CANDIDATE, Result.QUOTA_EXHAUSTED
+    KEY_REJECTED = "key_rejected", Next.ANY_CANDIDATE, Result.KEY_REJECTED
+    MODEL_UNAVAILABLE = "model_unavailable", Next.ANY_CANDIDATE, None
+    TIMED_OUT = "timed_out", Next.ANY_CANDIDATE, Result.TIMEOUT
+    INTERRUPTED = "interrupted", Next.ANY_CANDIDATE, Result.SERVER_ERROR
+    ERRED = "erred", Next.ANY_CANDIDATE, Result.SERVER_ERROR
+    FAILED = "failed", Next.OTHER_PROVIDER, Result.SERVER_ERROR
+    UNREACHABLE = "unreachable", Next.OTHER_HOST, Result.UNREACHABLE
+    CLIENT_GONE = "client_gone", Next.STOP, None
+
+    def __new__(cls, value: str, *_: Any) -> Outcome:
+        member = object.__new__(cls)
+        member._value_ = value
+        return member
+
+    def __init__(self, _: str, then: Next, result: Result | None) -> None:
+        self.then = then
+        self.result = result
+
+
+_BY_STATUS = {
+    401: Outcome.KEY_REJECTED,
+    402: Outcome.QUOTA_EXHAUSTED,
+    403: Outcome.KEY_REJECTED,
+    408: Outcome.TIMED_OUT,
+    421: Outcome.FAILED,
+    424: Outcome.ERRED,
+    425: Outcome.ERRED,
+    429: Outcome.RATE_LIMITED,
+    500: Outcome.ERRED,
+    501: Outcome.FAILED,
+    504: Outcome.TIMED_OUT,
+}
+# Codes and types in error bodies that say more than the status: OpenAI's, Anthropic's and Google's.
+_QUOTA_WORDS = frozenset(
+    ["insufficient_quota", "billing_error", "credit_balance_exhausted", "billing_hard_limit_reached"]
+    + ["organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded"]
+    + ["enforced_spend_limit_reached", "contract_spend_limit_reached", "organization_on_hold"]
+)
+_QUOTA_PHRASES = ("credit balance is too low", "specified api usage limits")
+_MODEL_WORDS = frozenset(["model_not_found", "model_not_available", "deployment_not_found"])
+
+
+def outcome_of(status: int) -> Outcome:
+    """What a status alone says."""
+    if status in (200, 201, 202, 204):
+        return Outcome.ACCEPTED
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    # A redirect is not followed, and tells of a wrong base_url: another provider may still serve.
+    return Outcome.CLIENT_FAULT if 400 <= status < 500 else Outcome.FAILED
+
+
+def outcome_of_error(status: int, body: bytes) -> Outcome:
+    """What an error status says together with its body."""
+    outcome = outcome_of(status)
+    if outcome is Outcome.FAILED or status not in (400, 403, 404, 429):
+        return outcome
+    words, message = _error_words(body)
+    if words & _QUOTA_WORDS or any(phrase in message for phrase in _QUOTA_PHRASES):
+        return Outcome.QUOTA_EXHAUSTED
+    if status == 404 and (words & _MODEL_WORDS or "model" in message):
+        return Outcome.MODEL_UNAVAILABLE
+    if status == 403 and words & {"content_policy_violation", "moderation", "content_filter"}:
+        return Outcome.CLIENT_FAULT
+    if (status == 400 and words & {"invalid_api_key", "api_key_invalid"}) or "api key not valid" in message:
+        return Outcome.KEY_REJECTED
+    return outcome
+
+
+def _error_words(body: bytes) -> tuple[set[str], str]:
+    """The codes of an error body, and its message in lower case; nothing where it has another shape."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return set(), ""
+    if isinstance(content, list) and content:  # Google's OpenAI-compatible API wraps its error in a list
+        content = content[0]
+    error = content.get("error") if isinstance(content, dict) else None
+    if not isinstance(error, dict):
+        return set(), str(error or "").lower()
+    words = {str(error[name]).lower() for name in ("code", "type", "status", "reason") if error.get(name) is not None}
+    details = error.get("details")
+    if isinstance(details, list):
+        words |= {str(detail.get("reason", "")).lower() for detail in details if isinstance(detail, dict)}
+    return words, str(error.get("message", "")).lower()
+
+
+def error_of_first_event(chunk: bytes) -> int | None:
+    """The status that the first event of a stream stands for where it is an error, else None."""
+    head = chunk.lstrip()[:4096]
+    line = next((line for line in head.splitlines() if line.startswith(b"data:")), b"")
+    if not (head.startswith(b"event: error") or line[5:].lstrip().startswith(b'{"error"')):
+        return None
+    words, _ = _error_words(line[5:].strip())
+    if words & {"rate_limit_error", "rate_limit_exceeded", "429", "resource_exhausted"}:
+        return 429
+    if words & _QUOTA_WORDS:
+        return 402
+    if words & {"authentication_error", "invalid_api_key", "401"}:
+        return 401
+    if words & {"invalid_request_error", "400", "invalid_argument"}:
+        return 400
+    return 529 if "overloaded_error" in words else 500
+
+
+def retry_after(fields: Sequence[Field]) -> float | None:
+    """Seconds to wait by `retry-after-ms` (OpenAI) or Retry-After (RFC 9110 10.2.3: seconds or a date)."""
+    named = dict(reversed(fields))
+    try:
+        if b"retry-after-ms" in named:
+            return max(0.0, float(named[b"retry-after-ms"]) / 1000)
+        text = named.get(b"retry-after", b"").decode("latin-1").strip()
+        if not text:
+            return None
+        if text.replace(".", "", 1).isdigit():
+            return float(text)
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

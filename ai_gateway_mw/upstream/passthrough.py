@@ -1,0 +1,113 @@
+"""Passthrough: an upstream's answer becomes ASGI messages, its bytes unchanged, as they come."""
+
+from __future__ import annotations
+
+import logging
+
+from ai_gateway_mw.asgi import Receive, Scope, Send, cancelled_by
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import ClientGone, GatewayError, UpstreamError, UpstreamInterrupted
+from ai_gateway_mw.headers import Field, to_client
+from ai_gateway_mw.replies import error_event
+from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.upstream.transport import UpstreamResponse
+
+_log = logging.getLogger("ai_gateway_mw.upstream")
+
+
+class Passthrough:
+    """Turns `ctx.upstream` into the answer: an ASGI app that streams it."""
+
+    def __init__(self, secrets: SecretStore) -> None:
+        self._secrets = secrets
+
+    async def __call__(self, ctx: Context) -> UpstreamAnswer:
+        assert ctx.upstream is not None
+        return UpstreamAnswer(ctx, ctx.upstream, self._secrets)
+
+
+class UpstreamAnswer:
+    """The answer of an upstream as an ASGI app; the response is closed on every path."""
+
+    def __init__(self, ctx: Context, response: UpstreamResponse, secrets: SecretStore) -> None:
+        self._ctx = ctx
+        self._response = response
+        self._secrets = secrets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._response
+        try:
+            async with cancelled_by(receive):
+                if response.status >= 400:
+                    await self._send_error(send)
+                    return
+                await send({"type": "http.response.start", "status": response.status, "headers": self._head()})
+                if response.is_event_stream:
+                    await self._stream_events(send)
+                else:
+                    await self._stream(send)
+        finally:
+            await response.aclose()
+
+    def _head(self) -> list[Field]:
+        attempt = self._ctx.attempts[-1]
+        fields = to_client(self._response.fields)
+        length = self._response.field(b"content-length")
+        if length and not self._response.is_event_stream:
+            fields.append((b"content-length", length))
+        upstream_id = self._response.field(b"x-request-id")
+        if upstream_id:
+            fields.append((b"x-upstream-request-id", upstream_id))
+        model = attempt.candidate.model
+        return [
+            *fields,
+            *([(b"x-gateway-model", model.id.encode("latin-1", "replace"))] if model else []),
+            (b"x-gateway-provider", attempt.candidate.provider.id.encode("latin-1", "replace")),
+            (b"x-gateway-attempts", b"%d" % len(self._ctx.attempts)),
+        ]
+
+    async def _send_error(self, send: Send) -> None:
+        """An upstream's error goes on as it is, but for configured secrets that it may echo."""
+        body = b"".join([chunk async for chunk in self._response])
+        clean = self._secrets.redact_bytes(body)
+        head = [item for item in self._head() if item[0] != b"content-length"]
+        head.append((b"content-length", b"%d" % len(clean)))
+        await send({"type": "http.response.start", "status": self._response.status, "headers": head})
+        await send({"type": "http.response.body", "body": clean})
+
+    async def _stream(self, send: Send) -> None:
+        """A body that breaks off is aborted (no final chunk): a clean end would make it look complete."""
+        async for chunk in self._response:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _stream_events(self, send: Send) -> None:
+        """An event stream that breaks off ends with the error event of its format, never with a terminator.
+
+        Bytes after the last complete event wait for their rest, so that an error event never lands inside another.
+        """
+        held = b""
+        try:
+            async for chunk in self._response:
+                whole, held = _complete_events(held + chunk if held else chunk)
+                if whole:
+                    await send({"type": "http.response.body", "body": whole, "more_body": True})
+        except (UpstreamError, GatewayError) as error:
+            if isinstance(error, ClientGone):
+                raise
+            _log.warning("request %s: the stream of %s broke off", self._ctx.id, self._ctx.attempts[-1].candidate.name)
+            held = self._error_event(error)
+        await send({"type": "http.response.body", "body": held})
+
+    def _error_event(self, error: GatewayError) -> bytes:
+        route = self._ctx.route
+        interrupted = error if error.status == 504 else UpstreamInterrupted("The upstream stream was interrupted.")
+        return error_event(interrupted, self._ctx.api_format, route.surface if route else None)
+
+
+def _complete_events(data: bytes) -> tuple[bytes, bytes]:
+    """The data up to the end of its last complete event, and the rest (WHATWG HTML 9.2.5: a blank line ends one)."""
+    if data.endswith((b"\n\n", b"\r\n\r\n")):
+        return data, b""
+    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
+    return (data[:end], data[end:]) if end > 3 or data.startswith(b"\n\n") else (b"", data)

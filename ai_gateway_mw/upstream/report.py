@@ -1,0 +1,110 @@
+"""The action result `actions.ngrok.ai_gateway`: what was asked, chosen, tried and answered.
+
+Made only when somebody reads it: see `Context.publish_lazily`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import GatewayError
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS
+from ai_gateway_mw.providers import Model
+from ai_gateway_mw.secrets import Secret
+from ai_gateway_mw.upstream.candidate import Attempt
+from ai_gateway_mw.upstream.outcome import Outcome
+
+
+def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
+    """The result as expressions and logs see it; holds no credential."""
+    result: dict[str, Any] = {
+        "status": "error" if error else "success",
+        "client": _client(ctx),
+        "input_ngrok_tokens": ctx.input_tokens or 0,
+        "output_ngrok_tokens": 0,
+        "gateway_latency_ms": max(0, ctx.elapsed_ms - sum(attempt.total_ms for attempt in ctx.attempts)),
+        "model_selection": _selections(ctx),
+        "models_tried": _models_tried(ctx),
+    }
+    if error is not None:
+        code = f"ERR_NGROK_{error.ngrok_code}" if error.ngrok_code else error.code
+        result["error"] = {"code": code, "message": error.message}
+    elif ctx.attempts and ctx.attempts[-1].outcome is Outcome.ACCEPTED:
+        result["success"] = _success(ctx.attempts, result["models_tried"])
+    return result
+
+
+def _client(ctx: Context) -> dict[str, Any]:
+    fields = {name: values for name, values in ctx.request_fields.map.items() if name.encode() not in CREDENTIAL_FIELDS}
+    payload = ctx.payload if ctx.body else None
+    return {
+        "method": ctx.method,
+        "path": ctx.path,
+        "user_agent": (ctx.request_fields.get(b"user-agent") or b"").decode("latin-1"),
+        "request_headers": fields,
+        "model": (payload.get("model") if payload else None) or "",
+        "models": (payload.get("models") if payload else None) or [],
+        "api_key_hash": Secret(ctx.credential, "client/key").fingerprint if ctx.credential else "",
+        "rejected_models": [
+            {"model": name, "reason": reason} for name, reason in (ctx.selection.rejected if ctx.selection else ())
+        ],
+    }
+
+
+def _ids(models: Sequence[Model]) -> list[str]:
+    return [model.id for model in models]
+
+
+def _selections(ctx: Context) -> list[dict[str, Any]]:
+    if ctx.selection is None or ctx.selection.strategies is None:
+        return []
+    return [
+        {
+            "strategy": note["strategy"],
+            "error": note["error"],
+            "candidates_returned": _ids(note["returned"]),
+            "candidates_after_allowed_filter": _ids(note["returned"]),
+            "candidates_after_client_filter": _ids(note["kept"]),
+            "models_to_try": _ids(note["kept"]),
+        }
+        for note in ctx.selection.strategies
+    ]
+
+
+def _models_tried(ctx: Context) -> list[dict[str, Any]]:
+    """One entry for each model, in the order of their first attempt."""
+    notes = {id(model): steps for model, steps in ctx.key_notes}
+    tried: dict[int, dict[str, Any]] = {}
+    for attempt in ctx.attempts:
+        model = attempt.candidate.model
+        entry = tried.setdefault(
+            id(model),
+            {
+                "model": model.id if model else "",
+                "provider": attempt.candidate.provider.id,
+                "author": (model.author_id or "") if model else "",
+                "api_key_selection": notes.get(id(model), []),
+                "requests_made": [],
+            },
+        )
+        entry["requests_made"].append(attempt.as_result())
+    return list(tried.values())
+
+
+def _success(attempts: Sequence[Attempt], tried: list[dict[str, Any]]) -> dict[str, Any]:
+    model = attempts[-1].candidate.model
+    provider = attempts[-1].candidate.provider
+    indexes = [
+        index
+        for index, entry in enumerate(tried)
+        if entry["provider"] == provider.id and entry["model"] == (model.id if model else "")
+    ]
+    return {
+        "model_index": indexes[0],
+        "request_index": len(tried[indexes[0]]["requests_made"]) - 1,
+        "model": model.id if model else "",
+        "provider": provider.id,
+        "author": (model.author_id or "") if model else "",
+    }

@@ -1,0 +1,147 @@
+"""The steps of `ai-gateway`, made from its config: model selection, key selection, failover, passthrough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ai_gateway_mw.asgi import ASGIApp, cancelled_by
+from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name
+from ai_gateway_mw.policy import ExpressionText
+from ai_gateway_mw.providers import Provider, ProvidersError, configured
+from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.upstream.admission import Admission
+from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
+from ai_gateway_mw.upstream.failover import Failover, FailoverRules
+from ai_gateway_mw.upstream.functions import AUTHOR, KEY, MODEL, PROVIDER, ai_functions, ai_types
+from ai_gateway_mw.upstream.key_selection import KeyRing, KeySelection
+from ai_gateway_mw.upstream.listing import model_listing
+from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
+from ai_gateway_mw.upstream.passthrough import Passthrough
+from ai_gateway_mw.upstream.request import Additions
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Each writes what the next reads; none looks ahead."""
+
+    admission: Admission
+    model_selection: ModelSelection
+    key_selection: KeySelection
+    failover: Failover
+    passthrough: Passthrough
+
+    async def answer(self, ctx: Context) -> ASGIApp:
+        """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
+        assert ctx.route is not None
+        if ctx.route.task == "list-models":
+            return model_listing(ctx, ctx.route, self.model_selection)
+        await self.select(ctx)
+        async with cancelled_by(ctx.receive):
+            await self.failover(ctx)
+        return await self.passthrough(ctx)
+
+    async def select(self, ctx: Context) -> None:
+        """The steps up to the candidates, which need no upstream."""
+        await self.admission(ctx)
+        await self.model_selection(ctx)
+        await self.key_selection(ctx)
+
+
+def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
+    """The steps of one action; what is wrong with its config goes to the runtime's problems."""
+    providers = _providers(config, runtime)
+    environment = _environment(runtime, providers)
+    keys = KeySelection(
+        {provider.id: _ring(provider, runtime) for provider in providers if provider.api_keys},
+        _strategies(config.api_key_selection, runtime, environment),
+    )
+    allowed = Allowed(
+        frozenset(provider.id for provider in providers if provider.configured),
+        config.only_allow_configured_providers,
+        config.only_allow_configured_models,
+    )
+    settings = runtime.settings
+    rules = FailoverRules(
+        total_timeout=float(config.total_timeout),
+        per_request_timeout=float(config.per_request_timeout),
+        connect_timeout=settings.connect_timeout,
+        any_error_moves_on=config.failover_on == "any",
+        hosts=settings.hosts,
+    )
+    return Steps(
+        Admission(runtime.secrets, config.max_input_tokens),
+        ModelSelection(providers, allowed, _strategies(config.model_selection, runtime, environment)),
+        keys,
+        Failover(runtime.stores.transport, runtime.stores.model_metrics, _additions(config, runtime), rules),
+        Passthrough(runtime.secrets),
+    )
+
+
+def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
+    try:
+        return configured(runtime.stores.catalog, config.providers, metrics=runtime.stores.model_metrics.of)
+    except ProvidersError as error:
+        for problem in error.problems:
+            runtime.problem(problem)
+        return ()
+
+
+def _ring(provider: Provider, runtime: Runtime) -> KeyRing:
+    values = [runtime.template(value) for value in provider.api_keys]
+    return KeyRing(provider, values, runtime.stores.provider_keys, runtime.secrets)
+
+
+def _environment(runtime: Runtime, providers: Sequence[Provider]) -> Environment:
+    """What strategies may use: all that the phase knows, and `ai.*`; predicates are lenient about what is missing."""
+    authors = list({model.author.id: model.author for p in providers for model in p.models if model.author}.values())
+    return runtime.environment.extend(
+        variables=(
+            Variable("ai.models", ListType(MODEL), lambda ctx: ctx.models, "The models that may serve this request."),
+            Variable("ai.keys", ListType(KEY), lambda ctx: ctx.keys, "The keys of the provider whose turn it is."),
+            Variable("ai.providers", ListType(PROVIDER), lambda ctx: providers, "Every provider."),
+            Variable("ai.authors", ListType(AUTHOR), lambda ctx: authors, "Every author in the catalogue."),
+        ),
+        functions=ai_functions(runtime.stores.random),
+        types=ai_types(),
+        lenient=True,
+    )
+
+
+def _strategies(
+    selection: Selection | None, runtime: Runtime, environment: Environment
+) -> Sequence[tuple[str, Expression]]:
+    made = []
+    for text in selection.strategy if selection else ():
+        expression = _strategy(text, runtime, environment)
+        if expression is not None:
+            made.append((str(text), expression))
+    return made
+
+
+def _strategy(text: ExpressionText, runtime: Runtime, environment: Environment) -> Expression | None:
+    if text.strip() == "ordered":  # seen in the wild; it is no CEL, and means the default
+        runtime.problem("`ordered` is no expression; it is read as `ai.models`", text.place_of(), warning=True)
+        return runtime.expression("ai.models", environment=environment)
+    return runtime.expression(text, environment=environment)
+
+
+def _additions(config: AIGatewayConfig, runtime: Runtime) -> Additions:
+    fields = []
+    for name, text in config.headers.items():
+        try:
+            raw = field_name(name)
+        except ValueError as error:
+            runtime.problem(str(error), text.place_of())
+            continue
+        if raw in CONNECTION_SPECIFIC or raw in (b"host", b"content-length"):
+            runtime.problem(f"`{name}` belongs to the connection and cannot be set", text.place_of())
+        fields.append((raw, runtime.template(text)))
+    return Additions(
+        fields=fields,
+        query=[(name, runtime.template(text)) for name, text in config.query_params.items()],
+        body=runtime.templates(config.body),
+        max_output_tokens=config.max_output_tokens,
+    )

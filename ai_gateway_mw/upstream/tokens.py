@@ -1,0 +1,27 @@
+"""An estimate of a prompt's length in tokens, for `max_input_tokens`: close enough to stop what is far too long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# About four characters of English to a token; other scripts come nearer to one. Keys whose values are prompt text.
+_CHARACTERS_PER_TOKEN = 4
+_PROMPT_KEYS = ("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools")
+_BINARY_KEYS = frozenset({"data", "image_url", "url", "file_data", "type", "role", "id"})
+
+
+def estimated_tokens(content: dict[str, Any]) -> int:
+    """Tokens in the prompt of a request body of any of the formats; never below the true order of magnitude."""
+    ascii_characters = other = 0
+    pending: list[Any] = [content[key] for key in _PROMPT_KEYS if key in content]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            narrow = len(item.encode("ascii", "ignore"))
+            ascii_characters += narrow
+            other += len(item) - narrow
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            pending.extend(value for key, value in item.items() if key not in _BINARY_KEYS)
+    return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other
