@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
-from ai_gateway_mw.policy import ActionSpec, Phase, Policy, Rule, validated
+from ai_gateway_mw.policy import ActionSpec, Path, Phase, Policy, Rule, validated
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.variables import reads_body
@@ -45,7 +45,7 @@ class _Compilation:
         for spec in rule.actions:
             if ended_by:
                 runtime.problem(f"this action is never reached: `{ended_by}` before it ends the phase", spec.place)
-            at_action = self._runtime.at(phase, spec.place)
+            at_action = self._runtime.at(phase, spec.place, self._locator(spec))
             action = self._action(at_action, spec)
             runtime.variables.update(at_action.variables)
             if action is not None:
@@ -53,6 +53,9 @@ class _Compilation:
                 ended_by = ended_by or (action.name if getattr(action, "terminating", False) else "")
         name = rule.name or f"{number} of {phase.value}"
         return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
+
+    def _locator(self, spec: ActionSpec) -> Callable[[Path], Place]:
+        return lambda path: self._policy.document.place((*spec.path, "config", *path))
 
     def _action(self, runtime: Runtime, spec: ActionSpec) -> Action | None:
         kind = self._actions.get(spec.type)

@@ -6,10 +6,10 @@ The compiler hands each action a runtime that is bound to a phase and collects p
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -30,7 +30,7 @@ from ai_gateway_mw.cel import (
     template,
 )
 from ai_gateway_mw.errors import Place, Problem, SecretError
-from ai_gateway_mw.policy import Phase, Text
+from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import SecretStore, build_store
 from ai_gateway_mw.settings import Settings
@@ -88,12 +88,13 @@ class Runtime:
     stores: Stores
     phase: Phase = Phase.ON_HTTP_REQUEST
     place: Place | None = None
+    locate: Callable[[Path], Place] | None = None  # the place of a field, by its path below the action's config
     problems: list[Problem] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)  # read by what was made here
 
-    def at(self, phase: Phase, place: Place | None) -> Runtime:
+    def at(self, phase: Phase, place: Place | None, locate: Callable[[Path], Place] | None = None) -> Runtime:
         """This runtime for one rule or action of a phase; the list of problems is shared."""
-        return replace(self, phase=phase, place=place, variables=set())
+        return replace(self, phase=phase, place=place, locate=locate, variables=set())
 
     @property
     def settings(self) -> Settings:
@@ -111,10 +112,21 @@ class Runtime:
             functions=(*STANDARD_FUNCTIONS, *functions(self.phase), *self._store_functions()),
         )
 
-    def problem(self, message: str, place: Place | None = None, *, hint: str = "", warning: bool = False) -> None:
-        """Report what is wrong with the policy here; a warning does not keep it from loading."""
-        severity = "warning" if warning else "error"
-        self.problems.append(Problem(message, place or self.place, hint, severity))  # type: ignore[arg-type]
+    def problem(
+        self,
+        message: str,
+        place: Place | None = None,
+        *,
+        field: Path = (),
+        hint: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
+        """Report what is wrong with the policy: at a place, at a field of the action's config, or at the action.
+
+        A warning does not keep the policy from loading.
+        """
+        located = self.locate(field) if field and self.locate else self.place
+        self.problems.append(Problem(message, place or located, hint, severity))
 
     def expression(
         self, text: str, *, expect: Type | None = None, environment: Environment | None = None

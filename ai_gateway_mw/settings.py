@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from ai_gateway_mw.addresses import Network, parse_address, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
+from ai_gateway_mw.policy import duration_text, seconds
 from ai_gateway_mw.secrets import SOURCES, VARIABLE_PREFIX, Secret, usable
 
 PREFIX: Final = "AI_GATEWAY_"
@@ -113,6 +114,16 @@ def _known_sources(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _duration(value: Any) -> Any:
+    """As in a policy (`1m30s`), or a plain number of seconds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return seconds(value)
+
+
 def _hidden(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
@@ -128,7 +139,7 @@ _Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 _Hosts = Annotated[Mapping[str, HostAddress], BeforeValidator(_hosts)]
 _Sources = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_known_sources)]
 _Hidden = Annotated[Secret | None, BeforeValidator(_hidden)]
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -167,8 +178,8 @@ class Settings(BaseSettings):
         tuple(SOURCES), description="Sources that secrets.get asks, in this order, separated by commas."
     )
     secrets_dir: _Location = Field(Path("/run/secrets"), description="Directory of the source `files`.")
-    secrets_ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        30.0, description="Seconds for which a secret is remembered before its source is asked again."
+    secrets_ttl: Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)] = Field(
+        30.0, description="How long a secret is remembered before its source is asked again."
     )
     env_file: _Location = Field(
         Path(_ENV_FILE), description="File of settings and, for the source `dotenv`, of secrets."
@@ -182,11 +193,11 @@ class Settings(BaseSettings):
     dialect_errors: bool = Field(
         True, description="Answer errors in the format of the API that was called; off: always in that of OpenAI."
     )
-    connect_timeout: _Seconds = Field(10.0, description="Seconds to connect to an upstream, TLS included.")
+    connect_timeout: _Seconds = Field(10.0, description="Time to connect to an upstream, TLS included, such as 10s.")
     stream_idle_timeout: _Seconds = Field(
-        120.0, description="Seconds between two pieces of an upstream's stream before it counts as stalled."
+        120.0, description="Time between two pieces of an upstream's stream after which it counts as stalled."
     )
-    failure_window: _Seconds = Field(60.0, description="Seconds of the sliding window that error rates look back on.")
+    failure_window: _Seconds = Field(60.0, description="Length of the sliding window that error rates look back on.")
     failure_samples: Annotated[int, Field(ge=1)] = Field(
         10, description="Attempts within the window before an error rate is other than 0."
     )
@@ -290,6 +301,8 @@ def _shown(value: Any) -> str:
             return ",".join(f"{name}={each}" for name, each in value.items())
         case tuple():
             return ",".join(map(str, value))
+        case float():
+            return duration_text(value)
         case ByteSize():
             return value.human_readable()
     return str(value)

@@ -20,7 +20,7 @@ from ai_gateway_mw import Gateway
 from ai_gateway_mw.keys import generate
 from ai_gateway_mw.secrets import MemorySource, SecretStore
 
-GATEWAY_KEY = generate(random.Random(0))  # noqa: S311 - the same in every process, and worth nothing
+GATEWAY_KEY = generate(random.Random(0))  # the same in every process
 POLICY = """
 on_http_request:
   - actions:

@@ -47,7 +47,7 @@ def started(name: str, upstream: str = "", *, core: int) -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.apps", name, *filter(None, [upstream])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        _pin(process.pid, core)
+        _pin(process.pid, {core})
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:
@@ -57,10 +57,14 @@ def started(name: str, upstream: str = "", *, core: int) -> Iterator[Server]:
         process.communicate()
 
 
-def _pin(pid: int, core: int) -> None:
+def _pin(pid: int, cores: set[int]) -> None:
     """Servers under test have one core, upstream and load the other, where the system lets us say so."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, {core})
+        os.sched_setaffinity(pid, cores)
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +143,11 @@ def _shown(spread: dict[str, float]) -> str:
 
 def run(*, rounds: int, connections: int, seconds: float) -> dict[str, dict[str, Any]]:
     """Every scenario's summary. The processes end with it."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    _pin(os.getpid(), cores[-1])
+    cores = _cores()
     results = {}
     with ExitStack() as stack:
+        stack.callback(_pin, os.getpid(), set(cores))
+        _pin(os.getpid(), {cores[-1]})
         upstream = stack.enter_context(started("upstream", core=cores[-1]))
         servers = {name: stack.enter_context(started(name, upstream.url, core=cores[0])) for name in TARGETS}
         for scenario, body in SCENARIOS.items():

@@ -17,6 +17,8 @@ find_python() {
   die "Python 3.11 or newer with venv and pip is needed (on Debian: apt install python3-venv). Set PYTHON to its path if it has another name."
 }
 
+last_line() { { grep -v '^WARNING' "$1" || true; } | tail -n 1 | cut -c1-100; }
+
 # Runs a command quietly. It tells every ten seconds that it is still at it, and shows the end of its output if it fails.
 run_quietly() {
   local title=$1 log waited=0 pid
@@ -28,7 +30,7 @@ run_quietly() {
   while kill -0 "$pid" 2>/dev/null; do
     sleep 1
     waited=$((waited + 1))
-    if ((waited % 10 == 0)); then say "  still working, ${waited} s: $(tail -n 1 "$log" | cut -c1-100)"; fi
+    if ((waited % 10 == 0)); then say "  still working, ${waited} s: $(last_line "$log")"; fi
   done
   if ! wait "$pid"; then
     tail -n 40 "$log" >&2

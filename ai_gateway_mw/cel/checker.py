@@ -56,6 +56,7 @@ from ai_gateway_mw.cel.types import (
     is_open,
     join,
     substitute,
+    unwrapped,
 )
 from ai_gateway_mw.cel.values import CelType, OptionalValue, Timestamp, UInt
 from ai_gateway_mw.cel.wellknown import message_type
@@ -203,7 +204,7 @@ class _Checker:
 
     def _field(self, node: Select, operand: Node, type_: Type) -> Typed:
         made = Select(node.offset, node.length, operand, node.field, node.optional)
-        result = self._field_type(made, self._shown_open(type_))
+        result = self._field_type(made, unwrapped(self._shown_open(type_)))
         if node.optional and result.name != "optional_type":
             result = OptionalType(result)
         if operand in self._secret:

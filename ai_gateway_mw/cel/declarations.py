@@ -58,7 +58,7 @@ _KINDS: dict[type[Any], str] = {
     list: "list",
     tuple: "list",
     dict: "map",
-    Mapping: "map",  # type: ignore[type-abstract]
+    Mapping: "map",
     Timestamp: "timestamp",
     datetime: "timestamp",
     Duration: "duration",

@@ -98,6 +98,18 @@ class Evaluator:
             budget.spend(0)
         return self._rules[type(node)](node, frame)
 
+    def run_test(self, node: Comprehension, activation: Any, locals_: dict[str, Any]) -> bool:
+        """The test of a macro for one element, on its own."""
+        return self.test(node, Frame(activation, Budget(self._limits), locals_))
+
+    def budget(self) -> Budget:
+        """A fresh budget for one evaluation."""
+        return Budget(self._limits)
+
+    @property
+    def steps(self) -> int:
+        return self._limits.steps
+
     # names
 
     def _local(self, node: Local, frame: Frame) -> Any:
@@ -136,7 +148,7 @@ class Evaluator:
         key = self.evaluate(node.key, frame)
         if isinstance(operand, OptionalValue) or node.optional:
             return self._optional(operand, key, node)
-        value = self._at(operand, key)
+        value = self.at(operand, key)
         if value is MISSING:
             raise self._no_such_key(node, operand)
         return value
@@ -156,7 +168,7 @@ class Evaluator:
             if not operand.present:
                 return NONE
             operand = operand.value
-        value = self._at(operand, key)
+        value = self.at(operand, key)
         if value is not MISSING:
             return OptionalValue(True, value)
         if isinstance(operand, (Mapping, list, tuple)):
@@ -169,21 +181,24 @@ class Evaluator:
             return lookup(operand, field)
         return getattr(operand, field, MISSING) if field in self._kinds.fields(operand) else MISSING
 
-    def _at(self, operand: Any, key: Any) -> Any:
+    def at(self, operand: Any, key: Any) -> Any:
+        """An element, field or key's value; MISSING if there is no such thing."""
         if isinstance(operand, (list, tuple)):
             return _element(operand, key)
         return self._found(operand, key) if isinstance(operand, Mapping) or isinstance(key, str) else MISSING
 
     def _has(self, node: Has, frame: Frame) -> bool:
-        operand = self.evaluate(node.operand, frame)
-        key = self.evaluate(node.key, frame)
+        return self.present(node, self.evaluate(node.operand, frame), self.evaluate(node.key, frame))
+
+    def present(self, node: Has, operand: Any, key: Any) -> bool:
+        """What `has` says of a field or key of this operand."""
         if isinstance(operand, OptionalValue):
             return self._optional(operand, key, node).present
         if not isinstance(operand, (Mapping, list, tuple)):
             if key not in self._kinds.fields(operand):
                 raise EvaluationError(f"a {self._kinds.of(operand)} has no such field", node.offset)
             return getattr(operand, key, None) is not None
-        return self._at(operand, key) is not MISSING
+        return self.at(operand, key) is not MISSING
 
     def _present(self, node: Present, frame: Frame) -> bool:
         try:

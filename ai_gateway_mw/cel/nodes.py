@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ai_gateway_mw.cel.environment import Overload, Variable
+    from ai_gateway_mw.cel.declarations import Overload, Variable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,12 +26,30 @@ from ai_gateway_mw.cel.nodes import (
     Select,
     children,
 )
-from ai_gateway_mw.cel.problems import ExpressionError, ExpressionProblem
+from ai_gateway_mw.cel.problems import ExpressionError
 from ai_gateway_mw.cel.scanner import deepest_bracket
 from ai_gateway_mw.cel.syntax import explain
 
 _RESERVED = frozenset(
-    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+    [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 
 
@@ -152,7 +170,7 @@ class _Builder:
 
     list_inits = map_inits = field_inits = list_init = expr_list
 
-    def list(self, parts: list[Any]) -> Node:
+    def list_literal(self, parts: list[Any]) -> Node:
         bracket, inits = parts
         optional = frozenset(place for place, (mark, _) in enumerate(inits) if mark)
         return ListLiteral(bracket.start_pos, 1, tuple(value for _, value in inits), optional)
@@ -166,7 +184,7 @@ class _Builder:
         key = Literal(field.start_pos, len(field), str(field))
         return Entry(key.offset, key.length, key, value, mark is not None)
 
-    def map(self, parts: list[Any]) -> Node:
+    def map_literal(self, parts: list[Any]) -> Node:
         return MapLiteral(parts[0].start_pos, 1, tuple(parts[1]))
 
     def message(self, parts: list[Any]) -> Node:
@@ -219,8 +237,3 @@ def _operands(node: Node, op: str) -> Sequence[Node]:
 def _call(name: Any, target: Node | None, args: Sequence[Node]) -> Node:
     macro = expand(str(name), target, tuple(args), name.start_pos, len(name))
     return macro or Call(name.start_pos, len(name), str(name), target, tuple(args))
-
-
-def problem_of(error: ExpressionError) -> ExpressionProblem:
-    """The first problem of an error."""
-    return error.problems[0]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 
-STRING = r"""[bB]?(?:[rR](?:\"{3}(?:.|\n)*?\"{3}|'{3}(?:.|\n)*?'{3}|"[^"\r\n]*"|'[^'\r\n]*')""" + (
-    r"""|\"{3}(?:[^\\]|\\(?:.|\n))*?\"{3}|'{3}(?:[^\\]|\\(?:.|\n))*?'{3}|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*')"""
-)
-_BRACKETS = re.compile(rf"(?P<skip>{STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*)|(?P<open>[(\[{{])|(?P<close>[)\]}}])")
+_TRIPLED = r"""\"{3}(?:.|
+)*?\"{3}|'{3}(?:.|
+)*?'{3}"""
+_ESCAPED = r"""\"{3}(?:[^\]|\(?:.|
+))*?\"{3}|'{3}(?:[^\]|\(?:.|
+))*?'{3}"""
+_RAW = rf"""[rR](?:{_TRIPLED}|"[^"
+]*"|'[^'
+]*')"""
+_STRING = rf"""[bB]?(?:{_RAW}|{_ESCAPED}|"(?:[^"\
+]|\.)*"|'(?:[^'\
+]|\.)*')"""
+_BRACKETS = re.compile(rf"(?P<skip>{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*)|(?P<open>[(\[{{])|(?P<close>[)\]}}])")
 
 
 def deepest_bracket(text: str, allowed: int) -> int | None:

@@ -17,7 +17,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, bytes) and isinstance(right, bytes):
         return hmac.compare_digest(left, right)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all([same(one, other) for one, other in zip(left, right, strict=True)])
+        return len(left) == len(right) and sum(map(same, left, right)) == len(left)
     return equals(left, right)
 
 
@@ -31,7 +31,7 @@ def contained(value: Any, values: Any) -> bool:
     if not isinstance(values, (list, tuple, Mapping)):
         raise EvaluationError("`in` wants a list or a map on its right")
     elements: Iterable[Any] = values
-    return any([same(value, each) for each in elements])
+    return sum(same(value, each) for each in elements) > 0
 
 
 CONSTANT_TIME: dict[str, Callable[[Any, Any], bool]] = {"_==_": same, "_!=_": different, "_in_": contained}

@@ -152,7 +152,7 @@ def _assign(actual: Type, formal: Type, bindings: Bindings) -> bool:
         other = formal if actual.name == "null_type" else actual
         return other.name not in _NOT_NULLABLE
     if actual.name == "wrapper" or formal.name == "wrapper":
-        return _unwrapped(actual) == _unwrapped(formal)
+        return unwrapped(actual) == unwrapped(formal)
     if actual.name != formal.name:
         return False
     if actual.name == "type":
@@ -190,7 +190,8 @@ def _occurs(param: Type, type_: Type, bindings: Bindings) -> bool:
     return any(_occurs(param, each, bindings) for each in type_.params)
 
 
-def _unwrapped(type_: Type) -> Type:
+def unwrapped(type_: Type) -> Type:
+    """The type without its `or null`."""
     return type_.params[0] if type_.name == "wrapper" else type_
 
 

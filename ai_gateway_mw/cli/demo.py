@@ -6,6 +6,7 @@ Two model servers take different keys; the policy's key for the first is one tha
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -54,7 +55,7 @@ def _demo(stack: ExitStack, *, once: bool) -> int:
     url = stack.enter_context(_serving(gateway))
     for name, model in models.items():
         print(f"  {name:8} {model.address}")
-    print(f"  gateway  {url}  with the policy {ready_policy('demo')}")
+    print(f"  gateway  {url}  with the policy {os.path.relpath(ready_policy('demo'))}")
     print(f"\nA new gateway key, shown once:\n  export GATEWAY_KEY={gateway_key}\n")
     if not _ask(url, gateway_key):
         return 1

@@ -1,13 +1,12 @@
 """Gateway keys: what clients authenticate with, from the text of a key to the rules that it carries."""
 
-from ai_gateway_mw.keys.credentials import CREDENTIAL_FIELDS, ClientCredential, presented_credentials
+from ai_gateway_mw.keys.credentials import ClientCredential, presented_credentials
 from ai_gateway_mw.keys.model import GatewayKey
 from ai_gateway_mw.keys.scopes import Scope, permits, scope_for
 from ai_gateway_mw.keys.token import PATTERN, digest, generate, masked, name_hint, well_formed
 from ai_gateway_mw.keys.verifier import KeyVerifier
 
 __all__ = [
-    "CREDENTIAL_FIELDS",
     "PATTERN",
     "ClientCredential",
     "GatewayKey",

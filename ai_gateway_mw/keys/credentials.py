@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
 from ai_gateway_mw.errors import AmbiguousCredentials, BadRequest
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field
 from ai_gateway_mw.keys.token import PREFIX
 from ai_gateway_mw.secrets import Secret
 
-AUTHORIZATION: Final = b"authorization"
-CREDENTIAL_FIELDS: Final = frozenset({AUTHORIZATION, b"x-api-key", b"x-goog-api-key", b"api-key"})
-QUERY_PARAMETER: Final = "key"  # Gemini's other way
+_AUTHORIZATION: Final = b"authorization"
+_QUERY_PARAMETER: Final = "key"  # Gemini's other way
 _MAX_PARAMETERS: Final = 1_000
 
 
@@ -31,16 +31,16 @@ class ClientCredential:
         return self.secret.reveal().startswith(PREFIX)
 
 
-def presented_credentials(headers: Sequence[tuple[bytes, bytes]], query_string: bytes = b"") -> ClientCredential | None:
+def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -> ClientCredential | None:
     """The one credential of a request, or None. Basic (RFC 7617) and other schemes than Bearer are not one.
 
     `query_string` is for paths whose API takes a key there. Raises `AmbiguousCredentials` for two that differ, be it
     in two fields or in one that is there twice: checker and provider might each believe another.
     """
     found = [(name, value.strip()) for name, value in headers if name in CREDENTIAL_FIELDS]
-    if len({value for name, value in found if name == AUTHORIZATION}) > 1:
+    if len({value for name, value in found if name == _AUTHORIZATION}) > 1:
         raise AmbiguousCredentials("The request has two different Authorization fields.")
-    found = [(name, _bearer(value) if name == AUTHORIZATION else value) for name, value in found]
+    found = [(name, _bearer(value) if name == _AUTHORIZATION else value) for name, value in found]
     in_query = _keys_of(query_string)
     values = {value for _, value in found if value} | in_query
     if len(values) > 1:
@@ -48,7 +48,7 @@ def presented_credentials(headers: Sequence[tuple[bytes, bytes]], query_string: 
     if not values:
         return None
     fields = frozenset(name for name, value in found if value)
-    place = QUERY_PARAMETER if in_query else b",".join(sorted(fields)).decode()
+    place = _QUERY_PARAMETER if in_query else b",".join(sorted(fields)).decode()
     return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), fields, bool(in_query))
 
 
@@ -65,4 +65,4 @@ def _keys_of(query_string: bytes) -> set[bytes]:
         pairs = parse_qsl(query_string.decode("latin-1"), encoding="latin-1", max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         raise BadRequest("The request has too many query parameters.") from None
-    return {value.encode("latin-1") for name, value in pairs if name == QUERY_PARAMETER}
+    return {value.encode("latin-1") for name, value in pairs if name == _QUERY_PARAMETER}

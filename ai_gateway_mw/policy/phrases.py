@@ -26,15 +26,23 @@ _BOUNDS = {
     "multiple_of": "a multiple of {multiple_of}",
 }
 _FORMS = {
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_short": "needs at least {min_length} of them, not {actual_length}",
-    "too_long": "may have at most {max_length} of them, not {actual_length}",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} or fewer characters",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} or fewer entries",
     "string_pattern_mismatch": "must match `{pattern}`",
 }
 
 
-def phrase(errors: tuple[ErrorDetails, ...], value: Any) -> str:
+def sentence(name: str, errors: tuple[ErrorDetails, ...], value: Any) -> str:
+    """What is wrong with a field, or with the whole config if it has no name; "must ..." reads on from the name."""
+    said = _predicate(errors, value)
+    if not name:
+        return said
+    return f"`{name}` {said}" if said.startswith("must ") else f"`{name}`: {said}"
+
+
+def _predicate(errors: tuple[ErrorDetails, ...], value: Any) -> str:
     """What one error says, or those of a union of which no member has the shape of the value."""
     if shapes := [shape for error in errors if (shape := shape_of(error))]:
         return f"must be {' or '.join(dict.fromkeys(shapes))}, not {found(value)}"

@@ -12,7 +12,7 @@ from .document import Document, Path
 from .fields import fields_at
 from .findings import Finding, findings, value_at
 from .model import ActionConfig, ActionSpec
-from .phrases import options_of, phrase
+from .phrases import options_of, sentence
 from .problems import Problems
 from .text import WITH_PLACES, Text
 from .wording import listed
@@ -96,8 +96,7 @@ class _Report:
         value = value_at(self._spec.config, path)
         options = [option for error in finding.errors for option in options_of(error)]
         hint = closest(value, options) if isinstance(value, str) else ""
-        name = f"`{_dotted(path)}` " if path else ""
-        self._problems.error(name + phrase(finding.errors, value), self._place(path), hint=hint)
+        self._problems.error(sentence(_dotted(path), finding.errors, value), self._place(path), hint=hint)
 
     def _place(self, path: Path, *, key: bool = False) -> Place:
         whole = _whole(self._spec, path)

@@ -139,7 +139,7 @@ class _Composer:
         elif key.text == "<<" and isinstance(event, yaml.ScalarEvent) and not event.style:
             message = "merge keys (`<<`) are not supported; write the fields out, or use an alias for the whole value"
         elif not key.text:
-            message = "there is no key before this `:`"
+            message = "a key may not be empty"
         elif key.text in earlier:
             first = earlier[key.text].place
             message = f"`{key.text}` is given twice; the first one is at line {first.line}, column {first.column}"
@@ -162,7 +162,7 @@ class _Composer:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._fatal(f"a policy may not have more than {MAX_NODES:,} values", event)
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
             raise self._fatal(f"a policy may not be nested more than {MAX_DEPTH} levels deep", event)
 
     def _fatal(self, message: str, event: Any) -> PolicyError:

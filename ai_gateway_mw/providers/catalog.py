@@ -76,7 +76,8 @@ def _own(extra: Path | None) -> Iterator[CatalogDocument]:
         return
     for file in sorted([*extra.glob("*.yaml"), *extra.glob("*.yml")]) if extra.is_dir() else [extra]:
         try:
-            yield CatalogDocument.model_validate(yaml.load(file.read_bytes(), _LOADER) or {})  # noqa: S506
+            content = yaml.load(file.read_bytes(), _LOADER)  # noqa: S506
+            yield CatalogDocument.model_validate({} if content is None else content)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)
             raise PolicyError(Problem(f"{file}: {_dotted(each['loc'])}: {each['msg']}") for each in wrong) from None

@@ -69,7 +69,7 @@ class LocalVault:
         with self._opened() as database:
             if database is not None:
                 row = database.execute(
-                    "SELECT key_version, secrets.sealed, vault_keys.sealed, salt, proof FROM master, secrets"
+                    "SELECT key_version, secrets.sealed, vault_keys.sealed, salt, proof FROM secrets LEFT JOIN master"
                     " LEFT JOIN vault_keys ON vault_keys.vault = secrets.vault AND version = key_version"
                     " WHERE secrets.vault = ? AND name = ?",
                     (vault, name),
@@ -77,8 +77,8 @@ class LocalVault:
         if row is None:
             return None
         version, sealed, sealed_key, salt, proof = row
-        if sealed_key is None:
-            raise SecretUnusable(f"secret {full_name(vault, name)}: {self._file} has lost the key of its vault")
+        if sealed_key is None or proof is None:
+            raise SecretUnusable(f"secret {full_name(vault, name)}: {self._file} has lost a key of this vault")
         key = self._vault_key(self._master(salt, proof), sealed_key, vault, version)
         return unseal(key, sealed, "secret", vault, name, str(version)).decode()
 
@@ -122,6 +122,8 @@ class LocalVault:
         row = database.execute("SELECT salt, proof FROM master").fetchone()
         if row is not None:
             return self._master(*row)
+        if database.execute("SELECT EXISTS (SELECT 1 FROM vault_keys)").fetchone()[0]:
+            raise SecretError(f"{self._file} has lost what it says of its master key")
         salt = self._random(16)
         master = self._available(salt) or MasterKey.generate(self._key_file, random=self._random)
         proof = seal(master.derived("vaults"), b"", "master", random=self._random)

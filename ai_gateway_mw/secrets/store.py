@@ -50,6 +50,11 @@ class SecretStore:
         places = "; ".join(source.place(vault, name) for source in self.sources) or "no source at all"
         raise SecretMissing(f"no secret {full}; looked at: {places}")
 
+    def forget(self) -> None:
+        """Ask the sources again for everything, for whoever has seen a value refused and cannot say which it was."""
+        with self._lock:
+            self._cache.clear()
+
     def remember(self, secret: Secret) -> None:
         """Redact this one too, although it did not come from here (a setting, a client's credential)."""
         self._redactor.add(secret.reveal())

@@ -13,8 +13,8 @@ _DAY = 86_400.0
 _FORGOTTEN_AFTER = 60.0  # most limits are per minute
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_SPAN = re.compile(r"(?:[0-9.]+(?:ms|us|µs|ns|[dhms]))+")
-_SPAN_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ms|us|µs|ns|[dhms])")
+_SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|us|µs|ns|[dhms]))+")
+_SPAN_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|[dhms])")
 _SECONDS = {"d": _DAY, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 

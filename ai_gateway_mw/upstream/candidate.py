@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +50,15 @@ class ProviderKey:
     def cooling(self) -> bool:
         return self.live.cooling
 
+    def in_use(self) -> Callable[[], None]:
+        """Counts the key as in use until the returned function is called."""
+        self.live.in_flight += 1
+
+        def release() -> None:
+            self.live.in_flight -= 1
+
+        return release
+
     @property
     def state(self) -> str:
         return self.live.state
@@ -78,6 +87,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
+        """Provider and model, as logs and messages name them."""
         return f"{self.provider.id}/{self.model.id}" if self.model else self.provider.id
 
 

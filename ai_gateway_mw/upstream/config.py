@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, TemplateText
 from ai_gateway_mw.providers import ProviderDocument
@@ -53,9 +53,9 @@ class AIGatewayConfig(ActionConfig):
     body: dict[str, Any] = Field(
         default_factory=dict, description="Top-level members set in every JSON body; they win over the client's."
     )
-    total_timeout: Duration = Field(Duration(360.0), description="Time for all attempts together.")
+    total_timeout: Duration = Field(360.0, gt=0, description="Time for all attempts together.")
     per_request_timeout: Duration = Field(
-        Duration(180.0), description="Time for one attempt to bring its first bytes, and between two chunks after that."
+        180.0, gt=0, description="Time for one attempt to bring its first bytes, and between two chunks after that."
     )
     on_error: Literal["halt", "continue"] = Field(
         "halt", description="After everything failed: answer with the error, or go on with the next action."
@@ -65,12 +65,3 @@ class AIGatewayConfig(ActionConfig):
         description="`faults`: what the client got wrong is answered as it is. `any`: every 4xx and 5xx moves on, as "
         "ngrok's gateway did.",
     )
-
-    @model_validator(mode="after")
-    def _provider_ids_differ(self) -> AIGatewayConfig:
-        seen: set[str] = set()
-        for provider in self.providers:
-            if provider.id.casefold() in seen:
-                raise ValueError(f"provider `{provider.id}` is configured twice")
-            seen.add(provider.id.casefold())
-        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -14,17 +14,14 @@ from ai_gateway_mw.errors import (
     GatewayError,
     Overloaded,
     TotalTimeout,
-    UpstreamAuthFailed,
     UpstreamError,
-    UpstreamQuotaExhausted,
-    UpstreamRateLimited,
-    UpstreamsExhausted,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from ai_gateway_mw.settings import HostAddress
 from ai_gateway_mw.state import Measured, ModelMetrics
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
+from ai_gateway_mw.upstream.exhausted import exhausted, trail
 from ai_gateway_mw.upstream.outcome import (
     Next,
     Outcome,
@@ -33,8 +30,9 @@ from ai_gateway_mw.upstream.outcome import (
     outcome_of_error,
     retry_after,
 )
+from ai_gateway_mw.upstream.queue import CandidateQueue
 from ai_gateway_mw.upstream.request import Additions, upstream_request
-from ai_gateway_mw.upstream.transport import Timeouts, UpstreamResponse, send
+from ai_gateway_mw.upstream.transport import Timeouts, UpstreamRequest, UpstreamResponse, send
 
 _MAX_ATTEMPTS = 16
 _ERROR_BODY = 64 * 1024
@@ -76,10 +74,10 @@ class Failover:
                 await self._walk(ctx)
         except TimeoutError:
             seconds = f"{self._rules.total_timeout:g}"
-            raise TotalTimeout(f"Request timed out after {seconds}s ({_trail(ctx.attempts)}).") from None
+            raise TotalTimeout(f"Request timed out after {seconds}s ({trail(ctx.attempts)}).") from None
 
     async def _walk(self, ctx: Context) -> None:
-        queue = _Queue(ctx.candidates)
+        queue = CandidateQueue(ctx.candidates)
         for candidate in queue:
             attempt, response = await self._attempt(ctx, candidate)
             ctx.attempts.append(attempt)
@@ -115,29 +113,33 @@ class Failover:
         attempt = Attempt(candidate, url=request.url)
         started = time.perf_counter()
         response: UpstreamResponse | None = None
-        if candidate.key is not None:
-            candidate.key.live.in_flight += 1
         try:
             async with asyncio.timeout(self._rules.per_request_timeout):
-                response = await send(self._transport(), request, self._timeouts, self._rules.hosts)
-                await self._read_head(attempt, response)
+                response = await self._response(attempt, request)
         except (UpstreamError, Overloaded) as error:
-            await _close(response)
-            response = None
             attempt.error, attempt.outcome = error, _outcome_of_failure(error)
         except TimeoutError:
-            await _close(response)
-            response = None
             attempt.error, attempt.outcome = UpstreamTimeout("context deadline exceeded"), Outcome.TIMED_OUT
-        except BaseException:
-            await _close(response)
-            raise
-        finally:
-            if candidate.key is not None:
-                candidate.key.live.in_flight -= 1
         attempt.first_byte_ms = attempt.total_ms = int((time.perf_counter() - started) * 1000)
         self._record(attempt)
         return attempt, response
+
+    async def _response(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamResponse:
+        """The response with its outcome named; closed on every way out but the good one."""
+        key = attempt.candidate.key
+        release = key.in_use() if key is not None else _nothing
+        try:
+            response = await send(self._transport(), request, self._timeouts, self._rules.hosts)
+        except BaseException:
+            release()
+            raise
+        response.on_close = release
+        try:
+            await self._read_head(attempt, response)
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
 
     async def _read_head(self, attempt: Attempt, response: UpstreamResponse) -> None:
         """Name the outcome from status and first bytes: up to here another candidate can still take over."""
@@ -166,45 +168,8 @@ class Failover:
             self._metrics.record(model.provider_id, model.id, measured)
 
 
-class _Queue:
-    """Candidates in their order; those with a poor prospect stand back until the others have had their turn."""
-
-    def __init__(self, candidates: Iterator[Candidate]) -> None:
-        self._candidates = candidates
-        self._ahead: list[Candidate] = []
-        self._behind: list[Candidate] = []
-        self._failing: set[str] = set()
-        self._closed: set[str] = set()
-
-    def __iter__(self) -> Iterator[Candidate]:
-        while True:
-            candidate = self._ahead.pop() if self._ahead else next(self._candidates, None)
-            if candidate is None:
-                break
-            if candidate.surface.base_url in self._closed:
-                continue
-            if candidate.provider.id in self._failing or (candidate.key is not None and candidate.key.cooling):
-                self._behind.append(candidate)
-                continue
-            yield candidate
-        for candidate in self._behind:
-            if candidate.surface.base_url not in self._closed:
-                yield candidate
-
-    def first(self, candidate: Candidate) -> None:
-        self._ahead.append(candidate)
-
-    def after(self, attempt: Attempt) -> None:
-        """Learn from a failed attempt."""
-        if attempt.outcome.then is Next.OTHER_PROVIDER:
-            self._failing.add(attempt.candidate.provider.id)
-        elif attempt.outcome.then is Next.OTHER_HOST:
-            self._closed.add(attempt.candidate.surface.base_url)
-
-
-async def _close(response: UpstreamResponse | None) -> None:
-    if response is not None:
-        await response.aclose()
+def _nothing() -> None:
+    """What there is to release where no key is in use."""
 
 
 def _outcome_of_failure(error: GatewayError) -> Outcome:
@@ -214,32 +179,3 @@ def _outcome_of_failure(error: GatewayError) -> Outcome:
     if isinstance(error, UpstreamTimeout):
         return Outcome.TIMED_OUT
     return Outcome.UNREACHABLE if isinstance(error, Overloaded) else Outcome.INTERRUPTED
-
-
-def _trail(attempts: list[Attempt]) -> str:
-    return "; ".join(attempt.detail for attempt in attempts) or "no attempt was finished"
-
-
-_ALIKE: dict[Outcome, type[GatewayError]] = {
-    Outcome.RATE_LIMITED: UpstreamRateLimited,
-    Outcome.QUOTA_EXHAUSTED: UpstreamQuotaExhausted,
-    Outcome.KEY_REJECTED: UpstreamAuthFailed,
-    Outcome.TIMED_OUT: UpstreamTimeout,
-    Outcome.UNREACHABLE: UpstreamUnreachable,
-}
-
-
-def exhausted(attempts: list[Attempt]) -> GatewayError:
-    """The error for a request that nobody served: the attempts' common fault where they have one."""
-    message = f"All providers failed: {_trail(attempts)}"
-    outcomes = {attempt.outcome for attempt in attempts}
-    waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
-    if len(attempts) == 1 and attempts[0].error is not None:
-        return attempts[0].error
-    if len(outcomes) != 1:
-        return UpstreamsExhausted(message)
-    kind = _ALIKE.get(outcomes.pop(), UpstreamsExhausted)
-    if kind is not UpstreamRateLimited:
-        return kind(message)
-    fields = [("retry-after", str(max(1, round(min(waits)))))] if waits else []
-    return kind(message, fields=fields)

@@ -114,10 +114,18 @@ KEY = ObjectType(
     },
 )
 PRICE_TYPES = frozenset(
-    ["text.input", "text.output", "text.input_cache_write", "text.input_cache_read"]
-    + ["text.input_batch", "text.output_batch"]
-    + ["tools.web_search.per_search_call", "tools.code_interpreter.per_execution_call"]
-    + ["tools.file_search.per_storage_gb", "tools.image_generation.per_image_generation"]
+    {
+        "text.input",
+        "text.output",
+        "text.input_cache_write",
+        "text.input_cache_read",
+        "text.input_batch",
+        "text.output_batch",
+        "tools.web_search.per_search_call",
+        "tools.code_interpreter.per_execution_call",
+        "tools.file_search.per_storage_gb",
+        "tools.image_generation.per_image_generation",
+    }
 )
 MODELS, PROVIDERS, AUTHORS, KEYS = ListType(MODEL), ListType(PROVIDER), ListType(AUTHOR), ListType(KEY)
 

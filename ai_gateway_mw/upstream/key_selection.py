@@ -10,7 +10,7 @@ from ai_gateway_mw.cel import EvaluationError, Expression, Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import KeySelectionFailed, NoProviderKey, SecretError
 from ai_gateway_mw.providers import Model, Provider
-from ai_gateway_mw.secrets import Secret, SecretStore
+from ai_gateway_mw.secrets import SecretStore, usable
 from ai_gateway_mw.state import ProviderKeys
 from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
 
@@ -40,7 +40,7 @@ class KeyRing:
     def reread(self, ctx: Context) -> ProviderKey | None:
         """The key that took another's place in its secret's source meanwhile, if one did."""
         before = {key.id for key in self.keys(ctx)}
-        self._secrets.expire()
+        self._secrets.forget()
         changed = [key for key in self.keys(ctx) if key.id not in before]
         return changed[0] if changed else None
 
@@ -49,7 +49,7 @@ class KeyRing:
         if key is None:
             if len(self._made) > 4 * len(self._values):  # rotated values would pile up
                 self._made.clear()
-            secret = Secret(value, name=f"{self._provider.id} key")
+            secret = usable(value, f"{self._provider.id}/api-key", "the policy")
             self._secrets.remember(secret)
             live = self._states.state(secret.fingerprint)
             key = self._made[value] = ProviderKey(secret.fingerprint, secret, live, self)

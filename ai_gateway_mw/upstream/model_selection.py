@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ai_gateway_mw.cel import EvaluationError, Expression
@@ -20,7 +19,7 @@ from ai_gateway_mw.errors import (
     SelectionFailed,
     SelectionOfWrongType,
 )
-from ai_gateway_mw.providers import Model, ModelIndex, Provider
+from ai_gateway_mw.providers import Kind, Model, ModelIndex, Provider, Rejection, Resolution, kind_of
 from ai_gateway_mw.surfaces import Format
 from ai_gateway_mw.upstream.candidate import Offer
 
@@ -66,17 +65,14 @@ class ModelSelection:
         self._index = ModelIndex(providers)
         self._allowed = allowed
         self._strategies = strategies
+        self._on_offer: dict[tuple[Format, Kind | None], tuple[Model, ...]] = {}
 
-    @cached_property
-    def _on_offer(self) -> Mapping[Format, tuple[Model, ...]]:
-        """Every model that may be used, by API format, in the order of configuration and catalogue."""
-        formats: tuple[Format, ...] = ("openai", "anthropic", "gemini")
-        usable = [model for model in self._index.all() if self._allowed.model(model)]
-        return {name: tuple(model for model in usable if model.provider.serves(name)) for name in formats}
-
-    def listed(self, api_format: Format) -> Sequence[Model]:
-        """The models that `GET /v1/models` shows."""
-        return self._on_offer[api_format]
+    def on_offer(self, api_format: Format, kind: Kind | None = None) -> Sequence[Model]:
+        """Every model that may be used for a format and a kind of task, in the order of configuration and catalogue."""
+        key = api_format, kind
+        if key not in self._on_offer:
+            self._on_offer[key] = tuple(filter(self._allowed.model, self._index.all(api_format, kind)))
+        return self._on_offer[key]
 
     async def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
@@ -85,7 +81,10 @@ class ModelSelection:
             return
         names = requested_names(ctx)
         ctx.selection = notes = SelectionNotes(names)
-        ctx.models = self._named(names, ctx.route.format, notes) if names else self._on_offer[ctx.route.format]
+        if names:
+            ctx.models = self._named(names, ctx.route.format, notes)
+        else:
+            ctx.models = self.on_offer(ctx.route.format, kind_of(ctx.route.path))
         if not ctx.models:
             raise FormatNotServed(f"No provider serves the {ctx.route.format} format of {ctx.route.path}.")
         chosen = self._strategic(ctx, notes, names) if self._strategies else ctx.models
@@ -108,14 +107,17 @@ class ModelSelection:
         refused = [model for model in resolution.models if not self._allowed.model(model)]
         notes.rejected = [*resolution.rejected, *((model.id, "not allowed") for model in refused)]
         if not usable:
-            raise self._refusal(names, refused)
+            raise self._refusal(names, resolution, refused)
         served = [model for model in usable if model.provider.serves(api_format)]
         if not served:
             ids = ", ".join(sorted({model.provider.id for model in usable}))
             raise FormatNotServed(f"No selected model supports the {api_format} format (asked of: {ids}).")
         return served
 
-    def _refusal(self, names: Sequence[str], refused: Sequence[Model]) -> GatewayError:
+    def _refusal(self, names: Sequence[str], resolution: Resolution, refused: Sequence[Model]) -> GatewayError:
+        disabled = [name for name, reason in resolution.rejected if reason == Rejection.DISABLED]
+        if disabled and not refused:
+            return ModelNotAllowed(f"Model '{disabled[0]}' is not allowed by gateway configuration", param="model")
         if not refused:
             listed = ", ".join(names)
             return ModelNotFound(

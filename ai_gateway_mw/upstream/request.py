@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import PolicyDenied
 from ai_gateway_mw.headers import Field, field_value, to_upstream
 from ai_gateway_mw.providers import Credential
 from ai_gateway_mw.surfaces import Route
@@ -84,13 +85,20 @@ def _fields(ctx: Context, candidate: Candidate, additions: Additions) -> list[Fi
     ]
     for name, template in additions.fields:
         fields = [item for item in fields if item[0] != name]
-        fields.append((name, field_value(template.render(ctx))))
+        fields.append((name, _rendered_field(name, template, ctx)))
     fields.append((b"accept-encoding", b"identity"))  # what passes must stay readable: errors, events, usage
     credential = _credential(candidate)
     if credential is not None:
         fields = [item for item in fields if item[0] != credential[0]]
         fields.append(credential)
     return fields
+
+
+def _rendered_field(name: bytes, template: Template, ctx: Context) -> bytes:
+    try:
+        return field_value(template.render(ctx))
+    except ValueError as error:
+        raise PolicyDenied(f"ai-gateway, field {name.decode()}: {error}") from None
 
 
 def _credential(candidate: Candidate) -> Field | None:

@@ -10,7 +10,7 @@ from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name
 from ai_gateway_mw.policy import ExpressionText
-from ai_gateway_mw.providers import Provider, ProvidersError, configured
+from ai_gateway_mw.providers import Provider, ProvidersError, cleartext_warnings, configured
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.upstream.admission import Admission
 from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
@@ -81,11 +81,13 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
 
 
 def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
+    for doubt in cleartext_warnings(config.providers):
+        runtime.problem(doubt.message, field=("providers", *doubt.path), severity="warning")
     try:
         return configured(runtime.stores.catalog, config.providers, metrics=runtime.stores.model_metrics.of)
     except ProvidersError as error:
         for problem in error.problems:
-            runtime.problem(problem)
+            runtime.problem(problem.message, field=("providers", *problem.path), hint=problem.hint)
         return ()
 
 
@@ -123,7 +125,7 @@ def _strategies(
 
 def _strategy(text: ExpressionText, runtime: Runtime, environment: Environment) -> Expression | None:
     if text.strip() == "ordered":  # seen in the wild; it is no CEL, and means the default
-        runtime.problem("`ordered` is no expression; it is read as `ai.models`", text.place_of(), warning=True)
+        runtime.problem("`ordered` is no expression; it is read as `ai.models`", text.place_of(), severity="warning")
         return runtime.expression("ai.models", environment=environment)
     return runtime.expression(text, environment=environment)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,19 +43,20 @@ class Timeouts:
         return {"connect": self.connect, "read": self.read, "write": self.read, "pool": self.pool}
 
 
-class ConnectTimeout(UpstreamUnreachable, UpstreamTimeout):
+class ConnectTimeout(UpstreamUnreachable):
     """No connection in time: nothing was sent, and this host's other keys would meet the same."""
 
-    status, code, kind, ngrok_code = 504, "upstream_timeout", "timeout_error", None
+    status, code, kind, anthropic_kind = 504, "upstream_timeout", "timeout_error", "timeout_error"
 
 
 class UpstreamResponse:
     """An answer whose head has arrived; iterate it for the raw body, once, and `aclose` it on every path."""
 
-    __slots__ = ("_chunks", "_first", "_response", "fields", "status")
+    __slots__ = ("_chunks", "_first", "_response", "fields", "on_close", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
+        self.on_close: Callable[[], None] | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._first: bytes | None = None
         self.status = response.status_code
@@ -91,6 +92,10 @@ class UpstreamResponse:
         return body
 
     async def aclose(self) -> None:
+        """Let go of the connection; harmless when repeated."""
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()
         await self._response.aclose()
 
     def _raw(self) -> AsyncIterator[bytes]:

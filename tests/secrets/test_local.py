@@ -154,6 +154,14 @@ def test_a_lost_master_key_is_never_made_anew(operation: str, tmp_path: Path) ->
     assert LocalVault(tmp_path).get("openai", "primary") == CANARY
 
 
+def test_a_lost_record_of_the_master_key_is_never_made_anew(tmp_path: Path) -> None:
+    LocalVault(tmp_path).set("openai", "primary", CANARY)
+    rows(tmp_path, "DELETE FROM master")
+    with pytest.raises(SecretError, match="has lost what it says of its master key"):
+        LocalVault(tmp_path).set("openai", "backup", CANARY)
+    assert rows(tmp_path, "SELECT * FROM master") == []
+
+
 def test_the_key_is_still_asked_for_when_all_secrets_are_deleted(tmp_path: Path) -> None:
     LocalVault(tmp_path).set("openai", "primary", CANARY)
     LocalVault(tmp_path).delete("openai", "primary")
@@ -178,6 +186,7 @@ SWAPS = {
     "keys of vaults": "UPDATE vault_keys SET sealed = (SELECT sealed FROM vault_keys WHERE vault = 'google')",
     "key version": "UPDATE secrets SET key_version = 2; INSERT INTO vault_keys SELECT vault, 2, sealed FROM vault_keys",
     "lost key": "DELETE FROM vault_keys",
+    "lost master": "DELETE FROM master",
     "one bit": "UPDATE secrets SET sealed = CAST(substr(sealed, 1, 12) || x'00' || substr(sealed, 14) AS BLOB)",
     "cut": "UPDATE secrets SET sealed = substr(sealed, 1, 5)",
 }
@@ -194,7 +203,7 @@ def test_a_record_opens_only_where_it_was_sealed(swap: str, tmp_path: Path) -> N
     for statement in swap.split(";"):
         rows(tmp_path, statement)
     moved = ("google", "backup") if swap == SWAPS["another vault"] else ("openai", "primary")
-    with pytest.raises(SecretUnusable, match=r"not sealed with this key|has lost the key") as caught:
+    with pytest.raises(SecretUnusable, match=r"not sealed with this key|has lost a key") as caught:
         vault.get(*moved)
     assert CANARY not in str(caught.value)
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote_plus, unquote_plus, urlencode, urlsplit
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.rendering import render_value, to_json
-from ai_gateway_mw.cel.types import BOOL, BYTES, DYN, INT, STRING, ListType, MapType
+from ai_gateway_mw.cel.types import BOOL, BYTES, DYN, STRING, ListType, MapType
 from ai_gateway_mw.cel.values import INT_MAX, INT_MIN
 
 _MAP = MapType(STRING, DYN)
@@ -148,5 +148,3 @@ ENCODING: tuple[Overload, ...] = (
     *_pair("url.parse", "parseUrl", (STRING,), _MAP, url_parts),
     Overload("isURL", (STRING,), BOOL, _is_url, member=True),
 )
-
-__all__ = ["ENCODING", "INT"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import kind_of_class
@@ -113,13 +113,7 @@ def _whole(verb: str) -> Callable[[Any, int], str]:
     return write
 
 
-def _wide_context() -> Any:
-    from decimal import Context
-
-    return Context(prec=2000)
-
-
-_WIDE = _wide_context()
+_WIDE = Context(prec=2000)
 
 _VERBS: dict[str, Callable[[Any, int], str]] = {
     "s": _string,

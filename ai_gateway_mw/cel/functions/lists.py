@@ -10,7 +10,7 @@ from ai_gateway_mw.cel.limits import checked_size
 from ai_gateway_mw.cel.ordering import ordered
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, DYN, INT, ListType, OptionalType, TypeParam
-from ai_gateway_mw.cel.values import NONE, OptionalValue, UInt, equals
+from ai_gateway_mw.cel.values import NONE, OptionalValue, UInt
 
 A = TypeParam("A")
 _LIST = ListType(A)
@@ -112,5 +112,3 @@ LISTS: tuple[Overload, ...] = (
     Overload("sets.equivalent", (_LIST, _LIST), BOOL, _same_set),
     Overload("sets.intersects", (_LIST, _LIST), BOOL, _intersects),
 )
-
-__all__ = ["LISTS", "equals"]

@@ -8,16 +8,14 @@ import re2
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.limits import checked_size
-from ai_gateway_mw.cel.patterns import compiled
+from ai_gateway_mw.cel.patterns import compiled, finder
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, INT, STRING, ListType, OptionalType
 from ai_gateway_mw.cel.values import NONE, OptionalValue
 
 
-def matches(text: str, pattern: Any) -> bool:
-    """True if the pattern occurs anywhere in the text. A pattern may have been compiled already."""
-    regex = compiled(pattern) if isinstance(pattern, str) else pattern
-    return regex.search(text) is not None
+def _matches(text: str, pattern: str) -> bool:
+    return finder(pattern)(text)
 
 
 def _group(match: Any) -> str:
@@ -44,8 +42,8 @@ def _replace(text: str, pattern: str, replacement: str, count: int = -1) -> str:
 
 
 REGEX: tuple[Overload, ...] = (
-    Overload("matches", (STRING, STRING), BOOL, matches),
-    Overload("matches", (STRING, STRING), BOOL, matches, member=True),
+    Overload("matches", (STRING, STRING), BOOL, _matches),
+    Overload("matches", (STRING, STRING), BOOL, _matches, member=True),
     Overload("regex.quote", (STRING,), STRING, re2.escape),
     Overload("regex.extract", (STRING, STRING), OptionalType(STRING), _extract),
     Overload("regex.extractAll", (STRING, STRING), ListType(STRING), _extract_all),

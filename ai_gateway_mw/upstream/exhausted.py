@@ -1,0 +1,52 @@
+"""What the client is told when every candidate has failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ai_gateway_mw.errors import (
+    GatewayError,
+    ModelNotFound,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamQuotaExhausted,
+    UpstreamRateLimited,
+    UpstreamsExhausted,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from ai_gateway_mw.upstream.candidate import Attempt
+from ai_gateway_mw.upstream.outcome import Outcome
+
+_ALIKE: dict[Outcome, type[GatewayError]] = {
+    Outcome.RATE_LIMITED: UpstreamRateLimited,
+    Outcome.QUOTA_EXHAUSTED: UpstreamQuotaExhausted,
+    Outcome.KEY_REJECTED: UpstreamAuthFailed,
+    Outcome.MODEL_UNAVAILABLE: ModelNotFound,
+    Outcome.TIMED_OUT: UpstreamTimeout,
+    Outcome.UNREACHABLE: UpstreamUnreachable,
+}
+
+
+def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
+    """The fault that all attempts have in common, or `UpstreamsExhausted`.
+
+    Names providers, models and statuses, and nothing that an upstream said: its text may hold account names.
+    """
+    outcomes = {attempt.outcome for attempt in attempts}
+    kind: type[GatewayError] = UpstreamsExhausted
+    if len(outcomes) == 1:
+        kind = _ALIKE.get(next(iter(outcomes)), UpstreamError if len(attempts) == 1 else UpstreamsExhausted)
+    if len(attempts) == 1 and attempts[0].error is not None:
+        kind = type(attempts[0].error)
+    fields = [("x-gateway-attempts", str(len(attempts)))]
+    waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
+    if kind is UpstreamRateLimited and waits:
+        fields.append(("retry-after", str(max(1, math.ceil(min(waits))))))
+    return kind(f"All providers failed: {trail(attempts)}", fields=fields)
+
+
+def trail(attempts: Sequence[Attempt]) -> str:
+    """The attempts, one after the other, on one line."""
+    return "; ".join(attempt.detail for attempt in attempts) or "no attempt was finished"

@@ -1,0 +1,45 @@
+"""The order in which candidates get their turn, as what was learned on the way changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate
+from ai_gateway_mw.upstream.outcome import Next
+
+
+class CandidateQueue:
+    """Candidates in their order; those with a poor prospect stand back until the others have had their turn."""
+
+    def __init__(self, candidates: Iterator[Candidate]) -> None:
+        self._candidates = candidates
+        self._ahead: list[Candidate] = []
+        self._behind: list[Candidate] = []
+        self._failing: set[str] = set()
+        self._closed: set[str] = set()
+
+    def __iter__(self) -> Iterator[Candidate]:
+        while True:
+            candidate = self._ahead.pop() if self._ahead else next(self._candidates, None)
+            if candidate is None:
+                break
+            if candidate.surface.base_url in self._closed:
+                continue
+            if candidate.provider.id in self._failing or (candidate.key is not None and candidate.key.cooling):
+                self._behind.append(candidate)
+                continue
+            yield candidate
+        for candidate in self._behind:
+            if candidate.surface.base_url not in self._closed:
+                yield candidate
+
+    def first(self, candidate: Candidate) -> None:
+        """Let this one have the next turn."""
+        self._ahead.append(candidate)
+
+    def after(self, attempt: Attempt) -> None:
+        """Learn from a failed attempt."""
+        if attempt.outcome.then is Next.OTHER_PROVIDER:
+            self._failing.add(attempt.candidate.provider.id)
+        elif attempt.outcome.then is Next.OTHER_HOST:
+            self._closed.add(attempt.candidate.surface.base_url)

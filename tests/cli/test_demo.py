@@ -1,0 +1,33 @@
+"""The demo as a newcomer runs it: a real model's answer that came through a failover."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ai_gateway_mw.cli.ready_policies import ready_policy
+from ai_gateway_mw.keys import PATTERN
+from tests.servers import clean_environment
+
+DEMO = "from ai_gateway_mw.cli.demo import run_demo; raise SystemExit(run_demo(once=True))"
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.subprocess
+def test_one_answer_through_a_failover() -> None:
+    command = [sys.executable, "-c", DEMO]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "`first`, which refused its key; attempt 2 was served by `second`" in done.stdout
+    assert len(re.findall(PATTERN, done.stdout)) == 1
+    answer = done.stdout.partition("Model:")[2].partition("Attempt 1")[0]
+    assert len(answer.split()) > 5
+    assert done.stderr == ""
+
+
+def test_its_policy_is_one_of_the_ready_ones() -> None:
+    assert ready_policy("demo").is_file()
