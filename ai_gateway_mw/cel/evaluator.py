@@ -7,7 +7,7 @@ from typing import Any
 
 from ai_gateway_mw.cel.declarations import Kinds, Overload, accepts
 from ai_gateway_mw.cel.folds import FOLDS, Walk
-from ai_gateway_mw.cel.limits import Budget, Limits, OverBudget
+from ai_gateway_mw.cel.limits import Budget, Limits, OverBudget, work
 from ai_gateway_mw.cel.nodes import (
     Apply,
     Bind,
@@ -210,11 +210,11 @@ class Evaluator:
 
     def _apply(self, node: Apply, frame: Frame) -> Any:
         args = [self.evaluate(arg, frame) for arg in node.args]
+        frame.budget.spend(work(node.function, args))
         if node.sensitive:
             return CONSTANT_TIME[node.function](*args)
         value = self.call(node, args, frame.activation)
-        if isinstance(value, (str, bytes, list)):
-            frame.budget.allocate(len(value))
+        frame.budget.allocate(value)
         return value
 
     def call(self, node: Apply, args: list[Any], activation: Any) -> Any:
@@ -229,7 +229,7 @@ class Evaluator:
             if error.offset is None:
                 error.offset = node.offset
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a function raises is a CEL error
             cause = None if overload.sensitive else error
             raise EvaluationError(f"`{overload.name}` failed: {type(error).__name__}", node.offset) from cause
 
@@ -284,7 +284,7 @@ class Evaluator:
                 values.append(value)
             elif _optional_value(value).present:
                 values.append(value.value)
-        frame.budget.allocate(len(values))
+        frame.budget.allocate(values)
         return values
 
     def _pairs(self, entries: tuple[Entry, ...], frame: Frame) -> Iterator[tuple[Any, Any]]:
@@ -301,7 +301,7 @@ class Evaluator:
         for key, _ in pairs:
             if self._kinds.of(key) not in ("string", "int", "uint", "bool"):
                 raise EvaluationError(f"a {self._kinds.of(key)} cannot be the key of a map", node.offset)
-        frame.budget.allocate(len(pairs))
+        frame.budget.allocate(pairs)
         return map_of(pairs)
 
     def _message(self, node: MessageLiteral, frame: Frame) -> Any:

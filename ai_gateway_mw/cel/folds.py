@@ -41,7 +41,7 @@ class Walk:
         return self._evaluator.test(self._node, self._frame)
 
     def result(self) -> Any:
-        self._frame.budget.allocate(1)
+        self._frame.budget.size -= 64
         return self._evaluator.evaluate(self._node.result[0], self._frame)
 
     def key(self) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ai_gateway_mw.cel.problems import EvaluationError
 
@@ -19,7 +21,7 @@ class Limits:
     nesting: int = 64
     depth: int = 128
     loops: int = 8
-    steps: int = 100_000
+    steps: int = 30_000
     size: int = 32 * 1024 * 1024
 
 
@@ -41,10 +43,26 @@ class Budget:
         if self.steps < 0:
             raise OverBudget("this expression takes too many steps")
 
-    def allocate(self, size: int) -> None:
-        self.size -= size
+    def allocate(self, value: Any) -> None:
+        """Charges for a value that was made; an element of a list counts as much as 64 characters."""
+        if isinstance(value, (str, bytes)):
+            self.size -= len(value)
+        elif isinstance(value, (list, Mapping)):
+            self.size -= len(value) * 64
         if self.size < 0:
             raise OverBudget("this expression makes values that are too large")
+
+
+def work(function: str, args: Iterable[Any]) -> int:
+    """How many steps a call counts for: most functions look at every element or character that they get."""
+    if function in _CONSTANT_WORK:
+        return 0
+    return sum(len(arg) >> _SHIFT.get(type(arg), 10) for arg in args if type(arg) in _SHIFT)
+
+
+# An element of a list takes a quarter of a step, a thousand characters take one.
+_SHIFT: dict[type, int] = {list: 2, tuple: 2, str: 10, bytes: 10}
+_CONSTANT_WORK = frozenset({"size", "type", "dyn", "optional.of", "first", "last"})
 
 
 def checked_size(size: int) -> int:

@@ -191,7 +191,7 @@ class Apply(Node):
     sensitive: bool = False
 
 
-def children(node: Node) -> tuple[Node, ...]:
+def children(node: Node) -> tuple[Node, ...]:  # noqa: C901 - one line a node class, and nothing else
     """The nodes directly below, left to right."""
     match node:
         case Select(operand=operand):

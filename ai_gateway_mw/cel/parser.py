@@ -65,7 +65,7 @@ def parse(text: str, limits: Limits) -> Node:
 
 
 def _parse(text: str) -> Node:
-    from lark.exceptions import UnexpectedInput
+    from lark.exceptions import UnexpectedInput  # noqa: PLC0415 - see _grammar
 
     try:
         return cast("Node", _grammar().parse(text))
@@ -96,7 +96,7 @@ def _check_depth(tree: Node, limits: Limits) -> None:
 @functools.cache
 def _grammar() -> Any:
     # Making the tables takes most of 0.1 s and lark itself 0.04 s, so that neither is done on import.
-    from lark import Lark
+    from lark import Lark  # noqa: PLC0415
 
     grammar = resources.files("ai_gateway_mw.cel").joinpath("cel.lark").read_text()
     return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=True, transformer=_Builder())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ai_gateway_mw.cel.limits import Budget
+from ai_gateway_mw.cel.limits import Budget, work
 from ai_gateway_mw.cel.nodes import Apply, ListLiteral, Literal, Node
 from ai_gateway_mw.cel.secrecy import CONSTANT_TIME
 from ai_gateway_mw.cel.types import Type, is_open
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ORDER = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 _ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*"}
-_LARGE = 1024 * 1024
+_LARGE, _MANY = 1024 * 1024, 16 * 1024
 _EXACT_INT = 2**53  # as far as an int and the double nearest to it are the same number
 _OPAQUE = frozenset({"list", "map", "timestamp", "duration", "wrapper"})
 
@@ -39,13 +39,25 @@ def _function(writer: Writer, node: Apply) -> str:
     types = [writer.type_of(arg) for arg in node.args]
     only = node.overloads[0] if len(node.overloads) == 1 else None
     if only is not None and all(map(_certain, types, only.params)):
-        context = ["a"] if only.contextual else []
-        return f"{writer.constant('call', only.call)}({', '.join([*context, *map(writer.source, node.args)])})"
+        return _called(writer, node, only.call, contextual=only.contextual)
     if only is not None and getattr(only.call, "__objclass__", None) is str and _strings_but_first(node, types):
-        return f"{writer.constant('call', only.call)}({_arguments(writer, node)})"
+        return _called(writer, node, only.call)
+    return _called(writer, node, _chosen(writer, node), contextual=True)
+
+
+def _chosen(writer: Writer, node: Apply) -> Callable[..., Any]:
+    """A function of the activation and the arguments that applies whichever overload takes them."""
     evaluator = writer.evaluator
-    chosen = writer.constant("choose", lambda activation, *args: evaluator.call(node, list(args), activation))
-    return f"{chosen}(a, {_arguments(writer, node)})" if node.args else f"{chosen}(a)"
+    return lambda activation, *args: evaluator.call(node, list(args), activation)
+
+
+def _called(writer: Writer, node: Apply, call: Callable[..., Any], *, contextual: bool = False) -> str:
+    args = [*(["a"] if contextual else []), *map(writer.source, node.args)]
+    name = writer.constant("call", call)
+    if not writer.loops or not node.args:
+        return f"{name}({', '.join(args)})"
+    writer.budgeted = True
+    return f"{writer.constant('charged', charged)}(b, {node.function!r}, {', '.join([name, *args])})"
 
 
 def _certain(type_: Type, param: Type) -> bool:
@@ -77,16 +89,21 @@ def _is_bounded(writer: Writer, text: str) -> bool:
 
 def small(value: Any) -> Any:
     """The value, if it is not large."""
-    if isinstance(value, (str, bytes, list)) and len(value) > _LARGE:
+    if isinstance(value, (str, bytes, list)) and len(value) > (_MANY if isinstance(value, list) else _LARGE):
         raise ValueError
     return value
 
 
 def grown(budget: Budget, value: Any) -> Any:
     """The value, charged to the budget if it is of a kind that can be large."""
-    if isinstance(value, (str, bytes, list)):
-        budget.allocate(len(value))
+    budget.allocate(value)
     return value
+
+
+def charged(budget: Budget, function: str, call: Callable[..., Any], *args: Any) -> Any:
+    """A call inside a loop, charged for what it looks at."""
+    budget.spend(work(function, args))
+    return call(*args)
 
 
 # operators
@@ -138,6 +155,8 @@ def _membership(writer: Writer, node: Apply) -> str | None:
     name, type_ = writer.type_of(left).name, writer.type_of(right)
     if name == "string" and type_.name == "map":
         return f"({writer.source(left)} in {writer.source(right)})"
+    if writer.loops and not (isinstance(right, Literal) or type_.name == "map"):
+        return None
     if name == "string" and type_.name == "list" and (type_.params[0].name == "string" or isinstance(left, Literal)):
         return f"({writer.source(left)} in {writer.source(right)})"
     if name == "string" and isinstance(left, Literal):
@@ -148,8 +167,7 @@ def _membership(writer: Writer, node: Apply) -> str | None:
 def _in_whatever(writer: Writer, node: Apply) -> str:
     """A string in a list or the keys of a map; a string in a string is no such thing."""
     held = writer.fresh("t")
-    chosen = writer.evaluator
-    other = writer.constant("choose", lambda activation, *args: chosen.call(node, list(args), activation))
+    other = writer.constant("choose", _chosen(writer, node))
     key = writer.source(node.args[0])
     plain = f"({held} := {writer.source(node.args[1])}).__class__ is dict or {held}.__class__ is list"
     return f"(({key} in {held}) if {plain} else {other}(a, {key}, {held}))"
@@ -193,7 +211,7 @@ def _size(writer: Writer, node: Apply) -> str | None:
 
 
 def _contains(writer: Writer, node: Apply) -> str | None:
-    if any(writer.type_of(arg).name != "string" for arg in node.args):
+    if writer.loops or any(writer.type_of(arg).name != "string" for arg in node.args):
         return None
     return f"({writer.source(node.args[1])} in {writer.source(node.args[0])})"
 

@@ -87,6 +87,7 @@ class Writer:
 
     def function(self, root: Node) -> Callable[[Any], Any]:
         """The generated function; the evaluator itself where nothing can be gained."""
+        self.budgeted = _loops(root) > _LOOPS_WITHOUT_BUDGET
         body = self.source(root)
         self.names["exact"] = self.exact(root)
         if body.startswith("exact_"):
@@ -239,7 +240,12 @@ class Writer:
         return f"{{{', '.join(pairs)}}}"
 
 
+_LOOPS_WITHOUT_BUDGET = 4
 _CHEAP = (Select, Index, Has, Present, Read, Local, Literal)
+
+
+def _loops(node: Node) -> int:
+    return isinstance(node, Comprehension) + sum(map(_loops, children(node)))
 
 
 def _is_cheap(node: Node) -> bool:

@@ -55,7 +55,7 @@ def _value(fields: Fields) -> Any:
     return next((None if name == "null_value" else value for name, value in fields.items()), None)
 
 
-def _any(fields: Fields) -> Any:
+def _any(_fields: Fields) -> Any:
     raise EvaluationError("google.protobuf.Any needs a message, and messages are not supported")
 
 

@@ -24,6 +24,11 @@ class Finding:
     def type(self) -> str:
         return self.errors[0]["type"]
 
+    @property
+    def is_about_key(self) -> bool:
+        """Whether the key at the end of the path is wrong, and not its value."""
+        return self.errors[0]["loc"][-1:] == ("[key]",)
+
 
 _Errors = list[tuple[Path, ErrorDetails]]
 

@@ -72,5 +72,6 @@ def _bounds(context: dict[str, Any], value: Any) -> dict[str, Any]:
     return {name: duration_text(bound) for name, bound in context.items()} if isinstance(value, str) else context
 
 
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+def _lowered(message: str) -> str:
+    """A message without its capital; an abbreviation keeps it."""
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message

@@ -23,23 +23,28 @@ C = TypeVar("C", bound=ActionConfig)
 def validated(config_class: type[C], spec: ActionSpec, document: Document) -> C:
     """The config of an action as its model. Raises PolicyError with everything that is wrong with it."""
     config: Any = spec.config
+    context: Any = {WITH_PLACES: True}
     while True:
         try:
-            return config_class.model_validate(config, context={WITH_PLACES: True})
+            return config_class.model_validate(config, context=context)
         except ValidationError as error:
             wrong = findings(error.errors(include_url=False, include_input=False), config)
         unspelled = [finding.path for finding in wrong if finding.type == "text_spelling"]
         if not unspelled:
             raise _Report(config_class, spec, document).error(wrong)
-        for path in unspelled:
-            config = _replaced(config, path, _spelled(value_at(config, path), document.text(_whole(spec, path))))
+        spelled = [path for path in unspelled if _is_spelled(spec, path, document, config)]
+        if not spelled:  # the config was not read from this document, or a validator rearranged it
+            context = None
+        for path in spelled:
+            config = _replaced(config, path, document.text(_whole(spec, path)))
 
 
-def _spelled(value: Any, text: Text | None) -> Text:
-    return text if text is not None else Text(str(value).lower())
+def _is_spelled(spec: ActionSpec, path: Path, document: Document, config: Any) -> bool:
+    """Whether the document has a spelling to offer for what is not text yet."""
+    return not isinstance(value_at(config, path), str) and document.text(_whole(spec, path)) is not None
 
 
-def _replaced(value: Any, path: Path, new: Text) -> Any:
+def _replaced(value: Any, path: Path, new: Text | None) -> Any:
     """A copy of `value` with something else at `path`."""
     if not path:
         return new
@@ -93,10 +98,11 @@ class _Report:
 
     def _wrong(self, finding: Finding) -> None:
         path = finding.path
-        value = value_at(self._spec.config, path)
+        value = path[-1] if finding.is_about_key else value_at(self._spec.config, path)
         options = [option for error in finding.errors for option in options_of(error)]
         hint = closest(value, options) if isinstance(value, str) else ""
-        self._problems.error(sentence(_dotted(path), finding.errors, value), self._place(path), hint=hint)
+        place = self._place(path, key=finding.is_about_key)
+        self._problems.error(sentence(_dotted(path), finding.errors, value), place, hint=hint)
 
     def _place(self, path: Path, *, key: bool = False) -> Place:
         whole = _whole(self._spec, path)

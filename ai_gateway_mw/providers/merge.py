@@ -14,7 +14,7 @@ from ai_gateway_mw.providers.document import ProviderDocument
 from ai_gateway_mw.providers.overlay import overlaid
 from ai_gateway_mw.providers.values import MetricsOf, Provider, no_metrics
 
-_LOCAL_SUFFIXES = ("localhost", ".localhost", ".internal", ".local", ".lan", ".test", ".svc", ".cluster.local")
+_LOCAL_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".test", ".svc", ".cluster.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def configured(
 
     Raises `ProvidersError`.
     """
-    problems = [*_duplicates(documents), *_clashing_aliases(catalog, documents), *_clashing_models(documents)]
+    problems = [*_duplicates(catalog, documents), *_clashing_aliases(catalog, documents), *_clashing_models(documents)]
     merged = [_merged(catalog, document) for document in documents]
     for number, (document, whole) in enumerate(zip(documents, merged, strict=True)):
         if whole.base_url is None:
@@ -96,12 +96,14 @@ def _no_address(catalog: Catalog, number: int, document: ProviderDocument) -> Fi
     return FieldProblem((number, "id"), message, closest(document.id, known))
 
 
-def _duplicates(documents: Sequence[ProviderDocument]) -> Iterator[FieldProblem]:
+def _duplicates(catalog: Catalog, documents: Sequence[ProviderDocument]) -> Iterator[FieldProblem]:
     seen: set[str] = set()
     for number, document in enumerate(documents):
-        if document.id.casefold() in seen:
+        known = catalog.provider(document.id)
+        name = (known or document).id.casefold()
+        if name in seen:
             yield FieldProblem((number, "id"), f"provider `{document.id}` is configured twice")
-        seen.add(document.id.casefold())
+        seen.add(name)
 
 
 def _clashing_aliases(catalog: Catalog, documents: Sequence[ProviderDocument]) -> Iterator[FieldProblem]:

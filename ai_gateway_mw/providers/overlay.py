@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ai_gateway_mw.policy import ActionConfig
 from ai_gateway_mw.providers.document import ModelDocument, ProviderDocument, SurfaceDocument
 from ai_gateway_mw.providers.values import snapshot_of
 
@@ -15,8 +16,8 @@ def overlaid(base: ProviderDocument, over: ProviderDocument) -> ProviderDocument
     Under a name of `base` it is that provider, called as `over` calls it; under any other it is one of its own, that
     works like `base`.
     """
-    changes = {name: getattr(over, name) for name in over.model_fields_set}
-    names = _united((base.id, *base.id_aliases), ())
+    changes = {"id_aliases": over.id_aliases, **_said(over)}
+    names = (base.id, *base.id_aliases)
     if over.id.casefold() in {name.casefold() for name in names}:
         changes["id"] = base.id if base.id.casefold() == over.id.casefold() else over.id
         own = changes["id"].casefold()
@@ -24,7 +25,7 @@ def overlaid(base: ProviderDocument, over: ProviderDocument) -> ProviderDocument
     changes["metadata"] = {**base.metadata, **over.metadata}
     changes["models"] = overlaid_models(base.models, over.models)
     changes["supported_api_surfaces"] = _overlaid_surfaces(base, over)
-    return base.model_copy(update={"id_aliases": (), **changes})
+    return base.model_copy(update=changes)
 
 
 def overlaid_models(base: Sequence[ModelDocument], over: Sequence[ModelDocument]) -> tuple[ModelDocument, ...]:
@@ -42,7 +43,7 @@ def overlaid_models(base: Sequence[ModelDocument], over: Sequence[ModelDocument]
 def _overlaid_model(base: ModelDocument | None, over: ModelDocument) -> ModelDocument:
     if base is None:
         return over
-    changes: dict[str, Any] = {name: getattr(over, name) for name in over.model_fields_set}
+    changes = _said(over)
     changes["metadata"] = {**base.metadata, **over.metadata}
     same = base.id.casefold() == over.id.casefold()
     names = {alias.casefold() for alias in over.id_aliases}
@@ -69,13 +70,19 @@ def _overlaid_surfaces(base: ProviderDocument, over: ProviderDocument) -> tuple[
 
 
 def _overlaid_surface(base: SurfaceDocument, over: SurfaceDocument) -> SurfaceDocument:
-    changes: dict[str, Any] = {name: getattr(over, name) for name in over.model_fields_set}
+    changes = _said(over)
     changes["surface"] = over.surface
     changes["fields"] = {**base.fields, **over.fields}
     changes["query"] = {**base.query, **over.query}
     if base.surface != over.surface:
         changes.setdefault("supported_params", ())
     return base.model_copy(update=changes)
+
+
+def _said(document: ActionConfig) -> dict[str, Any]:
+    """The fields that are written out; an empty one (null) says nothing."""
+    written = {name: getattr(document, name) for name in document.model_fields_set}
+    return {name: value for name, value in written.items() if value is not None}
 
 
 def _united(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:

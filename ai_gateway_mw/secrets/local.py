@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ai_gateway_mw.errors import SecretError, SecretUnusable
+from ai_gateway_mw.secrets.appearing import appearing
 from ai_gateway_mw.secrets.envelope import KEY_BYTES, seal, unseal
 from ai_gateway_mw.secrets.master_key import MasterKey
 from ai_gateway_mw.secrets.secret import Secret, full_name, usable
@@ -124,8 +125,10 @@ class LocalVault:
             return self._master(*row)
         if database.execute("SELECT EXISTS (SELECT 1 FROM vault_keys)").fetchone()[0]:
             raise SecretError(f"{self._file} has lost what it says of its master key")
+        if self._setting is None:
+            MasterKey.make_file(self._key_file, random=self._random)
         salt = self._random(16)
-        master = self._available(salt) or MasterKey.generate(self._key_file, random=self._random)
+        master = self._available(salt)
         proof = seal(master.derived("vaults"), b"", "master", random=self._random)
         database.execute("INSERT INTO master VALUES (?, ?)", (salt, proof))
         return master
@@ -135,11 +138,6 @@ class LocalVault:
         if self._known is not None and self._known[0] == proof:
             return self._known[1]
         master = self._available(salt)
-        if master is None:
-            raise SecretError(
-                f"{self._file} was sealed with a master key that is not here: "
-                f"set AI_GATEWAY_MASTER_KEY, or put {self._key_file} back"
-            )
         try:
             unseal(master.derived("vaults"), proof, "master")
         except SecretUnusable:
@@ -148,10 +146,17 @@ class LocalVault:
         self._known = (proof, master)
         return master
 
-    def _available(self, salt: bytes) -> MasterKey | None:
+    def _available(self, salt: bytes) -> MasterKey:
+        """The master key of the setting, or of the file."""
         if self._setting is not None:
             return MasterKey.from_setting(self._setting, salt)
-        return MasterKey.from_file(self._key_file)
+        master = MasterKey.from_file(self._key_file)
+        if master is None:
+            raise SecretError(
+                f"{self._file} was sealed with a master key that is not here: "
+                f"set AI_GATEWAY_MASTER_KEY, or put {self._key_file} back"
+            )
+        return master
 
     def _key_of(self, database: sqlite3.Connection, master: MasterKey, vault: str) -> tuple[int, bytes]:
         """The newest key of the vault, with its version; a new one for a new vault."""
@@ -176,23 +181,28 @@ class LocalVault:
             if not self._file.exists():
                 yield None
                 return
-            with closing(self._connection()) as database:
-                yield database if self._version(database) else None
+            with closing(_connection(self._file)) as database:
+                self._check_version(database)
+                yield database
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """The database in one transaction, made with its directory where it is missing."""
         with self._reported():
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would ask the umask
-            with closing(self._connection()) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+            if not self._file.exists():
+                self._make()
+            with closing(_connection(self._file)) as database:
+                self._check_version(database)
                 database.execute("BEGIN IMMEDIATE")
-                if not self._version(database):
-                    for statement in _SCHEMA.split(";"):
-                        database.execute(statement)
                 yield database
                 database.execute("COMMIT")
+
+    def _make(self) -> None:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with appearing(self._file, random=self._random) as draft, closing(_connection(draft)) as database:
+            # On the draft, which nobody else has: two processes that switch one file's mode lock each other out.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(_SCHEMA)
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -201,15 +211,16 @@ class LocalVault:
         except (sqlite3.Error, OSError) as error:
             raise SecretError(f"{self._file}: {error}") from None
 
-    def _connection(self) -> sqlite3.Connection:
-        uri = f"file:{quote(str(self._file.absolute()))}?mode=rw"
-        database = sqlite3.connect(uri, uri=True, isolation_level=None)
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA secure_delete = ON")
-        return database
-
-    def _version(self, database: sqlite3.Connection) -> int:
+    def _check_version(self, database: sqlite3.Connection) -> None:
         version = int(database.execute("PRAGMA user_version").fetchone()[0])
         if version > _VERSION:
             raise SecretError(f"{self._file} was made by a newer version of ai-gateway")
-        return version
+        if version < _VERSION:
+            raise SecretError(f"{self._file} is no vault of ai-gateway")
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None)
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA secure_delete = ON")
+    return database

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from ai_gateway_mw.errors import SecretError
+from ai_gateway_mw.secrets.appearing import appearing
 from ai_gateway_mw.secrets.envelope import KEY_BYTES
 from ai_gateway_mw.secrets.reading import text_of
 from ai_gateway_mw.secrets.secret import Secret
@@ -54,7 +54,7 @@ class MasterKey:
 
     @classmethod
     def from_file(cls, path: Path) -> MasterKey | None:
-        """The key that `generate` once wrote, or None where there is no file. Raises `SecretError`."""
+        """The key that `make_file` once wrote, or None where there is no file. Raises `SecretError`."""
         text = text_of(path)
         if text is None:
             return None
@@ -63,50 +63,20 @@ class MasterKey:
             raise SecretError(f"{path} does not hold a master key")
         return cls(key)
 
-    @classmethod
-    def generate(cls, path: Path, *, random: Callable[[int], bytes] = os.urandom) -> MasterKey:
-        """A new key in a new file that only its owner reads; the key of another process that was faster.
-
-        The file appears complete or not at all, and an existing one is never written over.
-        """
-        draft = path.with_name(f"{path.name}.{os.getpid()}.{random(8).hex()}")
-        try:
-            _write(draft, base64.b64encode(random(KEY_BYTES)) + b"\n")
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync(path.parent)
-        key = cls.from_file(path)
-        if key is None:
-            raise SecretError(f"{path} went away while it was made")
-        return key
+    @staticmethod
+    def make_file(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> None:
+        """A new key in a new file that only its owner reads; nothing where there is a file already."""
+        if path.exists():
+            return
+        with appearing(path, random=random) as draft, draft.open("wb") as file:
+            file.write(base64.b64encode(random(KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _decoded(text: str) -> bytes | None:
     if _HEX.fullmatch(text):
         return bytes.fromhex(text)
-    if not _BASE64.fullmatch(text):
-        return None
-    try:
+    if _BASE64.fullmatch(text):
         return base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_").rstrip("=") + "=")
-    except binascii.Error:
-        return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    """The name of a new file lasts only once its directory is on disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return None

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from itertools import chain
 
 from ai_gateway_mw.state.window import Clock
 
-_DAY = 86_400.0
 _FORGOTTEN_AFTER = 60.0  # most limits are per minute
-_NUMBER = re.compile(rb"-?[0-9]{1,18}")
+_LONGEST_WAIT = 7 * 86_400.0
+_MOST_DIGITS = 18  # what 64 bits hold, and so does CEL
+_LONGEST = 40  # characters of a reset; no span and no date takes more
+_EARLIEST = 1e9  # seconds; smaller numbers are spans and no times
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|us|µs|ns|[dhms]))+")
-_SPAN_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|[dhms])")
-_SECONDS = {"d": _DAY, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|[dhms])")
+_SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
-
-class _Row(NamedTuple):
-    """What a header field tells; of two that tell the same, the one of higher rank counts."""
-
-    measure: Literal["requests", "tokens"]
-    part: Literal["limit", "remaining", "reset"]
-    rank: int = 0
-
-
-def _rows() -> dict[bytes, _Row]:
-    rows: dict[bytes, _Row] = {}
-    parts: tuple[Literal["limit", "remaining", "reset"], ...] = ("limit", "remaining", "reset")
-    for part in parts:
-        rows[f"x-ratelimit-{part}-requests".encode()] = _Row("requests", part)
-        rows[f"x-ratelimit-{part}-tokens".encode()] = _Row("tokens", part)
-        rows[f"anthropic-ratelimit-requests-{part}".encode()] = _Row("requests", part)
-        rows[f"anthropic-ratelimit-input-tokens-{part}".encode()] = _Row("tokens", part)
-        # Anthropic: this one stands for whichever token limit is the tightest at the moment.
-        rows[f"anthropic-ratelimit-tokens-{part}".encode()] = _Row("tokens", part, rank=1)
-    return rows
-
-
-_FIELDS = _rows()
+_Row = tuple[str, str]
+_REQUESTS, _TOKENS, _INPUT_TOKENS = "requests", "tokens", "input-tokens"
+_FIELDS: dict[bytes, _Row] = {
+    name.encode(): (group, part)
+    for part in ("limit", "remaining", "reset")
+    for name, group in (
+        (f"x-ratelimit-{part}-requests", _REQUESTS),
+        (f"x-ratelimit-{part}-tokens", _TOKENS),
+        (f"anthropic-ratelimit-requests-{part}", _REQUESTS),
+        # Anthropic: `tokens` stands for whichever token limit is the tightest, so it counts before `input-tokens`.
+        (f"anthropic-ratelimit-tokens-{part}", _TOKENS),
+        (f"anthropic-ratelimit-input-tokens-{part}", _INPUT_TOKENS),
+    )
+}
+_SHORTEST = min(map(len, _FIELDS))  # most fields of an answer are passed over by their length
 
 
 class _Measure:
@@ -89,45 +82,60 @@ class Quota:
 
     def learn(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Take in the rate limit fields of an answer (2xx or 429); others, and what cannot be read, change nothing."""
-        found: dict[tuple[str, str], tuple[int, bytes]] = {}
+        said: dict[_Row, bytes] = {}
         for name, value in fields:
-            row = _FIELDS.get(name.lower())
-            if row is not None and row.rank >= found.get((row.measure, row.part), (0, b""))[0]:
-                found[row.measure, row.part] = row.rank, value
-        if found:
-            said = {key: value for key, (_, value) in found.items()}
-            self._learn(self._requests, said, "requests")
-            self._learn(self._tokens, said, "tokens")
+            if len(name) >= _SHORTEST:
+                row = _FIELDS.get(name.lower())
+                if row is not None:
+                    said[row] = value
+        if said:
+            self._learn(self._requests, said, _REQUESTS)
+            self._learn(self._tokens, said, _INPUT_TOKENS)
+            self._learn(self._tokens, said, _TOKENS)
 
-    def _learn(self, measure: _Measure, said: dict[tuple[str, str], bytes], name: str) -> None:
-        limit = _number(said.get((name, "limit")))
-        left = _number(said.get((name, "remaining")))
+    def _learn(self, measure: _Measure, said: Mapping[_Row, bytes], group: str) -> None:
+        limit = _number(said.get((group, "limit")))
+        left = _number(said.get((group, "remaining")))
         if limit is not None:
             measure.limit = limit
         if left is not None:
-            wait = seconds_until(said.get((name, "reset"), b"").decode("latin-1"), self._wall())
+            reset = said.get((group, "reset"))
+            wait = seconds_until(reset.decode("latin-1"), self._wall) if reset else None
             measure.left = left
             measure.told = wait is not None
             measure.full_at = self._clock() + (_FORGOTTEN_AFTER if wait is None else wait)
 
 
 def _number(value: bytes | None) -> int | None:
-    found = _NUMBER.fullmatch(value.strip()) if value else None
-    return max(0, int(found.group())) if found else None
+    """A whole number; what is below zero counts as zero."""
+    value = value.strip() if value else b""
+    if len(value) > _MOST_DIGITS:
+        return None
+    if value.isdigit():
+        return int(value)
+    return 0 if value[:1] == b"-" and value[1:].isdigit() else None
 
 
-def seconds_until(text: str, wall: float) -> float | None:
+def seconds_until(text: str, wall: Clock) -> float | None:
     """How long until a reset: `6m0s` and `17` are spans, large numbers and dates are times. At most seven days."""
-    text = text.strip()
-    if _SPAN.fullmatch(text):
-        wait = sum(float(number) * _SECONDS[unit] for number, unit in _SPAN_PART.findall(text))
-    elif _PLAIN.fullmatch(text) and len(text) < 20:
+    if len(text) > _LONGEST:
+        return None
+    parts = _SPAN.findall(text)
+    if parts and sum(map(len, chain.from_iterable(parts))) == len(text):
+        return min(sum(float(number) * _SECONDS[unit] for number, unit in parts), _LONGEST_WAIT)
+    at = _time(text.strip())
+    if at is None:
+        return None
+    return min(max(at if at < _EARLIEST else at - wall(), 0.0), _LONGEST_WAIT)
+
+
+def _time(text: str) -> float | None:
+    """Seconds, seconds or milliseconds since 1970, or a date."""
+    if _PLAIN.fullmatch(text):
         number = float(text)
-        wait = number if number < 1e9 else (number / 1000 if number > 1e11 else number) - wall
-    else:
-        try:
-            when = datetime.fromisoformat(text)
-        except ValueError:
-            return None
-        wait = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - wall
-    return min(max(wait, 0.0), 7 * _DAY)
+        return number / 1000 if number > _EARLIEST * 100 else number
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -111,7 +111,7 @@ class Failover:
         """Send to one candidate and name the outcome; the response comes back unless the attempt failed without one."""
         request = upstream_request(ctx, candidate, self._additions)
         attempt = Attempt(candidate, url=request.url)
-        started = time.perf_counter()
+        started = time.monotonic()
         response: UpstreamResponse | None = None
         try:
             async with asyncio.timeout(self._rules.per_request_timeout):
@@ -120,8 +120,8 @@ class Failover:
             attempt.error, attempt.outcome = error, _outcome_of_failure(error)
         except TimeoutError:
             attempt.error, attempt.outcome = UpstreamTimeout("context deadline exceeded"), Outcome.TIMED_OUT
-        attempt.first_byte_ms = attempt.total_ms = int((time.perf_counter() - started) * 1000)
-        self._record(attempt)
+        attempt.first_byte_ms = attempt.total_ms = int((time.monotonic() - started) * 1000)
+        self._record(attempt, started)
         return attempt, response
 
     async def _response(self, attempt: Attempt, request: UpstreamRequest) -> UpstreamResponse:
@@ -156,12 +156,15 @@ class Failover:
         attempt.body_on_error = body[:1024].decode("utf-8", "replace")
         attempt.retry_after = retry_after(response.fields)
 
-    def _record(self, attempt: Attempt) -> None:
+    def _record(self, attempt: Attempt, started: float) -> None:
+        """Note the outcome against the key and the model. A success that was under way when a limit was met does not
+        lift the limit: hence `started`."""
         key, model = attempt.candidate.key, attempt.candidate.model
         if key is not None:
-            key.live.quota.learn(attempt.fields)
+            if attempt.outcome in (Outcome.ACCEPTED, Outcome.RATE_LIMITED):
+                key.live.quota.learn(attempt.fields)
             if attempt.outcome.result is not None:
-                key.live.record(attempt.outcome.result, retry_after=attempt.retry_after)
+                key.live.record(attempt.outcome.result, retry_after=attempt.retry_after, started=started)
         if model is not None and attempt.outcome.result is not None:
             keys = {key.id: key.quota} if key is not None else {}
             measured = Measured(attempt.outcome.result, upstream_ms=attempt.total_ms, keys=keys)

@@ -41,6 +41,13 @@ def test_a_key_works_until_it_expires(left: timedelta, works: bool) -> None:
     assert (KeyVerifier([key], pepper=PEPPER, clock=lambda: NOW).verify(TOKEN) is key) is works
 
 
+def test_the_clock_of_the_machine_is_the_default() -> None:
+    now = datetime.now(UTC)
+    for left, works in ((timedelta(days=1), True), (timedelta(days=-1), False)):
+        key = GatewayKey(id="key_1", name="", digest=digest(TOKEN, PEPPER), expires=now + left)
+        assert (KeyVerifier([key], pepper=PEPPER).verify(TOKEN) is key) is works
+
+
 def test_replaced_keys_count_at_once() -> None:
     verifier = KeyVerifier([KEY], pepper=PEPPER)
     verifier.replace([])

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
-from pydantic import Field, field_validator, model_validator
+from pydantic import AnyUrl, Field, StringConstraints, field_validator, model_validator
 
 from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, TemplateText, Text
 
@@ -50,6 +50,7 @@ class Gateway(ActionConfig):
     label: str = Field("", max_length=8, pattern="^[a-z]*$", description="A label.")
     tags: frozenset[str] = Field(frozenset(), description="Tags.")
     providers: tuple[Provider, ...] = Field((), description="The providers.")
+    website: AnyUrl | None = Field(None, description="Where to read more.")
     either: int | TemplateText = Field(1, description="A number or text.")
     choice: bool | tuple[Named, ...] | None = Field(None, description="Yes, no, or names.")
 
@@ -74,7 +75,14 @@ class Deny(ActionConfig):
 
 
 class Vars(ActionConfig):
+    prefix: dict[str, TemplateText] = Field({}, description="A mapping, or a list of mappings.")
+    names: dict[Annotated[str, StringConstraints(pattern="^[a-z]+$")], int] = Field({}, description="Names.")
     vars: tuple[dict[str, Any], ...] = Field(min_length=1, description="What to set.")
+
+    @field_validator("prefix", mode="before")
+    @classmethod
+    def _one_mapping(cls, value: Any) -> Any:
+        return {key: item for part in value for key, item in part.items()} if isinstance(value, list) else value
 
 
 CONFIGS: dict[str, type[ActionConfig]] = {"gateway": Gateway, "deny": Deny, "set-vars": Vars}

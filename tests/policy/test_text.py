@@ -85,7 +85,7 @@ def test_text_in_an_embedded_policy_knows_its_place_in_the_file() -> None:
 def test_text_is_a_string_in_every_way() -> None:
     text = text_in("on_http_request: {type: deny}", "on_http_request", "type")
     assert text == "deny"
-    assert {text: 1}["deny"] == 1
+    assert hash(text) == hash("deny")
     assert type(str(text)) is str
     assert pickle.loads(pickle.dumps(text)) == text
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from textwrap import indent
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,8 @@ BAD = {
         "providers: [{id: a, params: [5]}]",
         ["4:36 `providers[0].params[0]` must be text or a mapping, not 5"],
     ),
+    "what only pydantic knows": ("website: here", ["4:16 `website`: relative URL without a base"]),
+    "what only pydantic says": ("website: 5", ["4:16 `website`: URL input should be a string or URL"]),
     "own validator": ("tags: [bad]", ["4:13 `tags`: `bad` is no tag"]),
     "own validator of all": ("label: noted", ["4:7 a label `noted` needs a `note`"]),
     "long text is cut": (f"enforce: {'x' * 50}", [f"4:16 `enforce` must be true or false, not the text `{'x' * 40}…`"]),
@@ -147,6 +150,16 @@ def test_a_config_that_is_left_out_is_missed_at_the_action() -> None:
     with pytest.raises(PolicyError) as raised:
         validated(Vars, policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0], policy.document)
     assert str(raised.value).split("\n")[0] == "<policy>:2:11: the config of `set-vars` needs `vars`"
+
+
+def test_a_key_that_is_wrong_is_shown_itself() -> None:
+    assert problems_of("vars: [{}]\nnames: {ab: 1, A1: 2}", "set-vars") == ["5:22 `names.A1` must match `^[a-z]+$`"]
+
+
+def test_what_a_validator_rearranged_has_no_spelling() -> None:
+    config = config_of("vars: [{}]\nprefix: [{a: 1.10}, {b: TRUE}, {c: x}]", "set-vars")
+    assert isinstance(config, Vars)
+    assert config.prefix == {"a": "1.1", "b": "true", "c": "x"}
 
 
 def test_too_few() -> None:
@@ -178,8 +191,9 @@ def test_a_good_config() -> None:
 
 
 def test_a_config_cannot_be_changed() -> None:
+    config: Any = gateway("capacity: 5")
     with pytest.raises(ValueError, match="frozen"):
-        gateway("capacity: 5").capacity = 6
+        config.capacity = 6
 
 
 @pytest.mark.parametrize(
@@ -230,7 +244,7 @@ def test_a_config_that_no_file_holds_is_shown_at_its_action() -> None:
 
 
 def test_a_config_made_by_hand_takes_scalars_as_templates() -> None:
-    config = Gateway(headers={"a": True, "b": 1.5, "c": "x"}, note="y")  # type: ignore[dict-item,arg-type]
+    config = Gateway(headers={"a": True, "b": 1.5, "c": "x"}, note="y")
     assert config.headers == {"a": "true", "b": "1.5", "c": "x"}
     assert type(config.note) is Text
     assert Gateway.model_validate_json(config.model_dump_json(exclude_unset=True)) == config

@@ -51,8 +51,10 @@ def test_values(text: str, expected: object) -> None:
 @pytest.mark.parametrize("indent", [None, 2, "\t"], ids=["one line", "spaces", "tabs"])
 @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "raw"])
 def test_json_is_read_as_json_reads_it(indent: int | str | None, ascii_only: bool) -> None:
-    data = {"a": [1, -2.5, 1e30, True, None, {}], "no": '\U0001f600 \\ud83d\\ude00 \\" / \n\t é', "": [[]]}
-    data.pop("")
+    data: dict[str, object] = {
+        "a": [1, -2.5, 1e30, True, None, {}],
+        "no": '\U0001f600 \\ud83d\\ude00 \\" / \n\t é',
+    }
     text = json.dumps(data, indent=indent, ensure_ascii=ascii_only)
     assert value(text) == data
 

@@ -51,7 +51,6 @@ def test_catalogue_providers_need_a_key_and_are_nobodys_own(providers: dict[str,
         ("inceptionlabs", "inception"),
         ("inference-net", "inference.net"),
         ("inference-net", "inference_net"),
-        ("azure-openai", "azure"),
     ],
 )
 def test_providers_have_their_aliases(catalog: Catalog, provider: str, alias: str) -> None:

@@ -28,6 +28,12 @@ def test_settings_lie_over_the_catalogue(providers_of) -> None:
     assert (model.metadata, model.custom) == ({"team": "ml"}, False)
 
 
+def test_a_field_left_empty_says_nothing(providers_of) -> None:
+    openai = providers_of({"id": "openai", "base_url": None, "credential": None, "models": []})[0]
+    assert openai.base_url == "https://api.openai.com/v1/"
+    assert openai.model("gpt-4o") is not None
+
+
 def test_models_are_annotated_and_the_others_stay(providers_of) -> None:
     listed = [{"id": "GPT-4o", "metadata": {"approved": True, "team": "a"}}, {"id": "ft:gpt-4o:acme"}]
     openai = providers_of({"id": "openai", "metadata": {"team": "ml"}, "models": listed})[0]
@@ -191,6 +197,11 @@ def test_models_carry_their_live_metrics(providers_of) -> None:
             [{"id": "openai"}, {"id": "OpenAI"}],
             [((1, "id"), "provider `OpenAI` is configured twice", "")],
             id="twice",
+        ),
+        pytest.param(
+            [{"id": "google"}, {"id": "gemini"}],
+            [((1, "id"), "provider `gemini` is configured twice", "")],
+            id="twice, under two names",
         ),
         pytest.param(
             [BOX, {"id": "b", "base_url": "https://b.test", "id_aliases": ["c", "My-Box"]}],

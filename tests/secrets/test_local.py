@@ -32,6 +32,11 @@ def test_what_is_set_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert LocalVault(tmp_path).get("openai", "primary") == CANARY
 
 
+def test_a_store_of_secrets_is_two_files(tmp_path: Path) -> None:
+    LocalVault(tmp_path).set("openai", "primary", CANARY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["master.key", "secrets.db"]
+
+
 def test_a_value_is_replaced(tmp_path: Path) -> None:
     vault = LocalVault(tmp_path)
     vault.set("openai", "primary", "old")
@@ -86,9 +91,8 @@ def test_the_file_is_written_ahead_and_fully_synchronous(tmp_path: Path) -> None
     vault = LocalVault(tmp_path)
     vault.set("openai", "primary", CANARY)
     assert rows(tmp_path, "PRAGMA journal_mode") == [("wal",)]
-    with vault._connection() as database:
+    with vault._writing() as database:
         assert database.execute("PRAGMA synchronous").fetchone() == (2,)
-    database.close()
 
 
 def test_no_file_holds_the_value_in_any_form(tmp_path: Path) -> None:
@@ -224,13 +228,12 @@ def test_a_broken_file_is_an_error_that_names_it(content: bytes, tmp_path: Path)
         LocalVault(tmp_path).get("openai", "primary")
 
 
-def test_an_empty_file_is_an_empty_vault(tmp_path: Path) -> None:
+def test_another_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "secrets.db").touch()
-    vault = LocalVault(tmp_path)
-    assert vault.get("openai", "primary") is None
-    assert vault.entries() == ()
-    vault.set("openai", "primary", CANARY)
-    assert vault.get("openai", "primary") == CANARY
+    for operation in (LocalVault(tmp_path).entries, lambda: LocalVault(tmp_path).set("openai", "primary", CANARY)):
+        with pytest.raises(SecretError, match=r"secrets\.db is no vault"):
+            operation()
+    assert (tmp_path / "secrets.db").read_bytes() == b""
 
 
 def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:

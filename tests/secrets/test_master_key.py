@@ -58,20 +58,30 @@ def test_it_does_not_show_or_leave() -> None:
         pickle.dumps(key)
 
 
-def test_a_generated_key_is_for_its_owner_alone_and_lasts(tmp_path: Path) -> None:
-    key = MasterKey.generate(tmp_path / "master.key")
+def from_file(path: Path) -> bytes:
+    key = MasterKey.from_file(path)
+    assert key is not None
+    return key.derived("x")
+
+
+def test_a_made_key_is_for_its_owner_alone_and_lasts(tmp_path: Path) -> None:
+    MasterKey.make_file(tmp_path / "master.key")
     assert stat.S_IMODE((tmp_path / "master.key").stat().st_mode) == 0o600
-    again = MasterKey.from_file(tmp_path / "master.key")
-    assert again is not None
-    assert again.derived("x") == key.derived("x")
+    assert from_file(tmp_path / "master.key") == from_file(tmp_path / "master.key")
     assert [path.name for path in tmp_path.iterdir()] == ["master.key"]
 
 
-def test_an_existing_key_is_never_written_over(tmp_path: Path) -> None:
-    first = MasterKey.generate(tmp_path / "master.key")
-    content = (tmp_path / "master.key").read_bytes()
-    assert MasterKey.generate(tmp_path / "master.key").derived("x") == first.derived("x")
-    assert (tmp_path / "master.key").read_bytes() == content
+def test_no_two_made_keys_are_alike(tmp_path: Path) -> None:
+    MasterKey.make_file(tmp_path / "one")
+    MasterKey.make_file(tmp_path / "other")
+    assert from_file(tmp_path / "one") != from_file(tmp_path / "other")
+
+
+@pytest.mark.parametrize("content", [KEY.hex(), "", "anything"])
+def test_an_existing_file_is_never_written_over(content: str, tmp_path: Path) -> None:
+    (tmp_path / "master.key").write_text(content)
+    MasterKey.make_file(tmp_path / "master.key")
+    assert [path.read_text() for path in tmp_path.iterdir()] == [content]
 
 
 def test_no_file_is_no_key(tmp_path: Path) -> None:

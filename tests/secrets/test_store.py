@@ -66,6 +66,16 @@ def test_refresh_reads_now_and_for_all_who_come_after() -> None:
     assert store.get("v", "n").reveal() == "new"
 
 
+def test_forget_has_everything_read_again() -> None:
+    values = {"a": "old", "b": "old"}
+    store = SecretStore([MemorySource({"v": values})], ttl=30, clock=Clock())
+    for name in values:
+        store.get("v", name)
+        values[name] = "new"
+    store.forget()
+    assert [store.get("v", name).reveal() for name in values] == ["new", "new"]
+
+
 def test_a_missing_one_is_seen_as_soon_as_it_is_there() -> None:
     values: dict[str, str] = {}
     store = SecretStore([MemorySource({"v": values})], clock=Clock())
@@ -143,7 +153,8 @@ def test_an_old_value_stays_redacted_after_a_change() -> None:
 
 def test_a_secret_from_elsewhere_can_be_redacted_too() -> None:
     store = SecretStore([])
-    store.remember(Secret(CANARY, "settings/admin_token"))
+    for _ in range(2):
+        store.remember(Secret(CANARY, "settings/admin_token"))
     assert store.redact(CANARY) == "[redacted]"
 
 

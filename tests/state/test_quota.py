@@ -128,5 +128,5 @@ def test_what_is_left_stays_where_no_reset_was_told(quota: Quota, clock) -> None
     ],
 )
 def test_resets_come_as_spans_times_and_dates(text: str, seconds: float | None) -> None:
-    found = seconds_until(text, 1_800_000_000.0)
+    found = seconds_until(text, lambda: 1_800_000_000.0)
     assert found == (None if seconds is None else pytest.approx(seconds))

@@ -83,7 +83,7 @@ ALL = ["gpt-4o", "gpt-4o-mini", "claude-opus-4-1", "llama-3.1-8b-instant", "llam
     [
         ("ai.models", ALL),
         ("ai.models.only(['gpt-4o', 'LLAMA3.2:1b'])", ["gpt-4o", "llama"]),
-        ("ai.models.ignore(['gpt-4-omni', 'gpt-4o-mini', 'llama', 'unpriced'])", ["claude-opus-4-1", "llama-3.1-8b-instant"]),
+        ("ai.models.ignore(['gpt-4-omni', 'gpt-4o-mini', 'llama', 'claude-opus-4.1'])[1]", "unpriced"),
         ("ai.models.onlyProviders(['OpenAI', 'my-box'])", ["gpt-4o", "gpt-4o-mini", "llama", "unpriced"]),
         ("ai.models.ignoreProviders(['open-ai', 'groqcloud'])", ["claude-opus-4-1", "llama", "unpriced"]),
         ("ai.models.onlyAuthors(['claude', 'meta'])", ["claude-opus-4-1", "llama-3.1-8b-instant", "llama"]),

@@ -81,7 +81,7 @@ def _special(value: Any) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _decimal(value: Any, digits: int) -> str:
+def _decimal(value: Any, _digits: int) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _wrong("d", value)
     return _special(value) or (double_text(value) if isinstance(value, float) else str(value))
@@ -102,7 +102,7 @@ def _real(verb: str) -> Callable[[Any, int], str]:
 
 
 def _whole(verb: str) -> Callable[[Any, int], str]:
-    def write(value: Any, digits: int) -> str:
+    def write(value: Any, _digits: int) -> str:
         if isinstance(value, int) and (verb == "b" or not isinstance(value, bool)):
             return f"{int(value):{verb}}"
         if verb in "xX" and isinstance(value, (str, bytes)):

@@ -24,7 +24,8 @@ _LARGEST = 1024 * 1024  # for the two that are computed here, in Python
 
 def _crc64_table() -> tuple[int, ...]:
     table = []
-    for entry in range(256):
+    for byte in range(256):
+        entry = byte
         for _ in range(8):
             entry = entry >> 1 ^ (_CRC64 if entry & 1 else 0)
         table.append(entry)

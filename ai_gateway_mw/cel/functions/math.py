@@ -29,9 +29,8 @@ def _extreme(name: str, pick: Callable[..., Any]) -> list[Overload]:
         for other in _NUMBERS
         if one != other
     ]
-    return [*rows, *(Overload(name, (ListType(type_),), type_, of_list) for type_ in _NUMBERS)] + [
-        Overload(name, (ListType(DYN),), DYN, of_list)
-    ]
+    rows += [Overload(name, (ListType(type_),), type_, of_list) for type_ in _NUMBERS]
+    return [*rows, Overload(name, (ListType(DYN),), DYN, of_list)]
 
 
 def _whole(function: Callable[[float], float]) -> Callable[[float], float]:

@@ -115,7 +115,7 @@ def is_private_ip(ip: str) -> bool:
         address = _unmapped(ip)
     except ValueError:
         return False
-    return address.version == 4 and any(address in network for network in _PRIVATE)
+    return any(address.version == network.version and address in network for network in _PRIVATE)
 
 
 def _within(outer: CelCidr, inner: CelCidr) -> bool:
