@@ -93,9 +93,7 @@ class Writer:
         if body.startswith("exact_"):
             return self.exact(root)
         opening = f"    b = {self.constant('Budget', self.evaluator.budget)}()\n" if self.budgeted else ""
-        text = "".join(self.helpers) + (
-            f"def expression(a):\n{opening}    try:\n        return {body}\n    except Exception:\n        return exact(a)\n"
-        )
+        text = "".join(self.helpers) + _FUNCTION.format(opening=opening, body=body)
         exec(compile(text, "<cel>", "exec"), self.names)  # noqa: S102 - see the head of this file
         made: Callable[[Any], Any] = self.names["expression"]
         return made
@@ -240,6 +238,15 @@ class Writer:
         return f"{{{', '.join(pairs)}}}"
 
 
+_FUNCTION = """
+def expression(a):
+{opening}    try:
+        return {body}
+    except OverBudget:
+        raise
+    except Exception:
+        return exact(a)
+"""
 _LOOPS_WITHOUT_BUDGET = 4
 _CHEAP = (Select, Index, Has, Present, Read, Local, Literal)
 

@@ -1,13 +1,13 @@
 """The policy document: what the YAML says, with the place of everything, and nothing about how it runs."""
 
-from .document import Document, Node, Path
-from .durations import Duration, duration_text, seconds
-from .loader import load_file, load_policy
-from .model import ActionConfig, ActionSpec, Phase, Policy, Rule
-from .problems import Problems
-from .schema import policy_schema
-from .text import ExpressionText, TemplateText, Text
-from .validation import validated
+from ai_gateway_mw.policy.document import Document, Node, Path
+from ai_gateway_mw.policy.durations import Duration, duration_text, seconds
+from ai_gateway_mw.policy.loader import load_file, load_policy
+from ai_gateway_mw.policy.model import ActionConfig, ActionSpec, Phase, Policy, Rule
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.schema import policy_schema
+from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
+from ai_gateway_mw.policy.validation import validated
 
 __all__ = [
     "ActionConfig",

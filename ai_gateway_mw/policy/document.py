@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Place
-from .text import Span, Text
+from ai_gateway_mw.errors import Place
+from ai_gateway_mw.policy.text import Span, Text
 
 Path = tuple[str | int, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .document import Path
+from ai_gateway_mw.policy.document import Path
 
 _Schema = dict[str, Any]
 

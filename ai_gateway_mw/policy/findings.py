@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from .document import Path
-from .phrases import shape_of
+from ai_gateway_mw.policy.document import Path
+from ai_gateway_mw.policy.phrases import shape_of
 
 
 @dataclass(frozen=True, slots=True)

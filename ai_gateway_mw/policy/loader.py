@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import PolicyError, Problem
-from .document import Document, Node
-from .model import Policy
-from .problems import Problems
-from .rules import RuleReader
-from .shapes import policy_node
-from .text import Source, Span
-from .yaml_text import MAX_BYTES, parse
+from ai_gateway_mw.errors import PolicyError, Problem
+from ai_gateway_mw.policy.document import Document, Node
+from ai_gateway_mw.policy.model import Policy
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.rules import RuleReader
+from ai_gateway_mw.policy.shapes import policy_node
+from ai_gateway_mw.policy.text import Source, Span
+from ai_gateway_mw.policy.yaml_text import MAX_BYTES, parse
 
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 

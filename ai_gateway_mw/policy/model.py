@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from ..errors import Place, Problem
-from .document import Document, Path
-from .text import ExpressionText
+from ai_gateway_mw.errors import Place, Problem
+from ai_gateway_mw.policy.document import Document, Path
+from ai_gateway_mw.policy.text import ExpressionText
 
 _SCALARS = frozenset({"bool", "int", "float", "str"})
 _NOT_SCHEMAS = frozenset({"metadata", "default", "serialization"})

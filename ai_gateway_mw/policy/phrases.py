@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from .durations import duration_text
-from .wording import found, listed
+from ai_gateway_mw.policy.durations import duration_text
+from ai_gateway_mw.policy.wording import found, listed
 
 _SHAPES = {
     "string_type": "text",

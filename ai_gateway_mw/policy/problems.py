@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import Place, PolicyError, Problem
+from ai_gateway_mw.errors import Place, PolicyError, Problem
 
 MAX_PROBLEMS = 500
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ..errors import Place, closest
-from .document import Node, Path
-from .model import ActionSpec, Phase, Rule
-from .problems import Problems
-from .shapes import LEGACY_PHASES, PHASE_KEYS
-from .text import ExpressionText, Text
-from .wording import found, listed
+from ai_gateway_mw.errors import Place, closest
+from ai_gateway_mw.policy.document import Node, Path
+from ai_gateway_mw.policy.model import ActionSpec, Phase, Rule
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.shapes import LEGACY_PHASES, PHASE_KEYS
+from ai_gateway_mw.policy.text import ExpressionText, Text
+from ai_gateway_mw.policy.wording import found, listed
 
 _RULE_KEYS = ("name", "expressions", "actions")
 _ACTION_KEYS = ("type", "config")

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from .durations import JSON_FORMAT, duration_text
-from .model import ActionConfig, Phase
-from .shapes import LEGACY_PHASES
+from ai_gateway_mw.policy.durations import JSON_FORMAT, duration_text
+from ai_gateway_mw.policy.model import ActionConfig, Phase
+from ai_gateway_mw.policy.shapes import LEGACY_PHASES
 
 _Schema = dict[str, Any]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import closest
-from .document import Node, Path
-from .model import Phase
-from .problems import Problems
-from .text import Source, Text
-from .wording import listed
-from .yaml_text import parse
+from ai_gateway_mw.errors import closest
+from ai_gateway_mw.policy.document import Node, Path
+from ai_gateway_mw.policy.model import Phase
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.text import Source, Text
+from ai_gateway_mw.policy.wording import listed
+from ai_gateway_mw.policy.yaml_text import parse
 
 LEGACY_PHASES = {"inbound": Phase.ON_HTTP_REQUEST, "outbound": Phase.ON_HTTP_RESPONSE}
 PHASE_KEYS = frozenset([*(phase.value for phase in Phase), *LEGACY_PHASES])

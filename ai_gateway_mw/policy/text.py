@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from ..errors import Place
+from ai_gateway_mw.errors import Place
 
 _BLANK = frozenset(" \t\r\n")
 _ESCAPE_WIDTHS = {"x": 4, "u": 6, "U": 10}

@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..errors import Place, PolicyError, closest
-from .document import Document, Path
-from .fields import fields_at
-from .findings import Finding, findings, value_at
-from .model import ActionConfig, ActionSpec
-from .phrases import options_of, sentence
-from .problems import Problems
-from .text import WITH_PLACES, Text
-from .wording import listed
+from ai_gateway_mw.errors import Place, PolicyError, closest
+from ai_gateway_mw.policy.document import Document, Path
+from ai_gateway_mw.policy.fields import fields_at
+from ai_gateway_mw.policy.findings import Finding, findings, value_at
+from ai_gateway_mw.policy.model import ActionConfig, ActionSpec
+from ai_gateway_mw.policy.phrases import options_of, sentence
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.text import WITH_PLACES, Text
+from ai_gateway_mw.policy.wording import listed
 
 C = TypeVar("C", bound=ActionConfig)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from ..errors import PolicyError
-from .document import Node
-from .problems import Problems
-from .scalars import plain_scalar
-from .syntax import syntax_problem, tag_problem
-from .text import Source, Span, Text
+from ai_gateway_mw.errors import PolicyError
+from ai_gateway_mw.policy.document import Node
+from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.scalars import plain_scalar
+from ai_gateway_mw.policy.syntax import syntax_problem, tag_problem
+from ai_gateway_mw.policy.text import Source, Span, Text
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64

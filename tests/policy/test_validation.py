@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from textwrap import indent
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BeforeValidator
 
 from ai_gateway_mw.errors import Place, PolicyError
 from ai_gateway_mw.policy import (
@@ -160,6 +161,15 @@ def test_what_a_validator_rearranged_has_no_spelling() -> None:
     config = config_of("vars: [{}]\nprefix: [{a: 1.10}, {b: TRUE}, {c: x}]", "set-vars")
     assert isinstance(config, Vars)
     assert config.prefix == {"a": "1.1", "b": "true", "c": "x"}
+
+
+def test_a_validator_that_makes_numbers_of_text_ends() -> None:
+    class Config(ActionConfig):
+        length: Annotated[TemplateText, BeforeValidator(len)]
+
+    policy = load_policy("on_http_request: {type: x, config: {length: [1, 2]}}")
+    config = validated(Config, policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0], policy.document)
+    assert config.length == "2"
 
 
 def test_too_few() -> None:

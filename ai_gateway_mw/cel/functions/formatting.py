@@ -68,8 +68,10 @@ def _string(value: Any, digits: int) -> str:
     if isinstance(value, CelType):
         return VALUE_NAMES.get(value.name, value.name)
     if isinstance(value, (list, tuple)):
+        checked_size(len(value) << 10)
         return f"[{', '.join(_string(adapted(each), digits) for each in value)}]"
     if isinstance(value, Mapping):
+        checked_size(len(value) << 10)
         pairs = sorted((_string(key, digits), _string(adapted(each), digits)) for key, each in value.items())
         return f"{{{', '.join(f'{key}: {each}' for key, each in pairs)}}}"
     raise _wrong("s", value)

@@ -104,7 +104,7 @@ def in_cidr_range(ip: str, cidr: str) -> bool:
     return address.version == network.version and address in network
 
 
-def in_cidr_ranges(ip: str, cidrs: list[str]) -> bool:
+def in_cidr_ranges(ip: str, cidrs: list[Any]) -> bool:
     """True if the address lies in one of the networks."""
     return any(isinstance(cidr, str) and in_cidr_range(ip, cidr) for cidr in cidrs)
 
