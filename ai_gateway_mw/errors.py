@@ -7,19 +7,33 @@ status and code that a caller sees; `replies.py` gives it the body of the caller
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+# What looks like a key: by the prefix of a well-known provider, or long and of letters and digits.
+_KEY_LIKE = re.compile(
+    r"\b(?:sk[-_]|gsk_|xai-|hf_|r8_|pplx-|gw_sk_|AIza)[-_A-Za-z0-9]{6,}|\b(?=[-_A-Za-z]*[0-9])(?=[-_0-9]*[A-Za-z])[-_A-Za-z0-9]{32,}"
+)
+
+
+def _without_keys(text: str) -> str:
+    """The text with what looks like a key starred out, column for column: a key in a policy must not reach a log."""
+    return _KEY_LIKE.sub(lambda found: "*" * len(found.group()), text)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in a file; line and column count from 1, `text` is that whole line."""
+    """Where something stands in a file; line and column count from 1, `text` is that whole line without keys."""
 
     file: str
     line: int
     column: int
     text: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", _without_keys(self.text))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -33,6 +47,9 @@ class Problem:
     place: Place | None = None
     hint: str = ""
     severity: Literal["error", "warning"] = "error"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _without_keys(self.message))
 
     @property
     def headline(self) -> str:

@@ -6,7 +6,6 @@ The policy is not here. The only module that imports pydantic-settings.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -21,15 +20,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from ai_gateway_mw.addresses import Network, parse_address, parse_network
+from ai_gateway_mw.addresses import Network, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
+from ai_gateway_mw.hosts import HostAddress, host_address, host_name, host_pair
 from ai_gateway_mw.policy import duration_text, seconds
 from ai_gateway_mw.secrets import SOURCES, VARIABLE_PREFIX, Secret, usable
 
 PREFIX: Final = "AI_GATEWAY_"
 _ENV_FILE: Final = ".env"
-_HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
 _LONG_TOKEN: Final = 16
 
 
@@ -39,17 +37,6 @@ class SettingsError(ValueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
-
-
-class HostAddress(NamedTuple):
-    """Where a host name leads; without a port of its own, to the port of the URL."""
-
-    address: str
-    port: int | None = None
-
-    def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return host if self.port is None else f"{host}:{self.port}"
 
 
 class Described(NamedTuple):
@@ -73,34 +60,10 @@ def _networks(value: Any) -> Any:
 
 def _hosts(value: Any) -> Any:
     if isinstance(value, str):
-        value = dict(_host_pair(item) for item in _items(value))
+        value = dict(host_pair(item) for item in _items(value))
     if not isinstance(value, Mapping):
         return value
-    return {_host_name(name): _address(to) if isinstance(to, str) else to for name, to in value.items()}
-
-
-def _host_pair(item: str) -> tuple[str, str]:
-    name, equals, address = item.partition("=")
-    if not equals:
-        raise ValueError(f"`{item}` is not `name=address` or `name=address:port`")
-    return name, address
-
-
-def _host_name(text: str) -> str:
-    name = text.strip().lower().removesuffix(".")
-    if not _HOST_NAME.fullmatch(name):
-        raise ValueError(f"`{text}` is not a host name")
-    return name
-
-
-def _address(text: str) -> HostAddress:
-    text = text.strip()
-    bare = text.count(":") > 1 and not text.startswith("[")
-    found = _HOST_PORT.fullmatch(f"[{text}]" if bare else text)
-    port = int(found["port"]) if found and found["port"] else None
-    if found is None or (port is not None and not 0 < port < 65_536):
-        raise ValueError(f"`{text}` is not `address` or `address:port`; IPv6 with a port is `[address]:port`")
-    return HostAddress(str(parse_address(found["v6"])) if found["v6"] else _host_name(found["name"]), port)
+    return {host_name(name): host_address(to) if isinstance(to, str) else to for name, to in value.items()}
 
 
 def _known_sources(names: tuple[str, ...]) -> tuple[str, ...]:

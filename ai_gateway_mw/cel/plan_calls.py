@@ -62,9 +62,9 @@ def _called(writer: Writer, node: Apply, call: Callable[..., Any], *, contextual
 
 def _certain(type_: Type, param: Type) -> bool:
     """True if a value of this type is surely what the parameter wants, as Python sees it."""
-    if is_open(type_) or type_.name in ("timestamp", "duration", "wrapper") or is_open(param):
-        return param.is_param or is_open(param)
-    return type_.name == param.name or param.is_param
+    if is_open(type_) or type_.name in ("timestamp", "duration", "wrapper", "optional_type"):
+        return False
+    return type_.name == param.name or param.is_param or is_open(param)
 
 
 def _strings_but_first(node: Apply, types: list[Type]) -> bool:

@@ -171,7 +171,7 @@ class Writer:
     def _select(self, node: Select) -> str:
         type_ = unwrapped(self.type_of(node.operand))
         operand = self.source(node.operand)
-        if node.optional or type_.name == "optional_type":
+        if node.optional or type_.name == "optional_type" or isinstance(node.operand, _UNINDEXED):
             return self.ask(node)
         if isinstance(type_, ObjectType):
             return (
@@ -183,7 +183,7 @@ class Writer:
 
     def _index(self, node: Index) -> str:
         type_, key = self.type_of(node.operand), node.key
-        if node.optional or type_.name not in ("list", "map", "dyn"):
+        if node.optional or type_.name not in ("list", "map", "dyn") or isinstance(node.operand, _UNINDEXED):
             return self.ask(node)
         if isinstance(key, Literal) and type(key.value) is str and type_.name != "list":
             return f"{self.source(node.operand)}[{key.value!r}]"
@@ -247,6 +247,7 @@ def expression(a):
     except Exception:
         return exact(a)
 """
+_UNINDEXED = (Literal, ListLiteral)  # Python's compiler warns where their indexes are wrong
 _LOOPS_WITHOUT_BUDGET = 4
 _CHEAP = (Select, Index, Has, Present, Read, Local, Literal)
 

@@ -18,7 +18,7 @@ from ai_gateway_mw.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from ai_gateway_mw.settings import HostAddress
+from ai_gateway_mw.hosts import HostAddress
 from ai_gateway_mw.state import Measured, ModelMetrics
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.exhausted import exhausted, trail

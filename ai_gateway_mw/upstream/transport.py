@@ -18,7 +18,7 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.settings import HostAddress
+from ai_gateway_mw.hosts import HostAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""What commands print: results on stdout, everything that is wrong on stderr. Colours only where `NO_COLOR` allows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ai_gateway_mw.cli.visible import visible
+from ai_gateway_mw.errors import Problem
+
+_STYLES = {"error": "bold red", "warning": "bold yellow"}
+_UNBOUNDED = 1_000_000  # columns, where output goes to a file or a pipe and must not be wrapped
+
+
+def console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _UNBOUNDED
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+def say(text: str = "", *, style: str = "", stderr: bool = False) -> None:
+    """One piece of text, as it is but for control characters."""
+    console(stderr=stderr).print(Text(visible(text), style), soft_wrap=True)
+
+
+def say_problem(problem: Problem, *, stderr: bool = False) -> None:
+    """As `Problem` prints; a warning says that it is one."""
+    first, *more = visible(problem_text(problem)).split("\n")
+    text = Text(first, _STYLES[problem.severity] if not problem.place else "")
+    if problem.place:
+        text.stylize("bold", 0, len(visible(str(problem.place))))
+    for line in more:
+        text.append("\n" + line, _STYLES[problem.severity] if line.strip() == "^" else "dim")
+    console(stderr=stderr).print(text, soft_wrap=True)
+
+
+def problem_text(problem: Problem) -> str:
+    """The problem as text, a warning with that word before its message."""
+    warns = problem.severity == "warning"
+    return str(replace(problem, message=f"warning: {problem.message}") if warns else problem)
+
+
+def say_table(*headings: str, rows: Iterable[Iterable[str]]) -> None:
+    """Columns under headings."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console().print(table)
+
+
+def say_json(value: Any) -> None:
+    """JSON that is all ASCII, and so free of control characters."""
+    print(json.dumps(value, indent=2))
+
+
+def stop(*messages: str | Problem, code: int = 1) -> NoReturn:
+    """End the command with this exit code, after saying why."""
+    for message in messages:
+        if isinstance(message, Problem):
+            say_problem(message, stderr=True)
+        else:
+            say(message, style="bold red", stderr=True)
+    raise typer.Exit(code)

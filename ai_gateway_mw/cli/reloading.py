@@ -1,0 +1,83 @@
+"""Reloads a policy file in a running process: on SIGHUP, which is also what a change of the file amounts to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from pathlib import Path
+
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
+from ai_gateway_mw.cli.console import problem_text
+from ai_gateway_mw.cli.watching import Watcher
+from ai_gateway_mw.errors import PolicyError, Problem
+from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.policy import Policy, load_file
+
+_log = logging.getLogger("ai_gateway_mw.reload")
+
+
+class Reloader:
+    """Puts the policy of a file in force again where it is good; where it is not, the one in force stays."""
+
+    def __init__(self, gateway: Gateway, file: Path, *, allow_missing_secrets: bool) -> None:
+        self.gateway = gateway
+        self._file = file
+        self._allow_missing_secrets = allow_missing_secrets
+        self._lock = threading.Lock()
+
+    def reload(self) -> bool:
+        """Whether the file's policy is in force now; what is wrong with it is logged."""
+        with self._lock:
+            try:
+                self._take_over(load_file(self._file))
+            except PolicyError as error:
+                problems = "\n".join(map(problem_text, error.problems))
+                _log.error("%s is not taken over, and the policy in force stays:\n%s", self._file, problems)
+                return False
+            except Exception:
+                _log.exception("%s is not taken over, and the policy in force stays", self._file)
+                return False
+        _log.info("%s is in force", self._file)
+        return True
+
+    def _take_over(self, policy: Policy) -> None:
+        missing = [] if self._allow_missing_secrets else list(self.gateway.stores.missing(policy))
+        if missing:
+            raise PolicyError(map(Problem, missing))
+        for warning in self.gateway.reload(policy):
+            _log.warning("%s", problem_text(warning))
+
+
+class Reloading:
+    """The gateway's app, which reloads on SIGHUP while it runs, and whenever a watched file changes."""
+
+    def __init__(self, reloader: Reloader, watcher: Watcher | None = None) -> None:
+        self._app: ASGIApp = reloader.gateway.app
+        self._reloader = reloader
+        self._watcher = watcher
+        self._reloads: set[asyncio.Task[bool]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin)
+        if self._watcher is not None:
+            self._watcher.start()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if self._watcher is not None:
+                self._watcher.stop()
+            await asyncio.gather(*self._reloads)
+
+    def _begin(self) -> None:
+        """In a thread: compiling a policy takes longer than open streams should wait."""
+        task = asyncio.ensure_future(asyncio.to_thread(self._reloader.reload))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)

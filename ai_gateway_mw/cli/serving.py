@@ -1,0 +1,131 @@
+"""Serves a gateway with uvicorn: the socket, the limits, one process or several, and the end in good order."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import uvicorn
+
+from ai_gateway_mw.asgi import ASGIApp
+from ai_gateway_mw.cli.console import say_problem
+from ai_gateway_mw.cli.logs import log_config, redact_logs
+from ai_gateway_mw.cli.reloading import Reloader, Reloading
+from ai_gateway_mw.cli.watching import Watcher
+from ai_gateway_mw.errors import PolicyError
+from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.policy import load_policy
+from ai_gateway_mw.settings import Settings, SettingsError
+
+_DRAIN: Final = 25  # seconds for open streams to end; Kubernetes kills after 30
+_KEEP_ALIVE: Final = 75  # seconds; longer than load balancers keep idle connections, so that they close first
+_BACKLOG: Final = 2048
+_FILES: Final = 65_536
+_FILES_OF_OUR_OWN: Final = 64
+_FILES_PER_REQUEST: Final = 2  # the client's connection and the upstream's
+
+
+class CannotListen(Exception):
+    """The address cannot be had; the message says why and what to do."""
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; connections wait in it until the server is up. Raises `CannotListen`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        raise CannotListen(_reason(error, host, port)) from None
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} of {host} is in use; choose another one with --port"
+        case errno.EACCES | errno.EPERM:
+            return f"port {port} of {host} may not be used by this user; choose one from 1024 on with --port"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine"
+    return f"cannot listen on {host}: {error.strerror or error}"
+
+
+@dataclass(frozen=True)
+class PolicyApp:
+    """Makes the app in the process that serves it. It carries the policy's text: a worker that is started later, in
+    place of one that died, serves what the others do, whatever has happened to the file."""
+
+    file: Path
+    text: str
+    allow_missing_secrets: bool
+
+    def __call__(self) -> ASGIApp:
+        try:
+            gateway = Gateway(load_policy(self.text, name=str(self.file)), settings=Settings())
+        except (PolicyError, SettingsError) as error:
+            for problem in error.problems:
+                say_problem(problem, stderr=True)
+            sys.exit(1)
+        return self.around(gateway)
+
+    def around(self, gateway: Gateway, watcher: Watcher | None = None) -> ASGIApp:
+        """The app of a gateway that is there already."""
+        redact_logs(gateway.stores.secrets.redact)
+        reloader = Reloader(gateway, self.file, allow_missing_secrets=self.allow_missing_secrets)
+        return Reloading(reloader, watcher)
+
+
+def configured(app: Any, *, workers: int = 1, log_requests: bool = False) -> uvicorn.Config:
+    """How uvicorn serves: no forwarded fields believed (we do that), nothing told of the server, everything bounded."""
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, PolicyApp),
+        workers=workers,
+        loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
+        http="httptools",
+        lifespan="on",
+        interface="asgi3",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=log_config(requests=log_requests),
+        log_level="warning",
+        backlog=_BACKLOG,
+        limit_concurrency=_concurrency(),
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_DRAIN,
+    )
+
+
+def _concurrency() -> int:
+    """As many requests as there can be open files, of which the limit is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    files = wanted if soft == resource.RLIM_INFINITY else soft
+    return max(1, (files - _FILES_OF_OUR_OWN) // _FILES_PER_REQUEST)
+
+
+def serve(config: uvicorn.Config, sock: socket.socket) -> int:
+    """Serve in this process until it is told to stop; the exit code."""
+    signal.signal(signal.SIGTERM, end)
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[sock])
+    return 0
+
+
+def end(*_: object) -> NoReturn:
+    """SIGTERM is how a server is meant to end: uvicorn, when it is done, raises it again for whoever came before."""
+    raise SystemExit(0)

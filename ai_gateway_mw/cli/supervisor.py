@@ -1,0 +1,51 @@
+"""Several worker processes that serve one socket; the policy is watched and checked here, once for all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import replace
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from ai_gateway_mw.cli.reloading import Reloader
+from ai_gateway_mw.cli.serving import PolicyApp
+from ai_gateway_mw.cli.watching import Watcher
+from ai_gateway_mw.policy import Policy
+
+
+class Supervisor(Multiprocess):
+    """Keeps the workers alive, and on SIGHUP has them reload a policy that was found good."""
+
+    def __init__(self, config: uvicorn.Config, sock: socket.socket, reloader: Reloader) -> None:
+        super().__init__(config, sockets=[sock])
+        self._reloader = reloader
+
+    def serve(self, watcher: Watcher | None) -> int:
+        """Serve until told to stop; the exit code."""
+        if watcher is not None:
+            watcher.start()
+        self.run()
+        if watcher is not None:
+            watcher.stop()
+        return 1 if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in self.processes) else 0
+
+    def handle_hup(self) -> None:
+        if not self._reloader.reload():
+            return
+        assert isinstance(self.config.app, PolicyApp)
+        self.config.app = replace(self.config.app, text=file_text(self._reloader.gateway.policy))
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                os.kill(process.process.pid or 0, signal.SIGHUP)
+
+
+def file_text(policy: Policy) -> str:
+    """The whole text of the file that a policy was read from."""
+    source = policy.document.root.span.source
+    while source.origin is not None and source.origin.span is not None:
+        source = source.origin.span.source
+    return source.text
