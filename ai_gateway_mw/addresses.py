@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -10,6 +11,8 @@ from ai_gateway_mw.headers import Field
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+_HOP = re.compile(r"\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?|(?P<v4>[^:]+):[0-9]{1,5}")
 
 
 def parse_address(text: str) -> Address:
@@ -22,9 +25,12 @@ def parse_address(text: str) -> Address:
 
 def parse_network(text: str) -> Network:
     """A CIDR range (RFC 4632); raises ValueError with what is expected instead."""
-    if "/" not in text:
+    address, slash, length = text.partition("/")
+    if not slash:
         suffix = "128" if ":" in text else "32"
         raise ValueError(f"`{text}` is not a CIDR range; write `{text}/{suffix}` for one address")
+    if "%" in address or not (length.isascii() and length.isdigit()):
+        raise ValueError(f"`{text}` is not a CIDR range: it needs an address, `/` and a number of bits")
     network = ip_network(text, strict=False)
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
@@ -78,6 +84,5 @@ def _for_parameters(value: str) -> list[str]:
 
 
 def _without_port(text: str) -> str:
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
+    found = _HOP.fullmatch(text)
+    return found["v6"] or found["v4"] if found else text

@@ -10,7 +10,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ai_gateway_mw.errors import BodyTooLarge, ClientGone
 
-__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "cancelled_by", "read_body", "replaying", "route_path"]
+__all__ = [
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer_lifespan",
+    "cancelled_by",
+    "raw_route_path",
+    "read_body",
+    "replaying",
+    "route_path",
+    "run_lifespan",
+]
 
 
 def route_path(scope: Scope) -> str:
@@ -29,6 +42,33 @@ def raw_route_path(scope: Scope) -> bytes | None:
     if raw is not None and root and raw.startswith(root + b"/"):
         return raw[len(root) :]
     return raw
+
+
+async def run_lifespan(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """The lifespan of an app; one that does not know the protocol (it raises or returns unasked) is stood in for."""
+    asked = False
+
+    async def noted() -> Message:
+        nonlocal asked
+        asked = True
+        return await receive()
+
+    try:
+        await app(scope, noted, send)
+    except Exception:
+        if asked:  # it does know it, and failed
+            raise
+    if not asked:
+        await answer_lifespan(receive, send)
+
+
+async def answer_lifespan(receive: Receive, send: Send) -> None:
+    """The lifespan of an app that has nothing to start or stop."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

@@ -18,12 +18,13 @@ def compile_policy(
 ) -> tuple[Program, tuple[Problem, ...]]:
     """The program of a policy, and the warnings about it. Raises `PolicyError` with everything that is wrong."""
     problems = list(policy.warnings)
-    compilation = _Compilation(policy, Runtime(stores, problems=problems), actions)
-    program = Program({phase: compilation.rules(phase, written) for phase, written in policy.rules.items()})
+    runtime = Runtime(stores, problems=problems)
+    compilation = _Compilation(policy, runtime, actions)
+    rules = {phase: compilation.rules(phase, written) for phase, written in policy.rules.items()}
     problems.sort(key=_position)
     if any(problem.severity == "error" for problem in problems):
         raise PolicyError(problems)
-    return program, tuple(problems)
+    return Program(rules, frozenset(runtime.secret_names)), tuple(problems)
 
 
 class _Compilation:

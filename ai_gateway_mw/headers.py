@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ _TO_UPSTREAM = frozenset(
     + [b"traceparent", b"tracestate", b"x-goog-api-client", b"x-goog-user-project", b"http-referer", b"x-title"]
 )
 _TO_UPSTREAM_PREFIXES = (b"anthropic-", b"openai-", b"x-stainless-")
+# Set anew for every upstream request, even where the policy adds them.
+_NEVER_UPSTREAM = CONNECTION_SPECIFIC | {b"host", b"content-length", b"accept-encoding"}
 # What an upstream may say to the client; its cookies, CORS, HSTS, Server and account names are not for them.
 _TO_CLIENT = frozenset(
     [b"content-type", b"content-encoding", b"content-language", b"content-disposition", b"cache-control", b"etag"]
@@ -27,6 +30,7 @@ _TO_CLIENT = frozenset(
     + [b"openai-version", b"openai-model"]
 )
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # servers raise on these when they write a head
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -43,67 +47,58 @@ class HeaderMap(dict[str, list[str]]):
 
 
 class Fields:
-    """The fields of one head, in order; names are lower-case bytes.
+    """The fields of one head; names are lower-case bytes.
 
-    `added` holds the names that the policy itself put there: those pass every allow-list.
+    Those in `added` the policy itself put there: they come last, and pass every allow-list.
     """
 
-    __slots__ = ("_items", "_map", "added")
+    __slots__ = ("_map", "_sent", "added")
 
     def __init__(self, items: Iterable[Field] = ()) -> None:
-        self._items = list(items)
+        self._sent = tuple(items)
         self._map: HeaderMap | None = None
-        self.added: set[bytes] = set()
+        self.added: tuple[Field, ...] = ()
 
     def __iter__(self) -> Iterator[Field]:
-        return iter(self._items)
+        return iter(self._sent + self.added)
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._items
+    @property
+    def sent(self) -> tuple[Field, ...]:
+        """The fields that came from outside."""
+        return self._sent
 
     @property
     def map(self) -> HeaderMap:
         """All fields as a map for expressions; made on first use, and again after a change."""
         if self._map is None:
             made = HeaderMap()
-            for name, value in self._items:
+            for name, value in self:
                 made.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
             self._map = made
         return self._map
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field."""
-        return next((value for key, value in self._items if key == name), None)
+        return next((value for key, value in self if key == name), None)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Every value of a field."""
+        return [value for key, value in self if key == name]
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field on the policy's behalf; `host` is replaced, since a request has exactly one."""
         if name == b"host":
             self.remove(name)
-        self._items.append((name, value))
-        self._map = None
-        self.added.add(name)
-
-    def set(self, name: bytes, value: bytes) -> None:
-        """Make this the only field of that name, without marking it as the policy's."""
-        self._items = [item for item in self._items if item[0] != name]
-        self._items.append((name, value))
+        self.added += ((name, value),)
         self._map = None
 
     def remove(self, name: bytes) -> bool:
         """Drop every field of that name; says whether there was one."""
-        kept = [item for item in self._items if item[0] != name]
-        removed = len(kept) != len(self._items)
-        self._items = kept
+        before = len(self._sent) + len(self.added)
+        self._sent = tuple(item for item in self._sent if item[0] != name)
+        self.added = tuple(item for item in self.added if item[0] != name)
         self._map = None
-        self.added.discard(name)
-        return removed
-
-    def replace_all(self, items: Iterable[Field]) -> None:
-        self._items = list(items)
-        self._map = None
+        return len(self._sent) + len(self.added) != before
 
 
 def field_name(name: str) -> bytes:
@@ -115,13 +110,14 @@ def field_name(name: str) -> bytes:
 
 
 def field_value(value: str) -> bytes:
-    """A field value as it is sent; raises ValueError on CR, LF, NUL and what Latin-1 cannot say (RFC 9110 5.5)."""
-    if any(character in value for character in "\r\n\0"):
-        raise ValueError("a header field value must not hold line breaks or NUL")
+    """A field value as it is sent; raises ValueError on control characters and what Latin-1 cannot say (RFC 9110 5.5)."""
     try:
-        return value.strip(" \t").encode("latin-1")
+        raw = value.strip(" \t").encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("a header field value must be Latin-1 text") from None
+    if _CONTROL.search(raw):
+        raise ValueError("a header field value must not hold line breaks or other control characters")
+    return raw
 
 
 def named_by_connection(fields: Iterable[Field]) -> frozenset[bytes]:
@@ -131,17 +127,17 @@ def named_by_connection(fields: Iterable[Field]) -> frozenset[bytes]:
 
 
 def to_upstream(fields: Fields) -> list[Field]:
-    """The client's fields that go upstream: allow-listed ones and those the policy added, never a credential."""
-    hop = named_by_connection(fields)
-    return [
+    """What goes upstream: the client's fields that are allow-listed (credentials are not), then the policy's own.
+
+    What the client's Connection names is gone before ours are there: it must not be able to take one of them out.
+    """
+    hop = named_by_connection(fields.sent)
+    forwarded = [
         (name, value)
-        for name, value in fields
-        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES) or name in fields.added)
-        and name not in CONNECTION_SPECIFIC
-        and name not in hop
-        and name not in (b"host", b"content-length", b"accept-encoding")
-        and (name not in CREDENTIAL_FIELDS or name in fields.added)
+        for name, value in fields.sent
+        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES)) and name not in hop
     ]
+    return forwarded + [(name, value) for name, value in fields.added if name not in _NEVER_UPSTREAM]
 
 
 def to_client(fields: Iterable[Field]) -> list[Field]:
@@ -151,5 +147,7 @@ def to_client(fields: Iterable[Field]) -> list[Field]:
     return [
         (name, value)
         for name, value in items
-        if (name in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES)) and name not in hop
+        if (name in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES))
+        and name not in hop
+        and not _CONTROL.search(value)
     ]

@@ -24,9 +24,10 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The rules of every phase."""
+    """The rules of every phase, and the secrets (vault, name) that they name."""
 
     rules: Mapping[Phase, Sequence[CompiledRule]] = field(default_factory=dict)
+    secrets: frozenset[tuple[str, str]] = frozenset()
 
     def has(self, phase: Phase) -> bool:
         return bool(self.rules.get(phase))

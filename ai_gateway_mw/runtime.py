@@ -32,12 +32,10 @@ from ai_gateway_mw.cel import (
 from ai_gateway_mw.errors import Place, Problem, SecretError
 from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
-from ai_gateway_mw.secrets import SecretStore, build_store
+from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics, ProviderKeys
 from ai_gateway_mw.variables import functions, variables, variables_elsewhere
-
-DEFAULT_VAULT = "default"
 
 
 class Stores:
@@ -91,6 +89,7 @@ class Runtime:
     locate: Callable[[Path], Place] | None = None  # the place of a field, by its path below the action's config
     problems: list[Problem] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)  # read by what was made here
+    secret_names: set[tuple[str, str]] = field(default_factory=set)  # of `secrets.get` with literal names, all phases
 
     def at(self, phase: Phase, place: Place | None, locate: Callable[[Path], Place] | None = None) -> Runtime:
         """This runtime for one rule or action of a phase; the list of problems is shared."""
@@ -134,7 +133,7 @@ class Runtime:
         """One expression; None where it was reported as a problem."""
         try:
             made = (environment or self.environment).expression(text, expect=expect)
-            self.variables.update(made.variables)
+            self._note(made)
             return made
         except ExpressionError as error:
             self._report(text, error.problems)
@@ -153,7 +152,7 @@ class Runtime:
         """One template. A public one ends in an answer, a log or a redirect, where a secret has no business."""
         try:
             made = template(str(text), self.environment)
-            self.variables.update(made.variables)
+            self._note(made)
         except ExpressionError as error:
             self._report(text, error.problems)
             return template("", self.environment)
@@ -173,6 +172,12 @@ class Runtime:
         if isinstance(value, list | tuple):
             return [self.templates(item, public=public) for item in value]
         return value
+
+    def _note(self, made: Expression | Template) -> None:
+        self.variables.update(made.variables)
+        for names in made.secrets:
+            vault, name = names if len(names) == 2 else (DEFAULT_VAULT, *names)
+            self.secret_names.add((vault, name))
 
     def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
         elsewhere = variables_elsewhere(self.phase)

@@ -59,10 +59,14 @@ _BELOW = {
     "/v1/batches/": Route("openai", "", "resource"),
     "/v1/messages/batches/": Route("anthropic", "", "resource"),
 }
-_UNVERSIONED = {path.removeprefix("/v1"): route for path, route in _EXACT.items() if path.startswith("/v1/")}
-_MODELS = re.compile(r"/(?P<version>v1beta|v1)?/?models/(?P<model>[^:]+)(?::(?P<method>[A-Za-z]+))?")
-# What one server resolves and another takes literally: encoded or doubled separators, dot segments, parameters.
-_SUSPECT = re.compile(rb"%(?:2[ef5]|5c|3b|[01][0-9a-f]|7f)|[\\;\x00-\x20\x7f]|//|/\.{1,2}(?=/|$)", re.IGNORECASE)
+# A model may be written `provider:model`, so only the last part, if it is a plain word, is a method.
+_MODELS = re.compile(r"(?:/(?P<version>v1beta|v1))?/models/(?P<model>.+?)(?::(?P<method>[A-Za-z]+))?", re.DOTALL)
+_REPEATED = re.compile(r"(?:/v1)+(?=/v1(?:beta)?/)")  # an SDK's base URL and a client's path both brought `/v1`
+# What one server resolves and another takes literally: encoded or doubled separators, dot segments, parameters, blanks
+# around a segment.
+_SUSPECT = re.compile(
+    rb"%(?:2[ef5]|5c|3b|[01][0-9a-f]|7f)|[\\;\x00-\x1f\x7f]|//|/\.{1,2}(?=/|$)| (?=/|$)|/ ", re.IGNORECASE
+)
 
 
 def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
@@ -70,19 +74,18 @@ def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
 
     Raises `AmbiguousPath` for a path that is an AI path in one reading and something else in another.
     """
+    route = _lookup(path)
     if _SUSPECT.search(raw_path if raw_path is not None else path.encode()) or _SUSPECT.search(path.encode()):
-        if _lookup(_normalised(path)) is not None or _lookup(path) is not None:
-            raise AmbiguousPath("The request path can be read in more than one way.")
-        return None
-    return _lookup(path)
+        other = route or _lookup(_normalised(path))
+    else:  # routers that fold case, or drop what trails: Litestar and Django do
+        other = None if route else _lookup(path.rstrip("/. ").lower())
+    if other is not None:
+        raise AmbiguousPath("The request path can be read in more than one way.")
+    return route
 
 
 def _lookup(path: str) -> Route | None:
-    route = _EXACT.get(path) or _UNVERSIONED.get(path)
-    if route is not None:
-        return route
-    while path.startswith(("/v1/v1/", "/v1/v1beta/")):  # an SDK's base URL and a client's path both brought `/v1`
-        path = path[3:]
+    path = path[found.end() :] if (found := _REPEATED.match(path)) else path
     versioned = path if path.startswith(("/v1/", "/v1beta/")) else "/v1" + path
     return _EXACT.get(versioned) or _below(versioned) or _model_route(path)
 
@@ -118,4 +121,4 @@ def _normalised(path: str) -> str:
             segments.pop()
         elif name not in ("", ".", ".."):
             segments.append(name)
-    return "/" + "/".join(segments)
+    return "/" + "/".join(segments).rstrip(".").lower()

@@ -9,7 +9,7 @@ from typing import Self
 
 from starlette.types import ASGIApp, Message, Scope
 
-PATIENCE = 5.0  # seconds until "the app sends nothing" is a failure; never waited for by a test that passes
+PATIENCE = 10.0  # seconds until "the app sends nothing" is a failure; never waited for by a test that passes
 
 
 class AppEnded(AssertionError):

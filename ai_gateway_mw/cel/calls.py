@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ai_gateway_mw.cel.declarations import Overload
-from ai_gateway_mw.cel.scope import MACROS, Scope
+from ai_gateway_mw.cel.scope import Scope
 from ai_gateway_mw.cel.types import DYN, Bindings, Type, assign_all, substitute
 
 Types = tuple[Type, ...]
@@ -85,8 +85,6 @@ def _unusable(
     if known:
         style = "is not called as a method" if member else "is called as a method"
         return CallError(f"`{name}` {style}: {_forms(known)}")
-    if name in MACROS:
-        return CallError(f"`{name}` is used as in `{MACROS[name]}`")
     if member and name == "get":
         return CallError("unknown function `get`; a key of a map is read as m['key']")
     return CallError(f"unknown function `{name}`", scope.meant_function(name, member=None if "." in name else member))

@@ -38,7 +38,7 @@ from ai_gateway_mw.cel.nodes import (
 )
 from ai_gateway_mw.cel.patterns import PATTERN_ARGUMENT, bad_pattern
 from ai_gateway_mw.cel.problems import ExpressionProblem, closest
-from ai_gateway_mw.cel.scope import Scope, chain, spelled
+from ai_gateway_mw.cel.scope import MACROS, Scope, chain, spelled
 from ai_gateway_mw.cel.secrecy import CONSTANT_TIME
 from ai_gateway_mw.cel.types import (
     BOOL,
@@ -301,6 +301,9 @@ class _Checker:
 
     def _call(self, node: Call) -> Typed:
         name, target = self._function(node)
+        if name in MACROS and name not in self._scope.functions:
+            self._problem(node, f"`{name}` is used as in `{MACROS[name]}`")
+            return Apply(node.offset, node.length, name, (), ()), DYN
         args = [self._check(arg) for arg in ((target, *node.args) if target is not None else node.args)]
         types = tuple(type_ for _, type_ in args)
         self._out.functions.add(name)

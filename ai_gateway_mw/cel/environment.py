@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ai_gateway_mw.cel.checker import check
@@ -11,6 +11,7 @@ from ai_gateway_mw.cel.evaluator import Evaluator
 from ai_gateway_mw.cel.folding import folded
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
+from ai_gateway_mw.cel.nodes import Apply, Literal, Node, children
 from ai_gateway_mw.cel.parser import parse
 from ai_gateway_mw.cel.planner import plan
 from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError
@@ -22,10 +23,11 @@ class Expression:
     """An expression, checked and ready: call it with an activation to get its value, or EvaluationError.
 
     `variables` and `functions` are the declared names that it uses, `selects` the paths that it reads as far as they
-    are written out (`req.body.model`); `sensitive` says that it calls a function which gives out secrets.
+    are written out (`req.body.model`); `sensitive` says that it calls a function which gives out secrets, and
+    `secrets` holds the arguments of those calls where they are written out.
     """
 
-    __slots__ = ("_run", "functions", "selects", "sensitive", "text", "type", "variables")
+    __slots__ = ("_run", "functions", "secrets", "selects", "sensitive", "text", "type", "variables")
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class Expression:
         functions: Iterable[str],
         selects: Iterable[str],
         sensitive: bool,
+        secrets: Iterable[tuple[Any, ...]],
     ) -> None:
         self.text = text
         self.type = type_
@@ -44,6 +47,7 @@ class Expression:
         self.functions = frozenset(functions)
         self.selects = frozenset(selects)
         self.sensitive = sensitive
+        self.secrets = frozenset(secrets)
         self._run = run
 
     def __call__(self, activation: Any) -> Any:
@@ -120,7 +124,20 @@ class Environment:
             functions=(name for name in checked.functions if name[0].isalpha()),
             selects=checked.selects,
             sensitive=checked.sensitive,
+            secrets=_secrets(checked.root),
         )
+
+
+def _secrets(root: Node) -> Iterator[tuple[Any, ...]]:
+    """The literal arguments of every call of a sensitive function."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        pending += children(node)
+        if isinstance(node, Apply) and any(each.sensitive for each in node.overloads):
+            arguments = [each.value for each in node.args if isinstance(each, Literal)]
+            if len(arguments) == len(node.args):
+                yield tuple(arguments)
 
 
 def _expecting(expect: Type, run: Callable[[Any], Any], kinds: Kinds) -> Callable[[Any], Any]:

@@ -30,6 +30,8 @@ def explain(text: str, error: Any) -> Refused:
         return Refused(f"`{word}` is not an operator", offset, len(word), _WORDS[word])
     if token.type == "RESERVED":
         return Refused(f"`{word}` is a reserved word and cannot be a name", offset, len(word))
+    if token.type == "QUOTED_IDENT":
+        return Refused(_INSTEAD["`"], offset, len(word))
     return Refused(f"unexpected `{word}`; {_expected(error)}", offset, len(word))
 
 

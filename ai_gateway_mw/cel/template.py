@@ -44,6 +44,10 @@ class Template:
     def selects(self) -> frozenset[str]:
         return frozenset().union(*(each.selects for each in self.expressions))
 
+    @property
+    def secrets(self) -> frozenset[tuple[Any, ...]]:
+        return frozenset().union(*(each.secrets for each in self.expressions))
+
     def render(self, activation: Any) -> str:
         """The text with each expression's value in its place."""
         return "".join([part if isinstance(part, str) else render_value(part(activation)) for part in self.parts])

@@ -36,7 +36,7 @@ class Reloader:
                 problems = "\n".join(map(problem_text, error.problems))
                 _log.error("%s is not taken over, and the policy in force stays:\n%s", self._file, problems)
                 return False
-            except Exception:
+            except Exception:  # noqa: BLE001 - a fault of ours must not end what serves
                 _log.exception("%s is not taken over, and the policy in force stays", self._file)
                 return False
         _log.info("%s is in force", self._file)

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import uvicorn
 
@@ -19,7 +19,6 @@ from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cli.console import say_problem
 from ai_gateway_mw.cli.logs import log_config, redact_logs
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
-from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import load_policy
@@ -59,36 +58,41 @@ def _reason(error: OSError, host: str, port: int) -> str:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a policy file is served."""
+
+    file: Path
+    workers: int = 1
+    watch: bool = False
+    allow_missing_secrets: bool = False
+    log_requests: bool = False
+
+
+@dataclass(frozen=True)
 class PolicyApp:
     """Makes the app in the process that serves it. It carries the policy's text: a worker that is started later, in
     place of one that died, serves what the others do, whatever has happened to the file."""
 
-    file: Path
     text: str
-    allow_missing_secrets: bool
+    options: Options
 
     def __call__(self) -> ASGIApp:
         try:
-            gateway = Gateway(load_policy(self.text, name=str(self.file)), settings=Settings())
+            gateway = Gateway(load_policy(self.text, name=str(self.options.file)), settings=Settings())
         except (PolicyError, SettingsError) as error:
             for problem in error.problems:
                 say_problem(problem, stderr=True)
             sys.exit(1)
-        return self.around(gateway)
-
-    def around(self, gateway: Gateway, watcher: Watcher | None = None) -> ASGIApp:
-        """The app of a gateway that is there already."""
         redact_logs(gateway.stores.secrets.redact)
-        reloader = Reloader(gateway, self.file, allow_missing_secrets=self.allow_missing_secrets)
-        return Reloading(reloader, watcher)
+        return Reloading(Reloader(gateway, self.options.file, allow_missing_secrets=self.options.allow_missing_secrets))
 
 
-def configured(app: Any, *, workers: int = 1, log_requests: bool = False) -> uvicorn.Config:
+def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
     """How uvicorn serves: no forwarded fields believed (we do that), nothing told of the server, everything bounded."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, PolicyApp),
-        workers=workers,
+        workers=options.workers,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         http="httptools",
         lifespan="on",
@@ -96,7 +100,7 @@ def configured(app: Any, *, workers: int = 1, log_requests: bool = False) -> uvi
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_config=log_config(requests=log_requests),
+        log_config=log_config(requests=options.log_requests),
         log_level="warning",
         backlog=_BACKLOG,
         limit_concurrency=_concurrency(),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from ai_gateway_mw.cli.reloading import Reloader
@@ -31,16 +32,17 @@ class Supervisor(Multiprocess):
         self.run()
         if watcher is not None:
             watcher.stop()
-        return 1 if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in self.processes) else 0
+        return 1 if any(process.exitcode == STARTUP_FAILURE for process in self.processes) else 0
 
     def handle_hup(self) -> None:
         if not self._reloader.reload():
             return
         assert isinstance(self.config.app, PolicyApp)
         self.config.app = replace(self.config.app, text=file_text(self._reloader.gateway.policy))
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.kill(process.process.pid or 0, signal.SIGHUP)
+        for pid in (process.pid for process in self.processes):
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGHUP)
 
 
 def file_text(policy: Policy) -> str:

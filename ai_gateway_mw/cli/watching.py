@@ -65,7 +65,7 @@ class Watcher:
                 return
 
     def _directories(self) -> set[Path]:
-        return {self._file.absolute().parent, self._file.resolve().parent}
+        return {self._file.absolute().parent, Path(os.path.realpath(self._file)).parent}
 
     def _look(self) -> None:
         """Notify of other content, once it stays the same for a moment: a half-written policy may be a good one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import httpx
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context, Limits
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -81,6 +81,8 @@ class Gateway:
             yield
             return
         self._open = True
+        for failure in self.missing_secrets():
+            _log.warning("%s", failure)
         try:
             yield
         finally:
@@ -111,9 +113,15 @@ class Gateway:
                 "GatewayMiddleware, so that it is closed when the app stops"
             )
 
-    def missing_secrets(self) -> Iterable[str]:
-        """What is wrong with the secrets that the policy names, without their values."""
-        return self.stores.missing(self.policy)
+    def missing_secrets(self) -> list[SecretError]:
+        """What is wrong with the secrets that the policy names; each says which secret, and where it was looked for."""
+        failures = []
+        for vault, name in sorted(self.program.secrets):
+            try:
+                self.stores.secrets.get(vault, name)
+            except SecretError as error:
+                failures.append(error)
+        return failures
 
     @cached_property
     def app(self) -> ASGIApp:

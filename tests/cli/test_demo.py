@@ -12,14 +12,12 @@ from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.keys import PATTERN
 from tests.servers import clean_environment
 
-DEMO = "from ai_gateway_mw.cli.demo import run_demo; raise SystemExit(run_demo(once=True))"
-
 
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.subprocess
 def test_one_answer_through_a_failover() -> None:
-    command = [sys.executable, "-c", DEMO]
+    command = [sys.executable, "-m", "ai_gateway_mw", "demo", "--once"]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "`first`, which refused its key; attempt 2 was served by `second`" in done.stdout

@@ -1,0 +1,75 @@
+"""What `check` found, written for people, for programs, and for GitHub's workflow commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ai_gateway_mw.cli.console import say, say_json, say_problem
+from ai_gateway_mw.errors import Problem
+
+# How workflow commands spell what would end a message, and besides, what would end a property.
+_IN_MESSAGES: Final = {ord("%"): "%25", ord("\r"): "%0D", ord("\n"): "%0A"}
+_IN_PROPERTIES: Final = {**_IN_MESSAGES, ord(":"): "%3A", ord(","): "%2C"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A policy file with all that is wrong with it."""
+
+    file: Path
+    problems: Sequence[Problem]
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+
+def text(found: Sequence[Checked]) -> None:
+    """The problems as they always print, and a last line that sums up."""
+    for checked in found:
+        for problem in checked.problems:
+            say_problem(problem)
+    errors = sum(checked.errors for checked in found)
+    warnings = sum(len(checked.problems) for checked in found) - errors
+    style = "bold red" if errors else "bold green"
+    say(f"{_counted(len(found), 'policy', 'policies')}: {_sum(errors, warnings)}", style=style)
+
+
+def json(found: Sequence[Checked]) -> None:
+    """A list of objects."""
+    say_json([_row(checked.file, problem) for checked in found for problem in checked.problems])
+
+
+def github(found: Sequence[Checked]) -> None:
+    """One workflow command for each problem, which becomes an annotation at its line."""
+    for checked in found:
+        for problem in checked.problems:
+            row = _row(checked.file, problem)
+            place = {"file": row["file"], "line": row["line"], "col": row["column"]}
+            properties = ",".join(f"{name}={str(value).translate(_IN_PROPERTIES)}" for name, value in place.items())
+            say(f"::{problem.severity} {properties}::{problem.headline.translate(_IN_MESSAGES)}")
+
+
+def _row(file: Path, problem: Problem) -> dict[str, Any]:
+    """A problem without a place is one of its file."""
+    place = problem.place
+    return {
+        "file": place.file if place else str(file),
+        "line": place.line if place else 1,
+        "column": place.column if place else 1,
+        "severity": problem.severity,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _sum(errors: int, warnings: int) -> str:
+    parts = [_counted(errors, "error", "errors")] if errors else ["good"]
+    return ", ".join([*parts, *([_counted(warnings, "warning", "warnings")] if warnings else [])])
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,79 @@
+"""`ai-gateway run`: serve a policy stand-alone."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ai_gateway_mw.cli import banner
+from ai_gateway_mw.cli.console import say, say_problem, stop
+from ai_gateway_mw.cli.loading import gateway_or_stop, settings_or_stop
+from ai_gateway_mw.cli.logs import redact_logs
+from ai_gateway_mw.cli.ready_policies import ready_policy
+from ai_gateway_mw.cli.reloading import Reloader, Reloading
+from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, listening, serve
+from ai_gateway_mw.cli.supervisor import Supervisor, file_text
+from ai_gateway_mw.cli.watching import Watcher, content
+from ai_gateway_mw.errors import Problem
+from ai_gateway_mw.middleware import Gateway
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    policy: Annotated[
+        Path | None, typer.Argument(help="The policy file; without one, callers reach any provider with their own key.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Reload the policy when its file changes.")] = False,
+    allow_missing_secrets: Annotated[
+        bool, typer.Option("--allow-missing-secrets", help="Serve although secrets of the policy cannot be had.")
+    ] = False,
+    log_requests: Annotated[bool, typer.Option("--log-requests", help="Log every request on stderr.")] = False,
+) -> None:
+    """Serve a policy.
+
+    It ends on SIGTERM or Ctrl-C, once open streams had time to end. On SIGHUP it reloads the policy; one that cannot be
+    loaded leaves the last one in force.
+    """
+    options = Options(
+        policy or ready_policy("default"),
+        workers=workers,
+        watch=watch,
+        allow_missing_secrets=allow_missing_secrets,
+        log_requests=log_requests,
+    )
+    seen = content(options.file)
+    gateway = gateway_or_stop(options.file, settings_or_stop())
+    missing = list(gateway.missing_secrets())
+    if missing and not allow_missing_secrets:
+        stop(*map(Problem, missing), "Nothing is served. --allow-missing-secrets serves without them.")
+    sock = _socket(host, port)
+    for label, text in banner.lines(gateway, options, sock):
+        say(f"{label:<10} {text}")
+    for warning in banner.warnings(gateway, missing, sock):
+        say_problem(warning, stderr=True)
+    raise typer.Exit(_served(gateway, options, sock, Watcher(options.file, seen) if watch else None))
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    try:
+        return listening(host, port)
+    except CannotListen as error:
+        stop(str(error))
+
+
+def _served(gateway: Gateway, options: Options, sock: socket.socket, watcher: Watcher | None) -> int:
+    """Serve until told to stop; the exit code."""
+    reloader = Reloader(gateway, options.file, allow_missing_secrets=options.allow_missing_secrets)
+    several = options.workers > 1
+    app = PolicyApp(file_text(gateway.policy), options) if several else Reloading(reloader, watcher)
+    config = configured(app, options)
+    redact_logs(gateway.stores.secrets.redact)
+    return Supervisor(config, sock, reloader).serve(watcher) if several else serve(config, sock)

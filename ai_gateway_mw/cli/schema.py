@@ -1,0 +1,39 @@
+"""`ai-gateway schema`: the JSON Schema of policies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.cli.console import stop
+from ai_gateway_mw.cli.writing import write_whole
+from ai_gateway_mw.policy import policy_schema
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this file instead.")] = None,
+) -> None:
+    """Print the JSON Schema of policies, for editors.
+
+    An editor that runs the YAML language server finds it through the first line of a policy:
+    `# yaml-language-server: $schema=policy.schema.json`
+    """
+    if output is None:
+        print(schema_text(), end="")
+        return
+    try:
+        write_whole(output, schema_text())
+    except OSError as error:
+        stop(f"{output}: {error.strerror or error}")
+
+
+def schema_text() -> str:
+    """The schema, made from the configs of all actions."""
+    return json.dumps(policy_schema({name: action.Config for name, action in ACTIONS.items()}), indent=2) + "\n"

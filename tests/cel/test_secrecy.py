@@ -1,0 +1,84 @@
+"""Secrets: compared in constant time, and never shown in an error."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import pytest
+
+from ai_gateway_mw.cel import STRING, EvaluationError, Overload
+from ai_gateway_mw.cel import secrecy
+from tests.cel.support import ACTIVATION, ENVIRONMENT
+
+SECRET = "s3cr3t-value"
+LOOKED_UP = Overload("secrets.get", (STRING, STRING), STRING, lambda vault, name: SECRET, sensitive=True)
+SAFE = ENVIRONMENT.extend(functions=[LOOKED_UP])
+
+COMPARED = [
+    ("secrets.get('a', 'b') == 's3cr3t-value'", True),
+    ("'Bearer ' + secrets.get('a', 'b') == 'Bearer s3cr3t-value'", True),
+    ("secrets.get('a', 'b') != 'x'", True),
+    ("secrets.get('a', 'b') in ['x', 's3cr3t-value']", True),
+    ("'x' in [secrets.get('a', 'b')]", False),
+    ("[secrets.get('a', 'b')].exists(s, s == 's3cr3t-value')", True),
+    ("cel.bind(s, secrets.get('a', 'b'), s == 'x')", False),
+    ("[secrets.get('a', 'b')] == ['s3cr3t-value']", True),
+    ("secrets.get('a', 'b').size() == 12", True),
+    ("secrets.get('a', 'b') == vars.tier", False),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPARED, ids=[text for text, _ in COMPARED])
+def test_comparisons_with_secrets(text: str, expected: bool) -> None:
+    expression = SAFE.expression(text)
+    assert expression.sensitive
+    assert expression(ACTIVATION) is expected
+
+
+@pytest.mark.parametrize("text", [text for text, _ in COMPARED if "size" not in text])
+def test_they_take_constant_time(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+
+    def digest(left: Any, right: Any) -> bool:
+        used.append(left)
+        return left == right
+
+    monkeypatch.setattr(secrecy, "hmac", type("hmac", (), {"compare_digest": staticmethod(digest)}))
+    SAFE.expression(text)(ACTIVATION)
+    assert used
+    assert hmac is not secrecy.hmac
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int(secrets.get('a', 'b'))",
+        "{'a': 1}[secrets.get('a', 'b')]",
+        "timestamp(secrets.get('a', 'b'))",
+        "json.decode(secrets.get('a', 'b'))",
+        "'x'.matches(secrets.get('a', 'b') + '(')",
+        "vars[secrets.get('a', 'b')].x",
+        "secrets.get('a', 'b').charAt(500)",
+        "[1][int(size(secrets.get('a', 'b')))]",
+    ],
+)
+def test_errors_do_not_show_values(text: str) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        SAFE.expression(text)(ACTIVATION)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_error_of_a_sensitive_function_has_no_cause() -> None:
+    def fail(name: str) -> str:
+        raise LookupError(SECRET)
+
+    environment = ENVIRONMENT.extend(functions=[Overload("leak", (STRING,), STRING, fail, sensitive=True)])
+    with pytest.raises(EvaluationError) as caught:
+        environment.expression("leak('a')")(ACTIVATION)
+    assert caught.value.__cause__ is None
+    assert SECRET not in str(caught.value)
+
+
+def test_other_expressions_are_not_sensitive() -> None:
+    assert not SAFE.expression("vars.tier == 'gold'").sensitive
