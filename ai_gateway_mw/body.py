@@ -6,7 +6,7 @@ import json
 from collections.abc import KeysView, Mapping
 from functools import cached_property
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
-from json.scanner import make_scanner  # type: ignore[attr-defined]
+from json.scanner import make_scanner
 from typing import Any, NamedTuple, NoReturn
 
 from ai_gateway_mw.errors import BadBody
@@ -14,6 +14,7 @@ from ai_gateway_mw.errors import BadBody
 # Keys that routing, limits or streaming depend on. A second spelling of one would be read differently by the next
 # parser: Go's JSON, for one, matches member names without regard to case.
 _DECISIVE = frozenset({"model", "models", "stream"})
+_MAX_DEPTH = 128
 _SPACE = " \t\r\n"
 
 
@@ -27,7 +28,8 @@ class Member(NamedTuple):
 
 
 class JSONBody:
-    """The parsed body. Raises `BadBody` for what is no JSON object in UTF-8, and for a member given twice."""
+    """The parsed body. Raises `BadBody` for what is no JSON object in UTF-8, for a member given twice, and for what
+    the next reader may refuse or read in another way: half a surrogate pair, deep nesting, `Model` for `model`."""
 
     __slots__ = ("__dict__", "members", "raw", "text")
 
@@ -36,7 +38,9 @@ class JSONBody:
         try:
             self.text = raw.decode("utf-8")
             self.members = _top_level(self.text)
-        except UnicodeDecodeError:
+            _refuse_half_pairs(self.text, self.value)
+            _refuse_depth(self.text, self.value)
+        except UnicodeError:
             raise BadBody("Invalid request body: it is not UTF-8 text.") from None
         except RecursionError:
             raise BadBody("Invalid request body: it is nested too deeply.") from None
@@ -74,7 +78,11 @@ class JSONBody:
 
     def _holds(self, name: str, value: Any) -> bool:
         member = self.members.get(name)
-        return member is not None and type(member.value) is type(value) and member.value == value
+        if member is None:
+            return False
+        if isinstance(value, str):
+            return bool(member.value == value)
+        return _encoded(member.value) == _encoded(value)  # to `==`, 1 is True
 
 
 class _Malformed(ValueError):
@@ -89,13 +97,12 @@ def _encoded(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-_scan_value = make_scanner(JSONDecoder(parse_constant=_refuse_constant))
+_scan_value = make_scanner(JSONDecoder(parse_constant=_refuse_constant))  # type: ignore[arg-type]
 
 
 def _top_level(text: str) -> dict[str, Member]:
     """The members of the outermost object."""
     members: dict[str, Member] = {}
-    decisive: set[str] = set()
     at = _after_space(text, 0)
     if text[at : at + 1] != "{":
         raise _Malformed("expected `{`")
@@ -115,7 +122,7 @@ def _top_level(text: str) -> dict[str, Member]:
         value, end = _scan_value(text, value_start)
         if name in members:
             raise _Malformed(f"`{name}` is given twice")
-        _refuse_second_spelling(name, decisive)
+        _refuse_other_spelling(name)
         members[name] = Member(value, key_start, value_start, end)
         at = _after_space(text, end)
         if text[at : at + 1] == "}":
@@ -126,12 +133,29 @@ def _top_level(text: str) -> dict[str, Member]:
         at = _after_space(text, at + 1)
 
 
-def _refuse_second_spelling(name: str, seen: set[str]) -> None:
+def _refuse_other_spelling(name: str) -> None:
     folded = name.casefold()
-    if folded in _DECISIVE:
-        if folded in seen:
-            raise _Malformed(f"`{folded}` is given twice")
-        seen.add(folded)
+    if folded in _DECISIVE and folded != name:
+        raise _Malformed(f"`{folded}` is spelled in another way")
+
+
+def _refuse_half_pairs(text: str, value: dict[str, Any]) -> None:
+    """Raises UnicodeError where an escaped surrogate has no partner: no UTF-8 text can hold that."""
+    if "\\ud" in text or "\\uD" in text:
+        _encoded(value).encode()
+
+
+def _refuse_depth(text: str, value: dict[str, Any]) -> None:
+    """Nothing that is done with the body may depend on how much of Python's stack the app around us has left."""
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        items = (item for each in level for item in (each.values() if isinstance(each, dict) else each))
+        level = [item for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _after_space(text: str, at: int) -> int:

@@ -12,9 +12,9 @@ from uuid import uuid4
 from ai_gateway_mw.addresses import Address, Network, client_address
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, raw_route_path, read_body, route_path
 from ai_gateway_mw.body import JSONBody
-from ai_gateway_mw.errors import UnsupportedEncoding
+from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
-from ai_gateway_mw.headers import Field, Fields
+from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.surfaces import Format, Route
 
@@ -33,6 +33,7 @@ class Limits:
 
     max_body: int = 32 * 1024 * 1024
     trusted_proxies: Sequence[Network] = ()
+    dialect_errors: bool = True
 
 
 @dataclass(slots=True)
@@ -43,22 +44,34 @@ class ResponseHead:
     fields: Fields = field(default_factory=Fields)
 
 
-class LazyMap(dict[str, Any]):
-    """A map whose entries may still have to be made: `later` holds how."""
+class LazyMap(Mapping[str, Any]):
+    """A map of which some values are made only when they are read."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.later: dict[str, Callable[[], Any]] = {}
+        self._made: dict[str, Any] = {}
+        self._later: dict[str, Callable[[], Any]] = {}
 
-    def __missing__(self, name: str) -> Any:
-        self[name] = made = self.later.pop(name)()
-        return made
+    def put(self, name: str, value: Any) -> None:
+        self._later.pop(name, None)
+        self._made[name] = value
+
+    def put_later(self, name: str, value: Callable[[], Any]) -> None:
+        self._made.pop(name, None)
+        self._later[name] = value
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._later:
+            self._made[name] = self._later.pop(name)()
+        return self._made[name]
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or name in self.later
+        return name in self._made or name in self._later
 
-    def get(self, name: Any, default: Any = None) -> Any:
-        return self[name] if name in self else default
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._made, *self._later))
+
+    def __len__(self) -> int:
+        return len(self._made) + len(self._later)
 
 
 class Context:
@@ -66,7 +79,8 @@ class Context:
 
     `results` is what expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it
     those of our own. Header fields are a snapshot: a server may go on appending to `scope["headers"]` (request
-    trailers) while the body is read.
+    trailers) while the body is read. `received_fields` are those that arrived, `request_fields` what the policy has
+    made of them.
     """
 
     def __init__(self, scope: Scope, receive: Receive, *, route: Route | None = None, limits: Limits | None = None):
@@ -78,13 +92,13 @@ class Context:
         self.started = time.monotonic()
         self.received_at = time.time()
         self.phase = Phase.ON_HTTP_REQUEST
-        self.request_fields = Fields((name.lower(), value) for name, value in tuple(scope["headers"]))
+        self.received_fields = tuple((name.lower(), value) for name, value in tuple(scope["headers"]))
+        self.request_fields = Fields(self.received_fields)
         self.response: ResponseHead | None = None
+        self.refusal: GatewayError | None = None
         self.body: bytes | None = None
         self.vars: dict[str, Any] = {}
         self.results: dict[str, Any] = {"ngrok": LazyMap()}
-        self.log: list[Mapping[str, Any]] = []
-        self.answer_fields: list[Field] = []
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: ai-gateway
@@ -100,7 +114,8 @@ class Context:
 
     @property
     def method(self) -> str:
-        return str(self.scope.get("method", "GET"))
+        """The method in upper case: some frameworks (Django) take `post` for POST."""
+        return str(self.scope.get("method", "GET")).upper()
 
     @cached_property
     def path(self) -> str:
@@ -115,10 +130,17 @@ class Context:
     def query(self) -> bytes:
         return bytes(self.scope.get("query_string", b""))
 
-    @property
+    @cached_property
     def api_format(self) -> Format:
-        """The API format in which this caller reads errors."""
-        return self.route.format if self.route else "openai"
+        """The API format in which this caller reads errors; on a path that tells nothing, its SDK's fields do."""
+        if not self.limits.dialect_errors:
+            return "openai"
+        if self.route is not None and (self.route.format != "openai" or self.route.task != "list-models"):
+            return self.route.format
+        if self.request_fields.get(b"anthropic-version") is not None:
+            return "anthropic"
+        gemini = self.path.startswith("/v1beta/") or self.request_fields.get(b"x-goog-api-client") is not None
+        return "gemini" if gemini and self.route is None else "openai"
 
     @property
     def head(self) -> Fields:
@@ -129,16 +151,22 @@ class Context:
     def client_ip(self) -> Address | None:
         """The client's address; raises `PolicyDenied` where a trusted proxy's word cannot be parsed."""
         peer = self.scope.get("client")
-        return client_address(peer[0] if peer else None, list(self.request_fields), self.limits.trusted_proxies)
+        return client_address(peer[0] if peer else None, self.received_fields, self.limits.trusted_proxies)
 
     async def read_body(self) -> bytes:
         """The request body, read on the first call. Raises `BodyTooLarge`, `ClientGone`, `UnsupportedEncoding`."""
         if self.body is None:
-            encoding = self.request_fields.get(b"content-encoding")
-            if encoding not in (None, b"", b"identity"):
+            encodings = self.request_fields.all(b"content-encoding")
+            if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
                 raise UnsupportedEncoding("A compressed request body is not supported.")
             self.body = await read_body(self.receive, self.limits.max_body)
         return self.body
+
+    def check_body(self) -> None:
+        """Parse the body before an expression reads it: what cannot be parsed is the client's fault (`BadBody`), and
+        not a failed expression."""
+        if self.body and self.route is not None and self.route.task == "generate":
+            _ = self.payload
 
     @cached_property
     def json(self) -> JSONBody:
@@ -153,19 +181,29 @@ class Context:
         boundary = form_boundary(self.request_fields.get(b"content-type") or b"")
         return FormBody(self.body, boundary) if boundary else self.json
 
+    def move_to(self, scope: Scope, receive: Receive, route: Route | None) -> None:
+        """Go on at a layer further in: what stands between the layers may have mounted it elsewhere, edited the
+        fields, or wrapped `receive`."""
+        self.scope, self.route = dict(scope), route
+        for name in ("path", "raw_path", "api_format"):
+            self.__dict__.pop(name, None)
+        fields = tuple((name.lower(), value) for name, value in scope["headers"])
+        if fields != tuple(self.request_fields):
+            self.request_fields = Fields(fields)
+        if self.body is None:
+            self.receive = receive
+
     @property
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.started) * 1000)
 
     def publish(self, action: str, result: Any) -> None:
         """Make an action's result readable as `actions.ngrok.<action>`; only the last run's is kept."""
-        self.results["ngrok"][action.replace("-", "_")] = result
+        self.results["ngrok"].put(action.replace("-", "_"), result)
 
     def publish_lazily(self, action: str, result: Callable[[], Any]) -> None:
         """The same for a result that costs something to make, and that few requests read."""
-        namespace, name = self.results["ngrok"], action.replace("-", "_")
-        namespace.pop(name, None)
-        namespace.later[name] = result
+        self.results["ngrok"].put_later(action.replace("-", "_"), result)
 
 
 class Action(Protocol):

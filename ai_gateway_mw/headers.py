@@ -109,6 +109,14 @@ def field_name(name: str) -> bytes:
     return raw
 
 
+def settable_name(name: str) -> bytes:
+    """A field name that a policy may set; raises ValueError for those that frame the message or belong to one hop."""
+    raw = field_name(name)
+    if raw in CONNECTION_SPECIFIC or raw == b"content-length":
+        raise ValueError(f"`{name}` belongs to the connection and cannot be set")
+    return raw
+
+
 def field_value(value: str) -> bytes:
     """A field value as it is sent; raises ValueError on control characters and what Latin-1 cannot say (RFC 9110 5.5)."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Expression
 from ai_gateway_mw.context import Action, Context
-from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.errors import GatewayError, PolicyDenied
 from ai_gateway_mw.policy import Phase
 
 
@@ -32,6 +32,10 @@ class Program:
     def has(self, phase: Phase) -> bool:
         return bool(self.rules.get(phase))
 
+    def needs_body(self, phase: Phase) -> bool:
+        """Whether a rule of the phase reads the request body."""
+        return any(rule.needs_body for rule in self.rules.get(phase, ()))
+
     async def run(self, phase: Phase, ctx: Context) -> ASGIApp | None:
         """Run a phase until an action answers; None where none did. Raises the `GatewayError` of a refusal."""
         rules = self.rules.get(phase)
@@ -41,13 +45,14 @@ class Program:
         for rule in rules:
             if rule.needs_body:
                 await ctx.read_body()
+                ctx.check_body()
             if rule.when is not None and not self._matches(rule, rule.when, ctx):
                 continue
             for action in rule.actions:
                 try:
                     answer = await action(ctx)
                 except EvaluationError as error:
-                    raise PolicyDenied(f"rule {rule.name}, action {action.name}: {error}") from None
+                    raise _refusal(f"rule {rule.name}, action {action.name}", error) from None
                 if answer is not None:
                     return answer
         return None
@@ -58,7 +63,13 @@ class Program:
         try:
             matched = when(ctx)
         except EvaluationError as error:
-            raise PolicyDenied(f"rule {rule.name}: {error}") from None
+            raise _refusal(f"rule {rule.name}", error) from None
         if type(matched) is not bool:
             raise PolicyDenied(f"rule {rule.name}: its expressions gave no true or false")
         return matched
+
+
+def _refusal(where: str, error: EvaluationError) -> GatewayError:
+    """What an expression that failed means: what it read may itself be refused, such as a body that is no JSON."""
+    cause = error.__cause__
+    return cause if isinstance(cause, GatewayError) else PolicyDenied(f"{where}: {error}")

@@ -42,8 +42,7 @@ class Reply:
 
 def json_reply(status: int, content: Any, fields: tuple[Field, ...] = ()) -> Reply:
     """An answer with a JSON body."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return Reply(status, ((b"content-type", b"application/json"), *fields), body)
+    return Reply(status, ((b"content-type", b"application/json"), *fields), _compact(content))
 
 
 def error_reply(error: GatewayError, api_format: Format, request_id: str) -> Reply:
@@ -80,4 +79,5 @@ def error_event(error: GatewayError, api_format: Format, surface: str | None) ->
 
 
 def _compact(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    # "replace": a message may quote a client's text, and half a surrogate pair is no reason to fail.
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -29,6 +29,7 @@ from ai_gateway_mw.cel import (
     Type,
     template,
 )
+from ai_gateway_mw.context import Limits
 from ai_gateway_mw.errors import Place, Problem, SecretError
 from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
@@ -60,6 +61,12 @@ class Stores:
     @cached_property
     def catalog(self) -> Catalog:
         return Catalog.load(self.settings.catalog)
+
+    @property
+    def limits(self) -> Limits:
+        """What one exchange may take up."""
+        settings = self.settings
+        return Limits(settings.max_body, settings.trusted_proxies, settings.dialect_errors)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """The upstream transport; opened on first use, in the event loop that serves."""
@@ -142,7 +149,8 @@ class Runtime:
     def condition(self, texts: Sequence[str]) -> Expression | None:
         """The expressions of a rule, each checked for itself and run as one, joined by `&&` (errors are absorbed as
         CEL says); None where there are none."""
-        if not texts or not all([self.expression(text, expect=BOOL) for text in texts]):
+        sound = [self.expression(text, expect=BOOL) is not None for text in texts]
+        if not texts or not all(sound):
             return None
         if len(texts) == 1:
             return self.environment.expression(texts[0], expect=BOOL)
@@ -155,7 +163,7 @@ class Runtime:
             self._note(made)
         except ExpressionError as error:
             self._report(text, error.problems)
-            return template("", self.environment)
+            return template("${null}", self.environment)  # not a constant: nobody looks at it, and complains again
         if public and made.sensitive and any(part.type != BOOL for part in made.expressions if part.sensitive):
             self.problem(
                 "a secret must not be used here: this text is shown to clients or logged", _place(text, 0, self.place)
@@ -193,6 +201,8 @@ class Runtime:
         secret = self._secret
 
         def rand_int(low: int = 0, high: int = 1) -> int:
+            if low > high:
+                raise EvaluationError("rand.int wants the smaller number first")
             return self.stores.random.randint(low, high)
 
         def from_default(name: str) -> str:

@@ -130,6 +130,14 @@ def _cookies(ctx: Context) -> dict[str, list[dict[str, str]]]:
     return made
 
 
+def _cookie(ctx: Context, name: str) -> dict[str, str] | None:
+    return next(iter(_cookies(ctx).get(name, ())), None)
+
+
+def _body(ctx: Context) -> dict[str, Any]:
+    return {} if ctx.payload is None else dict(ctx.payload.value)
+
+
 def _end(ctx: Context, end: str, index: int) -> Any:
     pair = ctx.scope.get(end)
     return pair[index] if pair else ("" if index == 0 else 0)
@@ -140,8 +148,7 @@ def _client_ip(ctx: Context) -> str:
 
 
 def _timestamp(seconds: float) -> Timestamp:
-    whole = int(seconds)
-    return Timestamp(whole, int((seconds - whole) * 1_000_000) * 1000)
+    return Timestamp(int(seconds * 1_000_000) * 1000)
 
 
 def _now(_: Any = None) -> str:
@@ -195,7 +202,7 @@ ROWS: tuple[Row, ...] = (
     Row("req.url.uri", STRING, _uri, _HTTP, "Path and query."),
     Row("req.url.raw", STRING, lambda ctx: f"{_scheme(ctx)}://{_host(ctx)}{_raw_uri(ctx)}", _HTTP, "URL as sent."),
     Row("req.ts.header_received", TIMESTAMP, lambda ctx: _timestamp(ctx.received_at), _HTTP, "When the head arrived."),
-    Row("req.body", DYN, lambda ctx: ctx.json.value, _HTTP, "The JSON body; reading it buffers the request."),
+    Row("req.body", DYN, _body, _HTTP, "The JSON body, or a form's text fields; reading it buffers the request."),
     Row("res.status_code", INT, lambda ctx: ctx.response.status if ctx.response else 0, _ANSWER, "The status."),
     Row("res.headers", _MULTIMAP, lambda ctx: ctx.head.map, _ANSWER, "Fields by lower-case name."),
     Row("res.trailers", _MULTIMAP, lambda ctx: {}, _ANSWER, "Always empty."),
@@ -212,7 +219,7 @@ _REQUEST = (
     Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: n in ctx.request_fields.map, contextual=True),
     Overload("getQueryParam", (STRING,), _STRINGS, lambda ctx, n: _query_params(ctx).get(n, []), contextual=True),
     Overload("hasQueryParam", (STRING,), BOOL, lambda ctx, n: n in _query_params(ctx), contextual=True),
-    Overload("getReqCookie", (STRING,), DYN, lambda ctx, n: (_cookies(ctx).get(n) or [None])[0], contextual=True),
+    Overload("getReqCookie", (STRING,), DYN, _cookie, contextual=True),
     Overload("hasReqCookie", (STRING,), BOOL, lambda ctx, n: n in _cookies(ctx), contextual=True),
 )
 _RESPONSE = (

@@ -15,7 +15,7 @@ from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
 from ai_gateway_mw.context import Action
 
-_KINDS: tuple[type[Action], ...] = (
+_KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
     CustomResponse,

@@ -6,11 +6,9 @@ from pydantic import Field
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import PolicyDenied
-from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name, field_value
+from ai_gateway_mw.headers import field_value, settable_name
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.runtime import Runtime
-
-_FRAMING = CONNECTION_SPECIFIC | {b"content-length"}
 
 
 class AddHeaders:
@@ -28,27 +26,21 @@ class AddHeaders:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         public = runtime.phase is Phase.ON_HTTP_RESPONSE
+        self._redact = runtime.secrets.redact if public else str
         self._fields = []
         for name, text in config.headers.items():
             try:
-                self._fields.append((_allowed_name(name), runtime.template(text, public=public)))
+                self._fields.append((settable_name(name), runtime.template(text, public=public)))
             except ValueError as error:
                 runtime.problem(str(error))
 
     async def __call__(self, ctx: Context) -> None:
         added: dict[str, str] = {}
         for name, template in self._fields:
-            value = template.render(ctx)
+            value = self._redact(template.render(ctx))
             try:
                 ctx.head.append(name, field_value(value))
             except ValueError as error:
                 raise PolicyDenied(f"add-headers, {name.decode()}: {error}") from None
             added[name.decode()] = value
         ctx.publish(self.name, {"headers_added": added})
-
-
-def _allowed_name(name: str) -> bytes:
-    raw = field_name(name)
-    if raw in _FRAMING:
-        raise ValueError(f"`{name}` belongs to the connection and cannot be added")
-    return raw

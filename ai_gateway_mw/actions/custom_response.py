@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, model_validator
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import PolicyDenied
-from ai_gateway_mw.headers import field_name, field_value
+from ai_gateway_mw.headers import field_value, settable_name
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.replies import Reply
 from ai_gateway_mw.runtime import Runtime
@@ -45,7 +45,7 @@ class CustomResponse:
         self._fields = []
         for name, text in config.headers.items():
             try:
-                self._fields.append((field_name(name), runtime.template(text, public=True)))
+                self._fields.append((settable_name(name), runtime.template(text, public=True)))
             except ValueError as error:
                 runtime.problem(str(error))
         self._redact = runtime.secrets.redact_bytes
@@ -56,7 +56,6 @@ class CustomResponse:
             fields = [(name, self._redact(field_value(text.render(ctx)))) for name, text in self._fields]
         except ValueError as error:
             raise PolicyDenied(f"custom-response: {error}") from None
-        fields = [(name, value) for name, value in fields if name != b"content-length"]
         if body and not any(name == b"content-type" for name, _ in fields):
             fields.append((b"content-type", _content_type(body)))
         return Reply(self._status, tuple(fields), body)

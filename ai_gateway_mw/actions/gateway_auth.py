@@ -54,7 +54,7 @@ class GatewayAuth:
     class Config(ActionConfig):
         required: bool = Field(True, description="False: requests without a gateway key go on unauthenticated.")
         scopes: tuple[Scope, ...] | None = Field(
-            None, description="Scopes of which the key needs one; by default the path decides."
+            None, description="Scopes of which the key needs one; by default the path decides.", min_length=1
         )
         keys: tuple[DeclaredKey, ...] = Field(
             (), description="Keys that are declared here instead of in the gateway's database."
@@ -88,7 +88,7 @@ class GatewayAuth:
         ctx.results["gateway_auth"] = {"authenticated": key is not None, "key": shown, "error": None}
 
     def _resolved(self, ctx: Context) -> GatewayKey | None:
-        credential = presented_credentials(ctx.request_fields, ctx.query)
+        credential = presented_credentials(ctx.request_fields, ctx.query if ctx.route else b"")
         if credential is None or not (credential.is_gateway_key or self._required):
             if self._required:
                 raise Unauthenticated
@@ -101,7 +101,7 @@ class GatewayAuth:
         needed = self._scopes or (scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path),)
         if not any(key.permits(scope) for scope in needed):
             raise ScopeDenied(key.name, " or ".join(needed))
-        if not key.allows_address(ctx.client_ip):
+        if key.allowed_ips is not None and not key.allows_address(ctx.client_ip):
             raise AddressDenied(str(ctx.client_ip or "unknown"))
         return key
 
@@ -122,7 +122,8 @@ class _DeclaredKeys:
         values = [_value(declared, template, ctx) for declared, template in self.templates]
         if values != self._values:
             pairs = zip(self.templates, values, strict=True)
-            self._verifier.replace(self._key(declared, value) for (declared, _), value in pairs if value)
+            usable = [(declared, value) for (declared, _), value in pairs if value and _is_key(declared, value)]
+            self._verifier.replace(self._key(declared, value) for declared, value in usable)
             self._values = values
         return self._verifier.verify(presented)
 
@@ -146,6 +147,13 @@ def _value(declared: DeclaredKey, template: Template, ctx: Context) -> str | Non
     except EvaluationError as error:
         _log.warning("gateway key %s cannot be used: %s", declared.name, error)
         return None
+
+
+def _is_key(declared: DeclaredKey, value: str) -> bool:
+    if well_formed(value):
+        return True
+    _log.warning("gateway key %s cannot be used: its value is no gateway key", declared.name)
+    return False
 
 
 def _networks(texts: Sequence[str] | None) -> tuple[Network, ...] | None:

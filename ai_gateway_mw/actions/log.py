@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ai_gateway_mw.cel import EvaluationError, Template, to_json
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.telemetry import log_entry
@@ -38,7 +39,7 @@ def _noted(value: Any, ctx: Context) -> Any:
     if isinstance(value, Template):
         try:
             return to_json(value.value(ctx))
-        except EvaluationError:
+        except (EvaluationError, GatewayError):
             return None
     if isinstance(value, dict):
         return {name: _noted(item, ctx) for name, item in value.items()}

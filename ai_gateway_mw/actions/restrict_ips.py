@@ -82,6 +82,6 @@ class _Ranges:
         if not self._templates:
             return self._literal
         try:
-            return [*self._literal, *(parse_network(template.render(ctx)) for template in self._templates)]
+            return [*self._literal, *(parse_network(template.render(ctx).strip()) for template in self._templates)]
         except ValueError as error:
             raise PolicyDenied(f"restrict-ips: {error}") from None

@@ -46,4 +46,4 @@ class SetVars:
 
     async def __call__(self, ctx: Context) -> None:
         for name, value in self._vars:
-            ctx.vars[str(name)] = rendered(value, ctx)
+            ctx.vars = {**ctx.vars, name: rendered(value, ctx)}  # a new map: a value may hold the one before

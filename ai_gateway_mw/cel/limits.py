@@ -55,14 +55,14 @@ class Budget:
 
 def work(function: str, args: Iterable[Any]) -> int:
     """How many steps a call counts for: most functions look at every element or character that they get."""
-    if function in _CONSTANT_WORK:
+    if function in CONSTANT_WORK:
         return 0
     return sum(len(arg) >> _SHIFT.get(type(arg), 10) for arg in args if type(arg) in _SHIFT)
 
 
 # An element of a list takes a quarter of a step, a thousand characters take one.
 _SHIFT: dict[type, int] = {list: 2, tuple: 2, str: 10, bytes: 10}
-_CONSTANT_WORK = frozenset({"size", "type", "dyn", "optional.of", "first", "last"})
+CONSTANT_WORK = frozenset({"size", "type", "dyn", "optional.of", "first", "last", "startsWith", "endsWith"})
 
 
 def checked_size(size: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ai_gateway_mw.cel.limits import Budget, work
+from ai_gateway_mw.cel.declarations import Overload
+from ai_gateway_mw.cel.limits import CONSTANT_WORK, Budget, work
 from ai_gateway_mw.cel.nodes import Apply, ListLiteral, Literal, Node
 from ai_gateway_mw.cel.secrecy import CONSTANT_TIME
 from ai_gateway_mw.cel.types import Type, is_open
@@ -40,7 +41,7 @@ def _function(writer: Writer, node: Apply) -> str:
     only = node.overloads[0] if len(node.overloads) == 1 else None
     if only is not None and all(map(_certain, types, only.params)):
         return _called(writer, node, only.call, contextual=only.contextual)
-    if only is not None and getattr(only.call, "__objclass__", None) is str and _strings_but_first(node, types):
+    if only is not None and _refuses_others(node, only, types):
         return _called(writer, node, only.call)
     return _called(writer, node, _chosen(writer, node), contextual=True)
 
@@ -54,7 +55,7 @@ def _chosen(writer: Writer, node: Apply) -> Callable[..., Any]:
 def _called(writer: Writer, node: Apply, call: Callable[..., Any], *, contextual: bool = False) -> str:
     args = [*(["a"] if contextual else []), *map(writer.source, node.args)]
     name = writer.constant("call", call)
-    if not writer.loops or not node.args:
+    if not writer.loops or node.function in CONSTANT_WORK:
         return f"{name}({', '.join(args)})"
     writer.budgeted = True
     return f"{writer.constant('charged', charged)}(b, {node.function!r}, {', '.join([name, *args])})"
@@ -67,9 +68,12 @@ def _certain(type_: Type, param: Type) -> bool:
     return type_.name == param.name or param.is_param or is_open(param)
 
 
-def _strings_but_first(node: Apply, types: list[Type]) -> bool:
-    """Methods of `str` refuse every other receiver themselves."""
-    return len(types) == 2 and types[1].name == "string" and node.function != "split"
+def _refuses_others(node: Apply, only: Overload, types: list[Type]) -> bool:
+    """Methods of `str` refuse every other receiver themselves, and so do patterns that were compiled at load."""
+    if len(types) == 1:
+        return node.function == "matches"
+    is_method = getattr(only.call, "__objclass__", None) is str
+    return is_method and len(types) == 2 and types[1].name == "string" and node.function != "split"
 
 
 def _accounted(writer: Writer, node: Apply, text: str) -> str:
@@ -102,7 +106,7 @@ def grown(budget: Budget, value: Any) -> Any:
 
 def charged(budget: Budget, function: str, call: Callable[..., Any], *args: Any) -> Any:
     """A call inside a loop, charged for what it looks at."""
-    budget.spend(work(function, args))
+    budget.spend(2 + work(function, args))
     return call(*args)
 
 

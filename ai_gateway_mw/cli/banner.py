@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ai_gateway_mw.cli.serving import Options
 from ai_gateway_mw.errors import Problem
@@ -21,8 +21,8 @@ def lines(gateway: Gateway, options: Options, sock: socket.socket) -> Iterator[t
     yield "policy", f"{options.file}{', reloaded when it changes' if options.watch else ''}"
     for config in _gateways(gateway.policy):
         yield "providers", _providers(config)
-    for source in gateway.stores.secrets.sources:
-        yield "secrets", source.describe()
+    for number, source in enumerate(gateway.stores.secrets.sources):
+        yield "" if number else "secrets", source.describe()
 
 
 def url(sock: socket.socket) -> str:
@@ -31,11 +31,10 @@ def url(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def warnings(gateway: Gateway, missing: Iterable[str], sock: socket.socket) -> Iterator[Problem]:
-    """What is probably not meant; `missing` says which secrets cannot be had."""
+def warnings(gateway: Gateway, sock: socket.socket) -> Iterator[Problem]:
+    """What is probably not meant. (Of missing secrets the gateway tells when it opens.)"""
     yield from gateway.settings.warnings
     yield from gateway.warnings
-    yield from (Problem(text, severity="warning") for text in missing)
     if exposed(gateway.policy, sock):
         message = f"whoever reaches {url(sock)} uses this policy's provider keys: it has no `gateway-auth` action"
         yield Problem(message, severity="warning")

@@ -75,4 +75,4 @@ def _problems(file: Path, settings: Settings, *, secrets: bool) -> Iterator[Prob
         return
     yield from gateway.warnings
     if secrets:
-        yield from map(Problem, gateway.missing_secrets())
+        yield from (Problem(str(error)) for error in gateway.missing_secrets())

@@ -66,7 +66,7 @@ def init(
         write_whole(schema, text)
         write_whole(file, _policy(file, document))
     except OSError as error:
-        stop(f"{error.filename or file}: {error.strerror or error}")
+        stop(f"cannot write into {file.parent}: {error.strerror or error}")
     say(f"Wrote {file} and {schema}.", style="bold green")
     for step in _next_steps(file, document):
         say(step)
@@ -113,9 +113,8 @@ def _next_steps(file: Path, provider: ProviderDocument) -> Iterator[str]:
     if not provider.base_url:
         yield f"  set base_url in {file}"
     if provider.needs_key:
-        whose = provider.display_name or provider.id
-        yield f"  ai-gateway secrets set {provider.id} primary    # the key that you have from {whose}"
-    yield "  ai-gateway keys new                          # makes a key for your clients, which then goes into"
+        yield f"  ai-gateway secrets set {provider.id} primary   # the key that you have from them"
+    yield "  ai-gateway keys new   # a key for your clients, which then goes into"
     yield "  ai-gateway secrets set gateway first"
     yield f"  ai-gateway check --secrets {file}"
     yield f"  ai-gateway run --watch {file}"

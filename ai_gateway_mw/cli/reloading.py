@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
 from ai_gateway_mw.cli.console import problem_text
+from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.errors import PolicyError, Problem
 from ai_gateway_mw.middleware import Gateway
@@ -43,9 +44,10 @@ class Reloader:
         return True
 
     def _take_over(self, policy: Policy) -> None:
-        missing = [] if self._allow_missing_secrets else list(self.gateway.stores.missing(policy))
-        if missing:
-            raise PolicyError(map(Problem, missing))
+        stores = self.gateway.stores
+        missing = Gateway(policy, settings=stores.settings, secrets=stores.secrets).missing_secrets()
+        if missing and not self._allow_missing_secrets:
+            raise PolicyError(Problem(str(error)) for error in missing)
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
 
@@ -57,6 +59,7 @@ class Reloading:
         self._app: ASGIApp = reloader.gateway.app
         self._reloader = reloader
         self._watcher = watcher
+        self._terminal = Terminal()
         self._reloads: set[asyncio.Task[bool]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +69,7 @@ class Reloading:
             await self._app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
         if self._watcher is not None:
             self._watcher.start()
         try:
@@ -76,8 +79,11 @@ class Reloading:
                 self._watcher.stop()
             await asyncio.gather(*self._reloads)
 
-    def _begin(self) -> None:
-        """In a thread: compiling a policy takes longer than open streams should wait."""
+    def _hung_up(self) -> None:
+        if self._terminal.is_gone:
+            signal.raise_signal(signal.SIGTERM)
+            return
+        # In a thread: compiling a policy takes longer than open streams should wait.
         task = asyncio.ensure_future(asyncio.to_thread(self._reloader.reload))
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)

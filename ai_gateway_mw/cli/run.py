@@ -51,13 +51,13 @@ def run(
     )
     seen = content(options.file)
     gateway = gateway_or_stop(options.file, settings_or_stop())
-    missing = list(gateway.missing_secrets())
-    if missing and not allow_missing_secrets:
+    missing = [] if allow_missing_secrets else [str(error) for error in gateway.missing_secrets()]
+    if missing:
         stop(*map(Problem, missing), "Nothing is served. --allow-missing-secrets serves without them.")
     sock = _socket(host, port)
     for label, text in banner.lines(gateway, options, sock):
         say(f"{label:<10} {text}")
-    for warning in banner.warnings(gateway, missing, sock):
+    for warning in banner.warnings(gateway, sock):
         say_problem(warning, stderr=True)
     raise typer.Exit(_served(gateway, options, sock, Watcher(options.file, seen) if watch else None))
 

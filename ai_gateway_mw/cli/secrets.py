@@ -19,8 +19,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _MAX_INPUT: Final = 256 * 1024
 
-Vault = Annotated[str, typer.Argument(help="The vault, such as `openai`.", show_default=False)]
-Name = Annotated[str, typer.Argument(help="The secret's name in it, such as `primary`.", show_default=False)]
+Vault = Annotated[str, typer.Argument(help="The vault, such as `openai`.", metavar="VAULT")]
+Name = Annotated[str, typer.Argument(help="The secret's name in it, such as `primary`.", metavar="NAME")]
 
 
 @app.callback()
@@ -31,17 +31,13 @@ def secrets() -> None:
     """
 
 
-@app.command("set")
-def set_(
-    vault: Vault,
-    name: Name,
-    value: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-) -> None:
+@app.command("set", context_settings={"allow_extra_args": True})
+def set_(ctx: typer.Context, vault: Vault, name: Name) -> None:
     """Store a secret; its value is asked for, or read from standard input where that is no terminal.
 
     One line break at the end is dropped. A value that is there already is replaced.
     """
-    if value:
+    if ctx.args:  # typer's own message would show them
         stop(
             "The value is no argument, where others would see it: it is asked for, or read from standard input.", code=2
         )

@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from ai_gateway_mw.cli.reloading import Reloader
 from ai_gateway_mw.cli.serving import PolicyApp
+from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.policy import Policy
 
@@ -24,6 +25,7 @@ class Supervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, sock: socket.socket, reloader: Reloader) -> None:
         super().__init__(config, sockets=[sock])
         self._reloader = reloader
+        self._terminal = Terminal()
 
     def serve(self, watcher: Watcher | None) -> int:
         """Serve until told to stop; the exit code."""
@@ -35,6 +37,9 @@ class Supervisor(Multiprocess):
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in self.processes) else 0
 
     def handle_hup(self) -> None:
+        if self._terminal.is_gone:
+            self.should_exit.set()
+            return
         if not self._reloader.reload():
             return
         assert isinstance(self.config.app, PolicyApp)

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, replaying
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError, PolicyDenied
+from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.keys import presented_credentials
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.replies import error_reply
+from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
+_SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
 
@@ -28,15 +30,18 @@ class InternalError(GatewayError):
         super().__init__("The gateway failed to handle this request.")
 
 
-class ResponseReplaced(OSError):
-    """Raised in `send` once a response rule has answered instead: whoever is sending may stop."""
+class ResponseDecided(OSError):
+    """Raised in `send` once a response rule has answered or refused: whoever is sending may stop."""
 
 
 def check(ctx: Context) -> None:
     """Refuse a request that its next reader could understand in another way than we do."""
-    if sum(name == b"host" for name, _ in ctx.request_fields) > 1:
-        raise BadRequest("The request has more than one Host field.")
-    if ctx.route is not None:
+    for single in _SINGLE:
+        if sum(name == single for name, _ in ctx.received_fields) > 1:
+            raise BadRequest(f"The request has more than one {single.decode().title()} field.")
+    if ctx.route is None:
+        route_of(ctx.path, ctx.raw_path)  # raises where it may be an AI path after all
+    else:
         presented_credentials(ctx.request_fields, ctx.query)  # raises where there are two
 
 
@@ -44,8 +49,10 @@ async def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> Non
     """Run a whole policy around an app."""
 
     async def work(ctx: Context) -> ASGIApp | None:
-        answer = await program.run(Phase.ON_TCP_CONNECT, ctx)
-        return answer or await program.run(Phase.ON_HTTP_REQUEST, ctx)
+        answer = await program.run(Phase.ON_TCP_CONNECT, ctx) or await program.run(Phase.ON_HTTP_REQUEST, ctx)
+        if answer is None and program.needs_body(Phase.ON_HTTP_RESPONSE):
+            await ctx.read_body()  # the app will have taken it by then
+        return answer
 
     await exchange(work, ctx, ResponseGate(ctx, program, send), app)
 
@@ -53,23 +60,12 @@ async def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> Non
 async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *, outermost: bool = True) -> None:
     """Do the work; then let its answer, or else the app, answer. Errors before the head went out become the error
     body of the caller's API format."""
-    refusal: GatewayError | None = None
     try:
-        try:
-            check(ctx)
-            answer = await work(ctx)
-        except GatewayError:
-            raise
-        except Exception:
-            _log.exception("request %s failed", ctx.id)
-            raise InternalError from None
-        await (answer or app)(_edited_scope(ctx), _receive(ctx), gate.send)
+        await _answered(work, ctx, gate, app)
     except ClientGone as error:
-        refusal = error
-    except ResponseReplaced:
-        pass
+        ctx.refusal = None if gate.complete else error
     except GatewayError as error:
-        refusal = error
+        ctx.refusal = error
         if gate.started:
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
             raise
@@ -77,9 +73,31 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
     finally:
         await _close(ctx)
         if outermost:
-            status = refusal.status if refusal else gate.status
-            reason = refusal.reason if isinstance(refusal, PolicyDenied) else ""
-            log_request(ctx, status, refusal.code if refusal else "", reason)
+            log_request(ctx, ctx.refusal.status if ctx.refusal else gate.status or 500)
+
+
+async def _answered(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
+    try:
+        check(ctx)
+        answer = await work(ctx)
+    except Exception as error:
+        raise _as_ours(ctx, error) from None
+    try:
+        await (answer or app)(edited_scope(ctx), _receive(ctx), gate.send)
+    except Exception as error:
+        if not gate.decided:  # else it is only what our own exception in `send` led to
+            if answer is None or gate.started:
+                raise
+            raise _as_ours(ctx, error) from None
+    if gate.refusal is not None:
+        raise gate.refusal
+
+
+def _as_ours(ctx: Context, error: Exception) -> GatewayError:
+    if isinstance(error, GatewayError):
+        return error
+    _log.error("request %s failed", ctx.id, exc_info=error)
+    return InternalError()
 
 
 async def _close(ctx: Context) -> None:
@@ -88,9 +106,9 @@ async def _close(ctx: Context) -> None:
         await ctx.upstream.aclose()
 
 
-def _edited_scope(ctx: Context) -> Scope:
-    ctx.scope["headers"] = list(ctx.request_fields)
-    return ctx.scope
+def edited_scope(ctx: Context) -> Scope:
+    """What the app gets. A copy: routers write into the scope that they get, and rules may still ask for the path."""
+    return {**ctx.scope, "headers": list(ctx.request_fields)}
 
 
 def _receive(ctx: Context) -> Receive:
@@ -98,44 +116,53 @@ def _receive(ctx: Context) -> Receive:
 
 
 class ResponseGate:
-    """Holds the response head until the response rules have seen it, then lets everything through."""
+    """Holds the response head until the response rules have seen it, then lets everything through.
+
+    Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
+    """
 
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
         self._program = program
         self._send = send
-        self._replaced = False
+        self.decided = False
+        self.refusal: GatewayError | None = None
         self.started = False
+        self.complete = False
         self.status = 0
 
     async def send(self, message: Message) -> None:
         """What the app or the answer sends."""
-        if self._replaced:
-            raise ResponseReplaced
-        if message["type"] != "http.response.start":
-            await self._send(message)
-            return
-        if self._program.has(Phase.ON_HTTP_RESPONSE):
+        if self.decided:
+            raise ResponseDecided
+        if message["type"] == "http.response.start" and self._program.has(Phase.ON_HTTP_RESPONSE):
             message = await self._through_rules(message)
-        await self._start(message)
+        await self.send_refusal(message)
 
     async def send_refusal(self, message: Message) -> None:
-        """A refusal does not meet the response rules."""
-        await (self._start(message) if message["type"] == "http.response.start" else self._send(message))
+        """What does not meet the response rules."""
+        if message["type"] == "http.response.start":
+            message = self._start(message)
+        elif message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
+        await self._send(message)
 
     async def _through_rules(self, message: Message) -> Message:
         fields = Fields((name.lower(), value) for name, value in message.get("headers", ()))
         self._ctx.response = ResponseHead(message["status"], fields)
-        answer = await self._program.run(Phase.ON_HTTP_RESPONSE, self._ctx)
+        try:
+            answer = await self._program.run(Phase.ON_HTTP_RESPONSE, self._ctx)
+        except Exception as error:
+            self.decided, self.refusal = True, _as_ours(self._ctx, error)
+            raise ResponseDecided from None
         if answer is None:
             return {**message, "status": self._ctx.response.status, "headers": list(fields)}
-        self._replaced = True
+        self.decided = True
         await answer(self._ctx.scope, self._ctx.receive, self.send_refusal)
-        raise ResponseReplaced
+        raise ResponseDecided
 
-    async def _start(self, message: Message) -> None:
+    def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
-        fields = [item for item in message.get("headers", ()) if item[0] != b"x-request-id"]
-        fields.append((b"x-request-id", self._ctx.id.encode()))
-        await self._send({**message, "headers": fields})
+        fields = [item for item in message.get("headers", ()) if item[0].lower() != b"x-request-id"]
+        return {**message, "headers": [*fields, (b"x-request-id", self._ctx.id.encode())]}

@@ -7,19 +7,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx
 
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
-from ai_gateway_mw.context import Context, Limits
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem, SecretError
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import AmbiguousPath, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.policy import Policy, load_file, load_policy
-from ai_gateway_mw.replies import error_reply
 from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.settings import Settings
@@ -47,10 +46,13 @@ class Gateway:
         **overrides: Any,
     ) -> None:
         """`overrides` are settings by their lower-case names, such as `trusted_proxies`. Raises `PolicyError`."""
+        if settings is not None and overrides:
+            raise TypeError("Gateway takes either `settings` or single ones by name")
         self.settings = settings or Settings(**overrides)
         self.stores = Stores(self.settings, secrets=secrets, transport=transport)
-        self.limits = Limits(self.settings.max_body, self.settings.trusted_proxies)
-        self._open = False
+        self.limits = self.stores.limits
+        self._users = 0  # lifespans that run now
+        self._opened_lazily = False
         self.policy = policy
         self.program, self.warnings = compile_policy(policy, self.stores)
 
@@ -77,17 +79,14 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
-        if self._open:
-            yield
-            return
-        self._open = True
-        for failure in self.missing_secrets():
-            _log.warning("%s", failure)
+        self._users += 1
         try:
             yield
         finally:
-            self._open = False
-            await self.stores.aclose()
+            self._users -= 1
+            if not self._users:
+                self._opened_lazily = False
+                await self.stores.aclose()
 
     def lifespan_with(self, other: Lifespan) -> Lifespan:
         """The app's own lifespan inside this one."""
@@ -102,12 +101,12 @@ class Gateway:
 
     @property
     def is_open(self) -> bool:
-        return self._open
+        return self._users > 0 or self._opened_lazily
 
     def open_lazily(self) -> None:
-        """For a gateway that is mounted where no lifespan reaches it."""
-        if not self._open:
-            self._open = True
+        """For a gateway that is mounted where no lifespan reaches it; harmless where it is open."""
+        if not self.is_open:
+            self._opened_lazily = True
             _log.warning(
                 "the gateway was opened by its first request: pass `lifespan=gateway.lifespan` to the app, or add "
                 "GatewayMiddleware, so that it is closed when the app stops"
@@ -146,6 +145,10 @@ class GatewayMiddleware:
     ) -> None:
         if (gateway is None) == (policy is None):
             raise TypeError("GatewayMiddleware takes either `gateway` or `policy`")
+        if gateway is not None and options:
+            raise TypeError(f"`{next(iter(options))}` belongs to the Gateway that is given")
+        if intercept not in get_args(Intercept):
+            raise ValueError(f"`intercept` is one of {', '.join(get_args(Intercept))}, not {intercept!r}")
         self.app = app
         self.gateway = gateway or Gateway.from_file(policy or "", **options)
         self._intercept_all = intercept == "all"
@@ -154,12 +157,12 @@ class GatewayMiddleware:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        route, taken = None, self._intercept_all
         try:
             route = route_of(route_path(scope), raw_route_path(scope))
-        except AmbiguousPath as error:
-            await self._refuse(error, scope, receive, send)
-            return
-        if route is None and not self._intercept_all:
+        except AmbiguousPath:
+            taken = True  # and refused, where all requests are checked
+        if route is None and not taken:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
@@ -168,19 +171,11 @@ class GatewayMiddleware:
 
     async def _serve(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self.gateway
-        if not gateway.is_open:
-            gateway.open_lazily()
+        gateway.open_lazily()
         ctx = Context(scope, receive, route=route, limits=gateway.limits)
         await serve(gateway.program, ctx, send, self.app)
-
-    async def _refuse(self, error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await refuse_websocket(scope, receive, send)
-            return
-        ctx = Context(scope, receive, limits=self.gateway.limits)
-        await error_reply(error, ctx.api_format, ctx.id)(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone."""
         async with self.gateway.lifespan():
-            await self.app(scope, receive, send)
+            await run_lifespan(self.app, scope, receive, send)

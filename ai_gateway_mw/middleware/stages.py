@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ai_gateway_mw.actions.gateway_auth import GatewayAuth
-from ai_gateway_mw.actions.restrict_ips import RestrictIPs
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, cancelled_by, raw_route_path, route_path
-from ai_gateway_mw.context import Action, Context, Limits
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyError
-from ai_gateway_mw.middleware.exchange import ResponseGate, exchange
+from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, cancelled_by, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.cel import EvaluationError
+from ai_gateway_mw.context import Action, Context
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyDenied, PolicyError
+from ai_gateway_mw.middleware.exchange import ResponseGate, check, edited_scope, exchange
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.runtime import Runtime, Stores
@@ -40,48 +40,59 @@ class _Layer:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        ctx: Context | None = scope.get(_CONTEXT)
-        opened = ctx is None
-        if ctx is None:
-            ctx = self._open(scope, receive)
+        outer: Context | None = scope.get(_CONTEXT)
+        ctx = self._context(outer, scope, receive)
         if scope["type"] == "websocket":
-            await self._websocket(ctx, scope, receive, send)
-            return
-        await exchange(self.work, ctx, ResponseGate(ctx, Program(), send), self.app, outermost=opened)
+            await self._websocket(ctx, receive, send)
+        else:
+            await exchange(self._work, ctx, ResponseGate(ctx, Program(), send), self.app, outermost=outer is None)
 
-    def _open(self, scope: Scope, receive: Receive) -> Context:
-        settings = self.stores.settings
+    def _context(self, outer: Context | None, scope: Scope, receive: Receive) -> Context:
+        """The outer layer's, or a new one; where the path is ambiguous, `exchange` refuses."""
         try:
             route = route_of(route_path(scope), raw_route_path(scope))
         except AmbiguousPath:
             route = None
-        ctx = Context(scope, receive, route=route, limits=Limits(settings.max_body, settings.trusted_proxies))
+        if outer is not None:
+            outer.move_to(scope, receive, route)
+            return outer
+        ctx = Context(scope, receive, route=route, limits=self.stores.limits)
         ctx.scope[_CONTEXT] = ctx
         return ctx
 
-    async def _websocket(self, ctx: Context, scope: Scope, receive: Receive, send: Send) -> None:
-        """The same check as for HTTP: what it refuses is closed before it is accepted."""
+    async def _work(self, ctx: Context) -> ASGIApp | None:
         try:
-            answer = await self.work(ctx)
-        except GatewayError:
-            answer = refuse_websocket
-        await (self.app if answer is None else refuse_websocket)({**scope, _CONTEXT: ctx}, receive, send)
+            return await self.work(ctx)
+        except EvaluationError as error:
+            raise PolicyDenied(f"{type(self).__name__}: {error}") from None
+
+    async def _websocket(self, ctx: Context, receive: Receive, send: Send) -> None:
+        """The same check as for HTTP: what it refuses is closed before it is accepted, and so is any on an AI path."""
+        app: ASGIApp = refuse_websocket
+        if ctx.route is None:
+            try:
+                check(ctx)
+                if await self._work(ctx) is None:
+                    app = self.app
+            except GatewayError:
+                pass
+        await app(edited_scope(ctx), receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self.app(scope, receive, send)
+            await run_lifespan(self.app, scope, receive, send)
         finally:
             await self.stores.aclose()
 
-    def _made(self, kind: type[Action], **config: Any) -> Action:
-        runtime = Runtime(self.stores)
+    def _made(self, action_type: str, **config: Any) -> Action:
+        kind, runtime = ACTIONS[action_type], Runtime(self.stores)
         action = kind(kind.Config.model_validate(config), runtime)
         _raise_problems(runtime)
         return action
 
 
 class AuthMiddleware(_Layer):
-    """Lets in requests that present one of `keys` (gateway keys or other tokens; templates work)."""
+    """Lets in requests that present one of `keys`: gateway keys, or templates that give one."""
 
     def __init__(
         self, app: ASGIApp, *, keys: Iterable[str | Mapping[str, Any]], stores: Stores | None = None, **config: Any
@@ -90,7 +101,7 @@ class AuthMiddleware(_Layer):
         named = [
             {"name": f"key-{n}", "value": key} if isinstance(key, str) else dict(key) for n, key in enumerate(keys, 1)
         ]
-        self._action = self._made(GatewayAuth, keys=named, **config)
+        self._action = self._made("gateway-auth", keys=named, **config)
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         return await self._action(ctx)
@@ -103,7 +114,7 @@ class IPAllowlistMiddleware(_Layer):
         self, app: ASGIApp, *, allow: Sequence[str], deny: Sequence[str] = (), stores: Stores | None = None
     ) -> None:
         super().__init__(app, stores)
-        self._action = self._made(RestrictIPs, allow=list(allow), deny=list(deny))
+        self._action = self._made("restrict-ips", allow=list(allow), deny=list(deny))
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         return await self._action(ctx)
@@ -117,6 +128,10 @@ class _UpstreamLayer(_Layer):
         runtime = Runtime(self.stores)
         self._steps = steps(AIGatewayConfig.model_validate(config), runtime)
         _raise_problems(runtime)
+
+    async def failover(self, ctx: Context) -> None:
+        async with cancelled_by(ctx.receive):
+            await self._steps.failover(ctx)
 
 
 class KeySelectionMiddleware(_UpstreamLayer):
@@ -133,8 +148,7 @@ class FailoverMiddleware(_UpstreamLayer):
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         if ctx.offers and ctx.upstream is None:
-            async with cancelled_by(ctx.receive):
-                await self._steps.failover(ctx)
+            await self.failover(ctx)
         return None
 
 
@@ -144,8 +158,10 @@ class PassthroughMiddleware(_UpstreamLayer):
     async def work(self, ctx: Context) -> ASGIApp | None:
         if ctx.route is None:
             return None
-        if ctx.upstream is None:
+        if not ctx.offers:
             return await self._steps.answer(ctx)
+        if ctx.upstream is None:  # what was selected above is what is tried, also without a layer between
+            await self.failover(ctx)
         return await self._steps.passthrough(ctx)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai_gateway_mw.addresses import client_address
-from ai_gateway_mw.asgi import Message, Receive, Scope, Send, route_path
+from ai_gateway_mw.asgi import Message, Receive, Scope, Send, answer_lifespan
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -24,7 +23,7 @@ class Standalone:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await answer_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
         else:
@@ -33,12 +32,11 @@ class Standalone:
 
     def _reply(self, ctx: Context) -> Reply:
         try:
-            path = route_path(ctx.scope)
-            answer = self._paths.get(path)
+            answer = self._paths.get(ctx.path)
             if answer is None:
-                raise RouteNotFound(f"There is nothing at {path}. AI APIs are served under /v1.")
+                raise RouteNotFound(f"There is nothing at {ctx.path}. AI APIs are served under /v1.")
             if ctx.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed(f"{path} takes GET.", fields=[("allow", "GET, HEAD")])
+                raise MethodNotAllowed(f"{ctx.path} takes GET.", fields=[("allow", "GET, HEAD")])
             return answer(ctx)
         except GatewayError as error:
             return error_reply(error, ctx.api_format, ctx.id)
@@ -53,17 +51,7 @@ class Standalone:
         return json_reply(503 if missing else 200, {"status": "unready" if missing else "ready", "checks": checks})
 
     def _address(self, ctx: Context) -> Reply:
-        peer = ctx.scope.get("client")
-        address = client_address(peer[0] if peer else None, list(ctx.request_fields), ctx.limits.trusted_proxies)
-        return json_reply(200, {"ip": str(address) if address else None})
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message: Message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+        return json_reply(200, {"ip": str(ctx.client_ip) if ctx.client_ip else None})
 
 
 def _with_request_id(send: Send, ctx: Context) -> Send:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import PolicyDenied
 
 _requests = logging.getLogger("ai_gateway_mw.requests")
 _entries = logging.getLogger("ai_gateway_mw.log")
 
 
-def log_request(ctx: Context, status: int, refusal: str = "", reason: str = "") -> None:
+def log_request(ctx: Context, status: int) -> None:
     """The record of a finished exchange: 499 where the client left. Costs nothing where nobody reads it."""
     if not _requests.isEnabledFor(logging.INFO):
         return
@@ -33,10 +34,10 @@ def log_request(ctx: Context, status: int, refusal: str = "", reason: str = "") 
         record["provider"] = attempt.candidate.provider.id
         record["model"] = attempt.candidate.model.id if attempt.candidate.model else None
         record["key"] = attempt.candidate.key.id if attempt.candidate.key else None
-    if refusal:
-        record["refused"] = refusal
-    if reason:
-        record["reason"] = reason
+    if ctx.refusal is not None:
+        record["refused"] = ctx.refusal.code
+    if isinstance(ctx.refusal, PolicyDenied):
+        record["reason"] = ctx.refusal.reason
     _requests.info("%s", _line(record))
 
 

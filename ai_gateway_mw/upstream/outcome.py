@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -69,7 +70,7 @@ _QUOTA_WORDS = frozenset(
     + ["enforced_spend_limit_reached", "contract_spend_limit_reached", "organization_on_hold"]
 )
 _QUOTA_PHRASES = ("credit balance is too low", "specified api usage limits")
-_MODEL_WORDS = frozenset(["model_not_found", "model_not_available", "deployment_not_found"])
+_MODEL_WORDS = frozenset(["model_not_found", "model_not_available", "deployment_not_found", "deploymentnotfound"])
 
 
 def outcome_of(status: int) -> Outcome:
@@ -108,6 +109,8 @@ def _error_words(body: bytes) -> tuple[set[str], str]:
     if isinstance(content, list) and content:  # Google's OpenAI-compatible API wraps its error in a list
         content = content[0]
     error = content.get("error") if isinstance(content, dict) else None
+    if error is None and isinstance(content, dict) and content.get("type") == "error":
+        error = content  # the error event of OpenAI's responses has no object of its own
     if not isinstance(error, dict):
         return set(), str(error or "").lower()
     words = {str(error[name]).lower() for name in ("code", "type", "status", "reason") if error.get(name) is not None}
@@ -139,13 +142,18 @@ def retry_after(fields: Sequence[Field]) -> float | None:
     """Seconds to wait by `retry-after-ms` (OpenAI) or Retry-After (RFC 9110 10.2.3: seconds or a date)."""
     named = dict(reversed(fields))
     try:
-        if b"retry-after-ms" in named:
-            return max(0.0, float(named[b"retry-after-ms"]) / 1000)
-        text = named.get(b"retry-after", b"").decode("latin-1").strip()
-        if not text:
-            return None
-        if text.replace(".", "", 1).isdigit():
-            return float(text)
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        seconds = _seconds_to_wait(named)
     except (ValueError, TypeError):
         return None
+    return max(0.0, seconds) if seconds is not None and math.isfinite(seconds) else None
+
+
+def _seconds_to_wait(named: Mapping[bytes, bytes]) -> float | None:
+    if b"retry-after-ms" in named:
+        return float(named[b"retry-after-ms"]) / 1000
+    text = named.get(b"retry-after", b"").decode("latin-1").strip()
+    if not text:
+        return None
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()

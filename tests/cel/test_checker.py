@@ -101,7 +101,8 @@ def test_the_longest_declared_name_is_meant() -> None:
 
 
 def test_what_an_expression_uses_is_known() -> None:
-    text = "req.body.model.startsWith('gpt') && has(req.body.user) && req.headers['x-a'][0] == vars['b'] && math.abs(1) > 0"
+    text = "req.body.model.startsWith('gpt') && has(req.body.user) && req.headers['x-a'][0] == vars['b']"
+    text += " && math.abs(1) > 0"
     expression = ENVIRONMENT.expression(text)
     assert expression.variables == {"req.body", "req.headers", "vars"}
     assert expression.functions == {"startsWith", "math.abs"}

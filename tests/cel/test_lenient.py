@@ -56,7 +56,7 @@ def test_outside_of_tests_errors_stay_errors(text: str) -> None:
     "text", [text for text, expected in FORGIVEN if "enabled" not in text and expected != ["two", "three"]]
 )
 def test_without_leniency_the_same_fails(text: str) -> None:
-    try:
-        assert ENVIRONMENT.expression(text)(ACTIVATION) is True
-    except EvaluationError:
-        pass
+    if ENVIRONMENT.expression(text).type.name == "bool" and "exists(" in text:
+        return  # one element that decides absorbs the errors of the others
+    with pytest.raises(EvaluationError):
+        ENVIRONMENT.expression(text)(ACTIVATION)
