@@ -118,7 +118,7 @@ def settable_name(name: str) -> bytes:
 
 
 def field_value(value: str) -> bytes:
-    """A field value as it is sent; raises ValueError on control characters and what Latin-1 cannot say (RFC 9110 5.5)."""
+    """A field value as it is sent (RFC 9110 5.5); raises ValueError on controls and on what Latin-1 cannot say."""
     try:
         raw = value.strip(" \t").encode("latin-1")
     except UnicodeEncodeError:

@@ -4,7 +4,8 @@ place where a `GatewayError` becomes an answer."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, replaying
 from ai_gateway_mw.context import Context, ResponseHead
@@ -77,27 +78,31 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
 
 
 async def _answered(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
-    try:
+    with _failures_as_ours(ctx):
         check(ctx)
         answer = await work(ctx)
-    except Exception as error:
-        raise _as_ours(ctx, error) from None
     try:
-        await (answer or app)(edited_scope(ctx), _receive(ctx), gate.send)
-    except Exception as error:
+        if answer is None:
+            await app(edited_scope(ctx), _receive(ctx), gate.send)
+        else:
+            with _failures_as_ours(ctx):
+                await answer(ctx.scope, _receive(ctx), gate.send)
+    except Exception:
         if not gate.decided:  # else it is only what our own exception in `send` led to
-            if answer is None or gate.started:
-                raise
-            raise _as_ours(ctx, error) from None
+            raise
     if gate.refusal is not None:
         raise gate.refusal
 
 
-def _as_ours(ctx: Context, error: Exception) -> GatewayError:
-    if isinstance(error, GatewayError):
-        return error
-    _log.error("request %s failed", ctx.id, exc_info=error)
-    return InternalError()
+@contextmanager
+def _failures_as_ours(ctx: Context) -> Iterator[None]:
+    try:
+        yield
+    except (GatewayError, ResponseDecided):
+        raise
+    except Exception as error:
+        _log.exception("request %s failed", ctx.id)
+        raise InternalError from error
 
 
 async def _close(ctx: Context) -> None:
@@ -151,9 +156,10 @@ class ResponseGate:
         fields = Fields((name.lower(), value) for name, value in message.get("headers", ()))
         self._ctx.response = ResponseHead(message["status"], fields)
         try:
-            answer = await self._program.run(Phase.ON_HTTP_RESPONSE, self._ctx)
-        except Exception as error:
-            self.decided, self.refusal = True, _as_ours(self._ctx, error)
+            with _failures_as_ours(self._ctx):
+                answer = await self._program.run(Phase.ON_HTTP_RESPONSE, self._ctx)
+        except GatewayError as error:
+            self.decided, self.refusal = True, error
             raise ResponseDecided from None
         if answer is None:
             return {**message, "status": self._ctx.response.status, "headers": list(fields)}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ai_gateway_mw.errors import (
     GatewayError,
     ModelNotFound,
+    Overloaded,
     UpstreamAuthFailed,
     UpstreamError,
     UpstreamQuotaExhausted,
@@ -26,6 +27,7 @@ _ALIKE: dict[Outcome, type[GatewayError]] = {
     Outcome.MODEL_UNAVAILABLE: ModelNotFound,
     Outcome.TIMED_OUT: UpstreamTimeout,
     Outcome.UNREACHABLE: UpstreamUnreachable,
+    Outcome.OVERLOADED: Overloaded,
 }
 
 

@@ -16,6 +16,7 @@ from ai_gateway_mw.errors import (
     TotalTimeout,
     UpstreamError,
     UpstreamTimeout,
+    UpstreamTLSFailed,
     UpstreamUnreachable,
 )
 from ai_gateway_mw.hosts import HostAddress
@@ -177,8 +178,8 @@ def _nothing() -> None:
 
 def _outcome_of_failure(error: GatewayError) -> Outcome:
     """What a failure to get any answer means."""
-    if isinstance(error, UpstreamUnreachable):
+    if isinstance(error, UpstreamUnreachable | UpstreamTLSFailed):
         return Outcome.UNREACHABLE
     if isinstance(error, UpstreamTimeout):
         return Outcome.TIMED_OUT
-    return Outcome.UNREACHABLE if isinstance(error, Overloaded) else Outcome.INTERRUPTED
+    return Outcome.OVERLOADED if isinstance(error, Overloaded) else Outcome.INTERRUPTED

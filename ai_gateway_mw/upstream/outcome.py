@@ -38,6 +38,7 @@ class Outcome(Enum):
     ERRED = "erred", Next.ANY_CANDIDATE, Result.SERVER_ERROR
     FAILED = "failed", Next.OTHER_PROVIDER, Result.SERVER_ERROR
     UNREACHABLE = "unreachable", Next.OTHER_HOST, Result.UNREACHABLE
+    OVERLOADED = "overloaded", Next.OTHER_HOST, None  # our own connections to that host are all in use
     CLIENT_GONE = "client_gone", Next.STOP, None
 
     def __new__(cls, value: str, *_: Any) -> Outcome:

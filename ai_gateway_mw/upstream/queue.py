@@ -19,19 +19,21 @@ class CandidateQueue:
         self._closed: set[str] = set()
 
     def __iter__(self) -> Iterator[Candidate]:
-        while True:
-            candidate = self._ahead.pop() if self._ahead else next(self._candidates, None)
-            if candidate is None:
-                break
-            if candidate.surface.base_url in self._closed:
-                continue
+        for candidate in self._candidates:
             if candidate.provider.id in self._failing or (candidate.key is not None and candidate.key.cooling):
                 self._behind.append(candidate)
-                continue
-            yield candidate
+            else:
+                yield from self._turns(candidate)
         for candidate in self._behind:
-            if candidate.surface.base_url not in self._closed:
-                yield candidate
+            yield from self._turns(candidate)
+
+    def _turns(self, candidate: Candidate) -> Iterator[Candidate]:
+        """This one, then whoever is given the next turn meanwhile; nobody whose door is known to be closed."""
+        self._ahead.append(candidate)
+        while self._ahead:
+            due = self._ahead.pop()
+            if due.surface.base_url not in self._closed:
+                yield due
 
     def first(self, candidate: Candidate) -> None:
         """Let this one have the next turn."""

@@ -79,8 +79,7 @@ def test_without_the_server_extra_it_says_what_to_install() -> None:
 
 def test_a_command_that_lacks_a_package_says_what_to_install() -> None:
     without = (
-        "import sys; sys.modules['uvicorn'] = None; sys.argv[1:] = ['run']; "
-        "from ai_gateway_mw.cli import main; main()"
+        "import sys; sys.modules['uvicorn'] = None; sys.argv[1:] = ['run']; from ai_gateway_mw.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -91,7 +90,11 @@ def test_no_color_is_honoured() -> None:
     call = [sys.executable, "-m", "ai_gateway_mw", "check", "nowhere.yaml"]
     plain, coloured = (
         subprocess.run(
-            call, env=clean_environment() | {"FORCE_COLOR": "1", **variables}, capture_output=True, text=True, check=False
+            call,
+            env=clean_environment() | {"FORCE_COLOR": "1", **variables},
+            capture_output=True,
+            text=True,
+            check=False,
         ).stderr
         for variables in ({"NO_COLOR": "1"}, {})
     )

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from ai_gateway_mw import Gateway
 from ai_gateway_mw.secrets import MemorySource, SecretStore
 from tests.asgi import Response, request
 
-Answer = int | Exception | httpx.Response | Callable[[httpx.Request], httpx.Response]
+Answer = int | Exception | httpx.Response | Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 KEY_FIELDS = ("x-api-key", "x-goog-api-key", "api-key")
 
 
@@ -32,6 +33,12 @@ def failing(status: int, code: str | None = None, message: str = "No.", **fields
     """An error in the OpenAI format; `fields` are header fields, with `_` for `-`."""
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     return httpx.Response(status, json={"error": {"message": message, "code": code}}, headers=headers)
+
+
+async def hang(sent: httpx.Request) -> httpx.Response:
+    """No answer, ever."""
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 class Providers:
@@ -58,7 +65,7 @@ class Providers:
     def bodies(self) -> list[Any]:
         return [json.loads(sent.content) for sent in self.requests]
 
-    def _answer(self, sent: httpx.Request) -> httpx.Response:
+    async def _answer(self, sent: httpx.Request) -> httpx.Response:
         self.requests.append(sent)
         answers = self._answers.get(key_of(sent)) or [200]
         answer = answers[0] if len(answers) == 1 else answers.pop(0)
@@ -66,7 +73,10 @@ class Providers:
             raise answer
         if isinstance(answer, int):
             return httpx.Response(200, json={"id": "fine"}) if answer == 200 else failing(answer)
-        return answer if isinstance(answer, httpx.Response) else answer(sent)
+        if isinstance(answer, httpx.Response):
+            return answer
+        made = answer(sent)
+        return made if isinstance(made, httpx.Response) else await made
 
 
 def gateway(

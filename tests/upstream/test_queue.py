@@ -19,7 +19,7 @@ def candidate(name: str, *, cooling: bool = False, host: str = "") -> Candidate:
     live = MemoryProviderKeys().state(name)
     if cooling:
         live.record(Result.RATE_LIMITED, retry_after=60)
-    return Candidate(provider, surface, None, ProviderKey(name, Secret(name), live, cast("Any", None)))
+    return Candidate(provider, surface, None, ProviderKey(name, Secret(name, "test/key"), live, cast("Any", None)))
 
 
 def walked(candidates: Sequence[Candidate], outcomes: dict[str, Outcome]) -> list[str]:

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_gateway_mw.secrets import Secret
+from ai_gateway_mw.state import KeyState
+from tests.asgi import Exchange
+from tests.upstream.scripted import Answer, Providers, chat, failing, gateway, hang, with_keys
+
+pytestmark = pytest.mark.anyio
+
+ANTHROPIC_TOO = {
+    "providers": [
+        {"id": "openai", "api_keys": [{"value": "o1"}, {"value": "o2"}]},
+        {"id": "anthropic", "api_keys": [{"value": "a1"}]},
+    ]
+}
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()
+
+
+def record_of(gateway_: Any, key: str) -> KeyState:
+    state: KeyState = gateway_.stores.provider_keys.state(Secret(key, "test/key").fingerprint)
+    return state
+
+
+def untrusted() -> httpx.ConnectError:
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError()
+    return error
+
+
+def events(*chunks: bytes) -> httpx.Response:
+    return httpx.Response(200, content=b"".join(chunks), headers={"content-type": "text/event-stream"})
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(429, id="limited"),
+        pytest.param(failing(429, "insufficient_quota"), id="quota"),
+        pytest.param(401, id="refused"),
+        pytest.param(402, id="unpaid"),
+        pytest.param(403, id="forbidden"),
+        pytest.param(408, id="timed-out-there"),
+        pytest.param(500, id="error"),
+        pytest.param(503, id="unavailable"),
+        pytest.param(529, id="overloaded"),
+        pytest.param(307, id="redirect"),
+        pytest.param(httpx.ReadTimeout("slow"), id="timeout"),
+        pytest.param(httpx.ReadError("reset"), id="reset"),
+        pytest.param(httpx.RemoteProtocolError("half an answer"), id="half-an-answer"),
+        pytest.param(events(), id="empty-stream"),
+        pytest.param(events(b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n'), id="stream-of-an-error"),
+    ],
+)
+async def test_the_next_key_is_tried_after(providers: Providers, failure: Answer) -> None:
+    providers.on("k1", failure)
+    answer = await chat(gateway(with_keys("k1", "k2", "k3"), providers))
+    assert answer.status == 200
+    assert providers.keys == ["k1", "k2"]
+    assert answer.headers["x-gateway-attempts"] == "2"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 415, 422])
+async def test_what_the_client_got_wrong_is_answered_as_it_is(providers: Providers, status: int) -> None:
+    providers.on("k1", failing(status, "bad", "Look at your request."))
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    answer = await chat(gateway_)
+    assert answer.status == status
+    assert answer.json()["error"]["message"] == "Look at your request."
+    assert providers.keys == ["k1"]
+    assert record_of(gateway_, "k1").samples == 0
+
+
+async def test_a_policy_may_let_any_error_move_on(providers: Providers) -> None:
+    providers.on("k1", 400)
+    answer = await chat(gateway(with_keys("k1", "k2", failover_on="any"), providers))
+    assert answer.status == 200
+    assert providers.keys == ["k1", "k2"]
+
+
+async def test_a_model_that_one_provider_lacks_is_asked_of_the_next(providers: Providers) -> None:
+    providers.on("o1", failing(404, "model_not_found"))
+    providers.on("o2", failing(404, "model_not_found"))
+    answer = await chat(gateway(ANTHROPIC_TOO, providers), models=["claude-sonnet-4-5"])
+    assert answer.status == 200
+    assert providers.keys[-1] == "a1"
+
+
+async def test_every_key_is_tried_once_until_none_is_left(providers: Providers) -> None:
+    for key in ("k1", "k2", "k3"):
+        providers.on(key, 429)
+    answer = await chat(gateway(with_keys("k1", "k2", "k3"), providers))
+    assert answer.status == 429
+    assert providers.keys == ["k1", "k2", "k3"]
+
+
+async def test_keys_come_before_models(providers: Providers) -> None:
+    for key in ("o1", "o2"):
+        providers.on(key, 429)
+    answer = await chat(gateway(ANTHROPIC_TOO, providers), models=["claude-sonnet-4-5"])
+    assert providers.keys == ["o1", "o2", "a1"]
+    assert [body["model"] for body in providers.bodies] == ["gpt-4o", "gpt-4o", "claude-sonnet-4-5"]
+    assert answer.headers["x-gateway-provider"] == "anthropic"
+
+
+async def test_a_failing_provider_stands_back_for_the_others(providers: Providers) -> None:
+    providers.on("o1", 503)
+    providers.on("a1", 429)
+    await chat(gateway(ANTHROPIC_TOO, providers), models=["claude-sonnet-4-5"])
+    assert providers.keys == ["o1", "a1", "o2"]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(httpx.ConnectError("refused"), id="refused"),
+        pytest.param(httpx.ConnectTimeout("slow"), id="connect-timeout"),
+        pytest.param(httpx.PoolTimeout("busy"), id="no-connection-free"),
+        pytest.param(untrusted(), id="certificate"),
+    ],
+)
+async def test_other_keys_do_not_open_a_closed_door(providers: Providers, failure: Exception) -> None:
+    providers.on("o1", failure)
+    answer = await chat(gateway(ANTHROPIC_TOO, providers), models=["claude-sonnet-4-5"])
+    assert answer.status == 200
+    assert providers.keys == ["o1", "a1"]
+
+
+async def test_a_key_at_another_address_is_tried_although_the_first_cannot_be_reached(providers: Providers) -> None:
+    east, west = (
+        {"id": name, "base_url": f"https://{name}.test/v1", "api_keys": [{"value": name}], "models": [{"id": "llama"}]}
+        for name in ("east", "west")
+    )
+    providers.on("east", httpx.ConnectError("refused"))
+    await chat(gateway({"providers": [east, west]}, providers), "llama")
+    assert providers.urls == ["https://east.test/v1/chat/completions", "https://west.test/v1/chat/completions"]
+
+
+async def test_a_limited_key_is_asked_last_and_not_dropped(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    providers.on("k1", failing(429, retry_after="60"), 200)
+    await chat(gateway_)
+    providers.on("k2", 500)
+    answer = await chat(gateway_)
+    assert answer.status == 200
+    assert providers.keys == ["k1", "k2", "k2", "k1"]
+
+
+async def test_a_success_brings_a_limited_key_back(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1"), providers)
+    providers.on("k1", failing(429, retry_after="60"), 200)
+    assert [(await chat(gateway_)).status for _ in range(2)] == [429, 200]
+    assert record_of(gateway_, "k1").state == "ok"
+
+
+async def test_attempts_are_bounded(providers: Providers) -> None:
+    keys = [f"key-{number}" for number in range(20)]
+    for key in keys:
+        providers.on(key, 429)
+    answer = await chat(gateway(with_keys(*keys), providers))
+    assert providers.keys == keys[:16]
+    assert (answer.status, answer.headers["x-gateway-attempts"]) == (429, "16")
+
+
+async def test_one_attempt_has_its_time(providers: Providers) -> None:
+    providers.on("k1", hang)
+    gateway_ = gateway(with_keys("k1", "k2", per_request_timeout="30ms"), providers)
+    answer = await chat(gateway_)
+    assert answer.status == 200
+    assert providers.keys == ["k1", "k2"]
+    assert (record_of(gateway_, "k1").in_flight, record_of(gateway_, "k1").samples) == (0, 1)
+
+
+async def test_all_attempts_together_have_their_time(providers: Providers) -> None:
+    providers.on("k1", 429)
+    providers.on("k2", hang)
+    answer = await chat(gateway(with_keys("k1", "k2", "k3", total_timeout="50ms"), providers))
+    assert providers.keys == ["k1", "k2"]
+    assert answer.status == 504
+    assert answer.json()["error"]["code"] == "gateway_timeout"
+    assert answer.json()["error"]["message"].startswith("ERR_NGROK_3810: ")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+async def test_a_clients_own_key_gets_one_attempt_and_its_answer(providers: Providers, status: int) -> None:
+    """Its failure does not turn into the operator's money."""
+    providers.on("sk-own", failing(status, "their_code", "Their words."))
+    config = {"providers": [{"id": "openai"}, {"id": "anthropic", "api_keys": [{"value": "a1"}]}]}
+    answer = await chat(gateway(config, providers), models=["claude-sonnet-4-5"], key="sk-own")
+    assert providers.keys == ["sk-own"]
+    assert answer.status == status
+    assert answer.json()["error"] == {"message": "Their words.", "code": "their_code"}
+
+
+async def test_a_clients_own_key_is_not_remembered(providers: Providers) -> None:
+    gateway_ = gateway({}, providers)
+    providers.on("sk-own", failing(429, retry_after="60"))
+    await chat(gateway_, key="sk-own")
+    assert record_of(gateway_, "sk-own").samples == 0
+
+
+async def test_a_secret_that_changed_is_tried_at_once(providers: Providers) -> None:
+    """The operator has put a new value in place, and the old one was still remembered when it was refused."""
+    vaults = {"openai": {"key": "sk-old"}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'key')}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults)
+    assert (await chat(gateway_)).status == 200
+    providers.on("sk-old", 401)
+    vaults["openai"]["key"] = "sk-new"
+    assert (await chat(gateway_)).status == 200
+    assert providers.keys == ["sk-old", "sk-old", "sk-new"]
+
+
+async def test_a_secret_that_changed_is_tried_although_the_old_one_is_set_aside(providers: Providers) -> None:
+    vaults = {"openai": {"key": "sk-old"}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'key')}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults)
+    providers.on("sk-old", 401)
+    assert (await chat(gateway_)).status == 502
+    vaults["openai"]["key"] = "sk-new"
+    assert (await chat(gateway_)).status == 200
+    assert providers.keys == ["sk-old", "sk-old", "sk-new"]
+
+
+async def test_a_secret_that_did_not_change_is_not_tried_again(providers: Providers) -> None:
+    providers.on("sk-old", 401)
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'key')}"}]}]}
+    await chat(gateway(config, providers, secrets={"openai": {"key": "sk-old"}}))
+    assert providers.keys == ["sk-old"]
+
+
+async def test_redirects_are_not_followed(providers: Providers) -> None:
+    providers.on("k1", httpx.Response(307, headers={"location": "https://elsewhere.test/"}))
+    answer = await chat(gateway(with_keys("k1"), providers))
+    assert answer.status == 502
+    assert providers.urls == ["https://api.openai.com/v1/chat/completions"]
+
+
+async def test_a_key_counts_as_in_use_until_its_answer_is_out(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1"), providers)
+    seen: list[int] = []
+
+    def noting(sent: httpx.Request) -> httpx.Response:
+        seen.append(record_of(gateway_, "k1").in_flight)
+        return httpx.Response(200, json={})
+
+    providers.on("k1", noting)
+    await chat(gateway_)
+    assert seen == [1]
+    assert record_of(gateway_, "k1").in_flight == 0
+
+
+async def test_a_client_that_leaves_ends_the_attempt_and_is_not_the_keys_fault(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    asked = asyncio.Event()
+
+    async def wait(sent: httpx.Request) -> httpx.Response:
+        asked.set()
+        return await hang(sent)
+
+    providers.on("k1", wait)
+    async with Exchange(gateway_.app, method="POST", path="/v1/chat/completions", json={"model": "gpt-4o"}) as ex:
+        await asked.wait()
+        await ex.disconnect()
+        await ex.ended()
+    assert providers.keys == ["k1"]
+    assert (record_of(gateway_, "k1").samples, record_of(gateway_, "k1").in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "code"),
+    [
+        pytest.param([429, 429], 429, "rate_limit_exceeded", id="all-limited"),
+        pytest.param([401, 403], 502, "upstream_auth_failed", id="all-refused"),
+        pytest.param([402, failing(429, "insufficient_quota")], 503, "upstream_quota", id="all-without-quota"),
+        pytest.param([408, httpx.ReadTimeout("slow")], 504, "upstream_timeout", id="all-slow"),
+        pytest.param([failing(404, "model_not_found")] * 2, 404, "model_not_found", id="no-such-model-there"),
+        pytest.param([429, 401], 503, "all_providers_failed", id="mixed"),
+        pytest.param([500, 500], 503, "all_providers_failed", id="all-erring"),
+        pytest.param([500], 502, "upstream_error", id="one-attempt"),
+        pytest.param([httpx.ConnectError("refused")], 502, "upstream_unreachable", id="unreachable"),
+        pytest.param([httpx.ConnectTimeout("slow")], 504, "upstream_timeout", id="unreachable-in-time"),
+        pytest.param([untrusted()], 502, "upstream_tls_error", id="certificate"),
+        pytest.param([httpx.ReadError("reset")], 502, "upstream_interrupted", id="interrupted"),
+        pytest.param([httpx.PoolTimeout("busy")], 503, "overloaded", id="overloaded"),
+    ],
+)
+async def test_what_all_attempts_have_in_common_is_the_answer(
+    providers: Providers, failures: Sequence[Answer], status: int, code: str
+) -> None:
+    keys = [f"k{number}" for number in range(len(failures))]
+    for key, failure in zip(keys, failures, strict=True):
+        providers.on(key, failure)
+    answer = await chat(gateway(with_keys(*keys), providers))
+    assert (answer.status, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["x-gateway-error"] == code
+    assert answer.headers["x-gateway-attempts"] == str(len(failures))
+    assert ("x-should-retry" in answer.headers) is (code not in ("rate_limit_exceeded", "overloaded"))
+
+
+async def test_the_shortest_wait_is_told(providers: Providers) -> None:
+    for key, seconds in {"k1": "30", "k2": "6.2", "k3": "1e400"}.items():
+        providers.on(key, failing(429, retry_after=seconds))
+    answer = await chat(gateway(with_keys("k1", "k2", "k3"), providers))
+    assert answer.headers["retry-after"] == "7"
+
+
+async def test_what_a_failed_provider_said_is_not_passed_on(providers: Providers) -> None:
+    providers.on("sk-first", failing(401, message="Incorrect key sk-first of organisation acme"))
+    providers.on("sk-second", failing(500, message="host db-7.acme.internal is down"))
+    answer = await chat(gateway(with_keys("sk-first", "sk-second"), providers))
+    assert answer.json()["error"]["message"] == (
+        "ERR_NGROK_3807: All providers failed: [401] openai/gpt-4o: key_rejected; [500] openai/gpt-4o: erred"
+    )
+
+
+async def test_an_overload_of_our_own_is_not_the_keys_fault(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1"), providers)
+    providers.on("k1", httpx.PoolTimeout("busy"))
+    await chat(gateway_)
+    assert record_of(gateway_, "k1").samples == 0
