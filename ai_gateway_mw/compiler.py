@@ -51,7 +51,8 @@ class _Compilation:
             runtime.variables.update(at_action.variables)
             if action is not None:
                 actions.append(action)
-                ended_by = ended_by or (action.name if getattr(action, "terminating", False) else "")
+            if getattr(action or self._actions.get(spec.type), "terminating", False):
+                ended_by = ended_by or spec.type
         name = rule.name or f"{number} of {phase.value}"
         return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
 

@@ -27,9 +27,10 @@ def form_boundary(content_type: bytes) -> bytes | None:
     media_type, _, rest = content_type.strip().partition(b";")
     if media_type.strip().lower() != b"multipart/form-data":
         return None
-    boundary = _parameters(b";" + rest, "its Content-Type is malformed").get(b"boundary", b"")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise BadBody("Invalid request body: its Content-Type names no boundary.")
+    parameters = _parameters(b";" + rest, "its Content-Type is malformed")
+    boundary = parameters.get(b"boundary", b"")
+    if not _BOUNDARY.fullmatch(boundary) or not parameters.keys() <= {b"boundary", b"charset"}:
+        raise _malformed("its Content-Type names no boundary, or more than that")
     return boundary
 
 

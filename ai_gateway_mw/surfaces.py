@@ -67,6 +67,7 @@ _REPEATED = re.compile(r"(?:/v1)+(?=/v1(?:beta)?/)")  # an SDK's base URL and a 
 _SUSPECT = re.compile(
     rb"%(?:2[ef5]|5c|3b|[01][0-9a-f]|7f)|[\\;\x00-\x1f\x7f]|//|/\.{1,2}(?=/|$)| (?=/|$)|/ ", re.IGNORECASE
 )
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 
 def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
@@ -116,7 +117,7 @@ def _normalised(path: str) -> str:
         path = unquote(path)
     segments: list[str] = []
     for segment in path.replace("\\", "/").split("/"):
-        name = segment.partition(";")[0].strip()
+        name = _BLANK.sub("", segment.partition(";")[0])
         if name == ".." and segments:
             segments.pop()
         elif name not in ("", ".", ".."):

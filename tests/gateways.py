@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
@@ -39,6 +40,7 @@ class Pieces(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self.pieces:
+            await asyncio.sleep(0)  # as a network would, let others have their turn
             self.read += 1
             yield piece
 

@@ -21,7 +21,9 @@ def test_a_key_in_a_policy_never_reaches_an_error(key: str) -> None:
     assert str(problem).count("*" * len(key)) == 2
 
 
-@pytest.mark.parametrize("text", ["claude-sonnet-4-5-20250929", "sk", "api_key_selection", "skip_verification", "a" * 60])
+@pytest.mark.parametrize(
+    "text", ["claude-sonnet-4-5-20250929", "sk", "api_key_selection", "skip_verification", "a" * 60]
+)
 def test_ordinary_words_are_shown(text: str) -> None:
     assert text in str(Problem(f"unknown `{text}`"))
 

@@ -23,7 +23,20 @@ LAYERS = (
     {"telemetry", "limits", "keys", "audit", "variables", "context"},
     {"settings"},
     {"providers", "state", "secrets"},
-    {"policy", "cel", "asgi", "replies", "body", "form", "hosts", "addresses", "headers", "surfaces", "errors", "version"},
+    {
+        "policy",
+        "cel",
+        "asgi",
+        "replies",
+        "body",
+        "form",
+        "hosts",
+        "addresses",
+        "headers",
+        "surfaces",
+        "errors",
+        "version",
+    },
 )
 HEIGHT = {name: -depth for depth, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(path for path in ROOT.rglob("*.py"))

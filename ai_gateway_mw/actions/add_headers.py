@@ -32,7 +32,7 @@ class AddHeaders:
             try:
                 self._fields.append((settable_name(name), runtime.template(text, public=public)))
             except ValueError as error:
-                runtime.problem(str(error))
+                runtime.problem(str(error), field=("headers", name))
 
     async def __call__(self, ctx: Context) -> None:
         added: dict[str, str] = {}

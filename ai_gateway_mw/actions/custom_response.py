@@ -47,7 +47,7 @@ class CustomResponse:
             try:
                 self._fields.append((settable_name(name), runtime.template(text, public=True)))
             except ValueError as error:
-                runtime.problem(str(error))
+                runtime.problem(str(error), field=("headers", name))
         self._redact = runtime.secrets.redact_bytes
 
     async def __call__(self, ctx: Context) -> ASGIApp:

@@ -63,6 +63,15 @@ class GatewayAuth:
             "halt", description="`continue`: a refused request goes on, and later rules read the error."
         )
 
+        @field_validator("keys")
+        @classmethod
+        def _names_differ(cls, value: tuple[DeclaredKey, ...]) -> tuple[DeclaredKey, ...]:
+            names = [key.name for key in value]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"there are two keys by the name of `{name}`")
+            return value
+
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._required = config.required
         self._scopes = config.scopes

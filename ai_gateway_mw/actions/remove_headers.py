@@ -23,11 +23,11 @@ class RemoveHeaders:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._names: list[bytes] = []
-        for name in config.headers:
+        for number, name in enumerate(config.headers):
             try:
                 self._names.append(field_name(name))
             except ValueError as error:
-                runtime.problem(str(error))
+                runtime.problem(str(error), field=("headers", number))
 
     async def __call__(self, ctx: Context) -> None:
         removed = [name.decode() for name in self._names if ctx.head.remove(name)]

@@ -14,10 +14,11 @@ LARGEST_RESULT = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`length` and `nesting` of the text, `depth` of its tree and `loops` in each other; `steps` and `size` bound
+    """`length`, `tokens` and `nesting` of the text, `depth` of its tree and `loops` in each other; `steps` and `size` bound
     one evaluation."""
 
     length: int = 16 * 1024
+    tokens: int = 4096
     nesting: int = 64
     depth: int = 128
     loops: int = 8

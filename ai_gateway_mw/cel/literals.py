@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from ai_gateway_mw.cel.problems import ExpressionProblem
 from ai_gateway_mw.cel.values import INT_MAX, INT_MIN, UINT_MAX, UInt
@@ -99,3 +101,13 @@ def _simple(match: re.Match[str], base: int) -> str:
     if simple is None:
         raise Refused(f"`{match[0]}` is not an escape that CEL knows", base + match.start(), len(match[0]))
     return simple
+
+
+# The kinds of tokens that are literals, and what makes their values; the offset is for the message about a wrong one.
+VALUES: dict[str, Callable[[str, int], Any]] = {
+    "int": int_value,
+    "uint": uint_value,
+    "double": lambda text, _: float(text),
+    "string": string_value,
+    "bytes": bytes_value,
+}

@@ -220,3 +220,15 @@ def children(node: Node) -> tuple[Node, ...]:  # noqa: C901 - one line a node cl
             return (target, body)
         case _:
             return ()
+
+
+def dotted(node: Node) -> str | None:
+    """`a.b.c` as one text (with its leading dot, if any), or None for anything else."""
+    match node:
+        case Name(name=name, absolute=absolute):
+            return f".{name}" if absolute else name
+        case Select(operand=operand, field=field, optional=False):
+            head = dotted(operand)
+            return None if head is None else f"{head}.{field}"
+        case _:
+            return None

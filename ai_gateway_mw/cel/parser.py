@@ -1,11 +1,9 @@
-"""Text -> syntax tree. The grammar is in cel.lark; the parser for it is made on first use."""
+"""Text -> syntax tree. Methods are named after the rules of the specification's grammar
+(github.com/google/cel-spec, doc/langdef.md); operators are read by precedence climbing."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from importlib import resources
-from typing import Any, cast
+from collections.abc import Callable
 
 from ai_gateway_mw.cel import literals
 from ai_gateway_mw.cel.limits import Limits
@@ -25,62 +23,37 @@ from ai_gateway_mw.cel.nodes import (
     Node,
     Select,
     children,
+    dotted,
 )
 from ai_gateway_mw.cel.problems import ExpressionError
-from ai_gateway_mw.cel.scanner import deepest_bracket
-from ai_gateway_mw.cel.syntax import explain
+from ai_gateway_mw.cel.scanner import Token, check_nesting, tokens
+from ai_gateway_mw.cel.syntax import unexpected
 
-_RESERVED = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+# How tightly an operator binds. All of them group to the left.
+_BINDING = {
+    "||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5,
+}  # fmt: skip
+_CONSTANTS = {"true": True, "false": False, "null": None}
+_NUMBERS = frozenset({"int", "double"})
+_SELECTORS = frozenset({"name", "reserved", "quoted"})
 
 
 def parse(text: str, limits: Limits) -> Node:
     """The tree of an expression; raises ExpressionError with the one problem that stopped it."""
     try:
-        _check_size(text, limits)
-        tree = _parse(text)
+        if len(text) > limits.length:
+            raise Refused(f"an expression may have {limits.length:,} characters; this one has {len(text):,}", 0)
+        if not text.strip():
+            raise Refused("an expression is missing here", 0)
+        found = tokens(text)
+        if len(found) > limits.tokens:
+            raise Refused(f"an expression may have {limits.tokens:,} names, literals and signs; this one has more", 0)
+        check_nesting(found, limits.nesting)
+        tree = _Parser(found).whole()
         _check_depth(tree, limits)
     except Refused as refused:
         raise ExpressionError(text, [refused.problem]) from None
     return tree
-
-
-def _parse(text: str) -> Node:
-    from lark.exceptions import UnexpectedInput  # noqa: PLC0415 - see _grammar
-
-    try:
-        return cast("Node", _grammar().parse(text))
-    except UnexpectedInput as error:
-        raise explain(text, error) from None
-
-
-def _check_size(text: str, limits: Limits) -> None:
-    if len(text) > limits.length:
-        raise Refused(f"an expression may have {limits.length:,} characters; this one has {len(text):,}", 0)
-    if not text.strip():
-        raise Refused("an expression is missing here", 0)
-    place = deepest_bracket(text, limits.nesting)
-    if place is not None:
-        raise Refused(f"brackets may nest {limits.nesting} deep; this one is deeper", place)
 
 
 def _check_depth(tree: Node, limits: Limits) -> None:
@@ -93,147 +66,228 @@ def _check_depth(tree: Node, limits: Limits) -> None:
         level = [child for node in level for child in children(node)]
 
 
-@functools.cache
-def _grammar() -> Any:
-    # Making the tables takes most of 0.1 s and lark itself 0.04 s, so that neither is done on import.
-    from lark import Lark  # noqa: PLC0415
+class _Parser:
+    """Reads tokens from the left; `_token` is the one to be read next."""
 
-    grammar = resources.files("ai_gateway_mw.cel").joinpath("cel.lark").read_text()
-    return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=True, transformer=_Builder())
+    def __init__(self, found: list[Token]) -> None:
+        self._rest = iter(found)
+        self._token = next(self._rest)
+        self._primary: dict[str, Callable[[Token], Node]] = {
+            "name": self._name,
+            ".": self._absolute,
+            "(": self._group,
+            "[": self._list,
+            "{": self._map,
+            **dict.fromkeys(_CONSTANTS, self._constant),
+            **dict.fromkeys(("int", "uint", "double", "string", "bytes"), self._literal),
+        }
 
+    def whole(self) -> Node:
+        tree = self._expr()
+        if self._token.kind != "end":
+            raise self._unexpected("an operator or the end")
+        return tree
 
-class _Builder:
-    """One method per grammar rule: its parts in, its node out. Lark calls them from the inside out."""
+    # tokens
 
-    def start(self, parts: list[Any]) -> Node:
-        return cast("Node", parts[0])
+    def _take(self) -> Token:
+        token = self._token
+        self._token = next(self._rest, token)
+        return token
 
-    def conditional(self, parts: list[Any]) -> Node:
-        test, mark, yes, no = parts
-        return Conditional(mark.start_pos, 1, test, yes, no)
+    def _taken(self, kind: str) -> bool:
+        """Takes the next token if it is of this kind."""
+        if self._token.kind != kind:
+            return False
+        self._take()
+        return True
 
-    def logic(self, parts: list[Any]) -> Node:
-        left, op, right = parts
-        operands = [*_operands(left, op), *_operands(right, op)]
-        return Logic(op.start_pos, 2, str(op), tuple(operands))
+    def _close(self, kind: str, wanted: str = "") -> None:
+        if not self._taken(kind):
+            raise self._unexpected(wanted or f"an operator or `{kind}`")
 
-    def binary(self, parts: list[Any]) -> Node:
-        left, op, right = parts
-        return Call(op.start_pos, len(op), f"_{op}_", None, (left, right))
+    def _unexpected(self, wanted: str) -> Refused:
+        return unexpected(*self._token, wanted)
 
-    def not_(self, parts: list[Any]) -> Node:
-        return Call(parts[0].start_pos, 1, "!_", None, (parts[1],))
+    # operators
 
-    def minus(self, parts: list[Any]) -> Node:
-        return Call(parts[0].start_pos, 1, "-_", None, (parts[1],))
+    def _expr(self) -> Node:
+        """`test ? yes : no`, where `no` may be the next such."""
+        forks = []
+        node = self._binary(1)
+        while self._token.kind == "?":
+            mark = self._take()
+            yes = self._binary(1)
+            self._close(":", "`:`")
+            forks.append((mark.offset, node, yes))
+            node = self._binary(1)
+        for offset, test, yes in reversed(forks):
+            node = Conditional(offset, 1, test, yes, node)
+        return node
 
-    def selector(self, parts: list[Any]) -> Any:
-        token = parts[0]
-        return token.update(value=token[1:-1]) if token.startswith("`") else token
+    def _binary(self, least: int) -> Node:
+        """Operands joined by operators that bind at least so tightly."""
+        left = self._unary()
+        while (binding := _BINDING.get(self._token.kind, 0)) >= least:
+            operator = self._take()
+            if binding < 3:
+                left = self._logic(operator, left, binding)
+            else:
+                right = self._binary(binding + 1)
+                left = Call(operator.offset, len(operator.text), f"_{operator.kind}_", None, (left, right))
+        return left
 
-    def select(self, parts: list[Any]) -> Node:
-        operand, field = parts
-        return Select(field.start_pos, len(field), operand, str(field))
+    def _logic(self, operator: Token, left: Node, binding: int) -> Node:
+        """`a && b && c` is one node with three operands: long chains must not make deep trees."""
+        operands = [*_operands(left, operator), *_operands(self._binary(binding + 1), operator)]
+        while self._taken(operator.kind):
+            operands += _operands(self._binary(binding + 1), operator)
+        return Logic(operator.offset, 2, operator.kind, tuple(operands))
 
-    def optional_select(self, parts: list[Any]) -> Node:
-        operand, _, field = parts
-        return Select(field.start_pos, len(field), operand, str(field), True)
+    def _unary(self) -> Node:
+        sign = self._token.kind
+        if sign not in ("-", "!"):
+            return self._member(None)
+        marks = [self._take()]
+        while self._token.kind == sign:
+            marks.append(self._take())
+        # A minus that touches a number belongs to it: the smallest int has no positive counterpart.
+        minus = marks.pop() if sign == "-" and self._is_number_at(marks[-1].offset + 1) else None
+        if sign == "!" and self._token.kind == "-":
+            minus = self._take()
+            if not self._is_number_at(minus.offset + 1):
+                raise unexpected(*minus, "a value")
+        node = self._member(minus)
+        for mark in reversed(marks):
+            node = Call(mark.offset, 1, f"{sign}_", None, (node,))
+        return node
 
-    def index(self, parts: list[Any]) -> Node:
-        operand, bracket, key = parts
-        return Index(bracket.start_pos, 1, operand, key)
+    def _is_number_at(self, offset: int) -> bool:
+        return self._token.kind in _NUMBERS and self._token.offset == offset
 
-    def optional_index(self, parts: list[Any]) -> Node:
-        operand, bracket, _, key = parts
-        return Index(bracket.start_pos, 1, operand, key, True)
+    # what binds tightest: fields, indexes, calls, literals
 
-    def member_call(self, parts: list[Any]) -> Node:
-        target, name, args = parts
-        return _call(name, target, args)
+    def _member(self, minus: Token | None) -> Node:
+        first = self._take() if self._token.kind in self._primary else None
+        if first is None:
+            raise self._unexpected("a value")
+        node = self._primary[first.kind](first if minus is None else Token(first.kind, f"-{first.text}", minus.offset))
+        while True:
+            kind = self._token.kind
+            if kind == ".":
+                node = self._selected(node)
+            elif kind == "[":
+                node = self._indexed(node)
+            elif kind == "{":
+                node = self._message(node)
+            elif kind == "double" and self._token.text[0] == ".":
+                raise unexpected("double", self._token.text[1:], self._token.offset + 1, "a name")
+            else:
+                return node
 
-    def call(self, parts: list[Any]) -> Node:
-        name, args = parts
-        return _call(name, None, args)
+    def _selected(self, operand: Node) -> Node:
+        self._take()
+        optional = self._taken("?")
+        field = self._selector()
+        if self._token.kind != "(" or field.kind == "quoted" or optional:
+            text = field.text.strip("`")
+            return Select(field.offset, len(field.text), operand, text, optional)
+        return _call(field, operand, self._arguments())
 
-    def absolute_call(self, parts: list[Any]) -> Node:
-        name, args = parts
-        return Call(name.start_pos, len(name), f".{name}", None, tuple(args))
+    def _selector(self) -> Token:
+        if self._token.kind not in _SELECTORS:
+            raise self._unexpected("a name")
+        return self._take()
 
-    def name(self, parts: list[Any]) -> Node:
-        return Name(parts[0].start_pos, len(parts[0]), str(parts[0]))
+    def _indexed(self, operand: Node) -> Node:
+        bracket = self._take()
+        optional = self._taken("?")
+        key = self._expr()
+        self._close("]")
+        return Index(bracket.offset, 1, operand, key, optional)
 
-    def absolute_name(self, parts: list[Any]) -> Node:
-        return Name(parts[0].start_pos, len(parts[0]), str(parts[0]), True)
-
-    def expr_list(self, parts: list[Any]) -> list[Any]:
-        return parts
-
-    list_inits = map_inits = field_inits = list_init = expr_list
-
-    def list_literal(self, parts: list[Any]) -> Node:
-        bracket, inits = parts
-        optional = frozenset(place for place, (mark, _) in enumerate(inits) if mark)
-        return ListLiteral(bracket.start_pos, 1, tuple(value for _, value in inits), optional)
-
-    def map_init(self, parts: list[Any]) -> Entry:
-        mark, key, value = parts
-        return Entry(key.offset, key.length, key, value, mark is not None)
-
-    def field_init(self, parts: list[Any]) -> Entry:
-        mark, field, value = parts
-        key = Literal(field.start_pos, len(field), str(field))
-        return Entry(key.offset, key.length, key, value, mark is not None)
-
-    def map_literal(self, parts: list[Any]) -> Node:
-        return MapLiteral(parts[0].start_pos, 1, tuple(parts[1]))
-
-    def message(self, parts: list[Any]) -> Node:
-        named, brace, fields = parts
+    def _message(self, named: Node) -> Node:
+        brace = self._take()
         name = dotted(named)
         if name is None:
-            raise Refused("this `{` follows something that is not the name of a type", brace.start_pos)
-        return MessageLiteral(named.offset, named.length, name, tuple(fields))
+            raise Refused("this `{` follows something that is not the name of a type", brace.offset)
+        entries = []
+        while self._token.kind != "}":
+            optional = self._taken("?")
+            field = self._selector()
+            key = Literal(field.offset, len(field.text), field.text.strip("`"))
+            self._close(":", "`:`")
+            entries.append(Entry(key.offset, key.length, key, self._expr(), optional))
+            if not self._taken(","):
+                break
+        self._close("}")
+        return MessageLiteral(named.offset, named.length, name, tuple(entries))
 
-    def int_lit(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], literals.int_value(parts[0], parts[0].start_pos))
+    def _arguments(self) -> tuple[Node, ...]:
+        self._take()
+        if self._taken(")"):
+            return ()
+        args = [self._expr()]
+        while self._taken(","):
+            args.append(self._expr())
+        self._close(")")
+        return tuple(args)
 
-    def uint_lit(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], literals.uint_value(parts[0], parts[0].start_pos))
+    # what a member can start with; its first token was taken
 
-    def double_lit(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], float(parts[0]))
+    def _name(self, token: Token) -> Node:
+        if self._token.kind == "(":
+            return _call(token, None, self._arguments())
+        return Name(token.offset, len(token.text), token.text)
 
-    def string_lit(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], literals.string_value(parts[0], parts[0].start_pos))
+    def _absolute(self, _: Token) -> Node:
+        if self._token.kind != "name":
+            raise self._unexpected("a name")
+        name = self._take()
+        if self._token.kind == "(":
+            return Call(name.offset, len(name.text), f".{name.text}", None, self._arguments())
+        return Name(name.offset, len(name.text), name.text, True)
 
-    def bytes_lit(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], literals.bytes_value(parts[0], parts[0].start_pos))
+    def _group(self, _: Token) -> Node:
+        node = self._expr()
+        self._close(")")
+        return node
 
-    def constant(self, parts: list[Any]) -> Node:
-        return _literal(parts[0], {"true": True, "false": False, "null": None}[parts[0]])
+    def _list(self, bracket: Token) -> Node:
+        elements: list[Node] = []
+        optional = set()
+        while self._token.kind != "]":
+            if self._taken("?"):
+                optional.add(len(elements))
+            elements.append(self._expr())
+            if not self._taken(","):
+                break
+        self._close("]")
+        return ListLiteral(bracket.offset, 1, tuple(elements), frozenset(optional))
+
+    def _map(self, brace: Token) -> Node:
+        entries = []
+        while self._token.kind != "}":
+            optional = self._taken("?")
+            key = self._expr()
+            self._close(":", "`:`")
+            entries.append(Entry(key.offset, key.length, key, self._expr(), optional))
+            if not self._taken(","):
+                break
+        self._close("}")
+        return MapLiteral(brace.offset, 1, tuple(entries))
+
+    def _constant(self, token: Token) -> Node:
+        return Literal(token.offset, len(token.text), _CONSTANTS[token.kind])
+
+    def _literal(self, token: Token) -> Node:
+        return Literal(token.offset, len(token.text), literals.VALUES[token.kind](token.text, token.offset))
 
 
-def dotted(node: Node) -> str | None:
-    """`a.b.c` as one text (with its leading dot, if any), or None for anything else."""
-    match node:
-        case Name(name=name, absolute=absolute):
-            return f".{name}" if absolute else name
-        case Select(operand=operand, field=field, optional=False):
-            head = dotted(operand)
-            return None if head is None else f"{head}.{field}"
-        case _:
-            return None
+def _operands(node: Node, operator: Token) -> tuple[Node, ...]:
+    return node.operands if isinstance(node, Logic) and node.op == operator.kind else (node,)
 
 
-def _literal(token: Any, value: Any) -> Node:
-    return Literal(token.start_pos, len(token), value)
-
-
-def _operands(node: Node, op: str) -> Sequence[Node]:
-    """`a && b && c` is one node with three operands: long chains must not make deep trees."""
-    return node.operands if isinstance(node, Logic) and node.op == op else (node,)
-
-
-def _call(name: Any, target: Node | None, args: Sequence[Node]) -> Node:
-    macro = expand(str(name), target, tuple(args), name.start_pos, len(name))
-    return macro or Call(name.start_pos, len(name), str(name), target, tuple(args))
+def _call(name: Token, target: Node | None, args: tuple[Node, ...]) -> Node:
+    macro = expand(name.text, target, args, name.offset, len(name.text))
+    return macro or Call(name.offset, len(name.text), name.text, target, args)

@@ -1,27 +1,82 @@
-"""Where strings, comments and brackets are in a text, for those who need that before or without parsing it."""
+"""Text -> tokens; and where an expression ends that stands inside other text."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+from ai_gateway_mw.cel.literals import Refused
+from ai_gateway_mw.cel.syntax import strange_character
 
 _TRIPLED = r"""\"{3}(?:.|\n)*?\"{3}|'{3}(?:.|\n)*?'{3}"""
 _ESCAPED = r"""\"{3}(?:[^\\]|\\(?:.|\n))*?\"{3}|'{3}(?:[^\\]|\\(?:.|\n))*?'{3}"""
-_RAW = rf"""[rR](?:{_TRIPLED}|"[^"\r\n]*"|'[^'\r\n]*')"""
-_STRING = rf"""[bB]?(?:{_RAW}|{_ESCAPED}|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*')"""
-_BRACKETS = re.compile(rf"(?P<skip>{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*)|(?P<open>[(\[{{])|(?P<close>[)\]}}])")
+_STRING = (
+    rf"""(?:[rR](?:{_TRIPLED}|"[^"\r\n]*"|'[^'\r\n]*')|{_ESCAPED}|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*')"""
+)
+_TOKEN = re.compile(
+    rf"""(?:[ \t\n\f\r]++|//[^\n]*+)*+(?:
+    (?P<bytes>[bB]{_STRING}) | (?P<string>{_STRING})
+  | (?P<word>[_a-zA-Z][_a-zA-Z0-9]*)
+  | (?P<double>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)
+  | (?P<uint>(?:0x[0-9a-fA-F]+|[0-9]+)[uU])
+  | (?P<int>0x[0-9a-fA-F]+|[0-9]+)
+  | (?P<mark>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{{}}])
+  | (?P<quoted>`[a-zA-Z0-9_.\-/\ ]+`)
+  | (?P<end>\Z) | (?P<strange>(?:.|\n)))""",
+    re.VERBOSE,
+)
+_BRACKETS = re.compile(
+    rf"(?P<skip>[bB]?{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*)|(?P<open>[(\[{{])|(?P<close>[)\]}}])"
+)
+_WORDS = {
+    **{word: word for word in ("in", "true", "false", "null")},
+    **dict.fromkeys(
+        (
+            "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+            "namespace", "return", "var", "void", "while",
+        ),
+        "reserved",
+    ),
+}  # fmt: skip
 
 
-def deepest_bracket(text: str, allowed: int) -> int | None:
-    """The offset of the first bracket that is nested deeper than allowed, or None."""
+class Token(NamedTuple):
+    """`kind` is the token's own text for operators, brackets and the words of the language; else what it is: int, uint,
+    double, string, bytes, name, quoted, reserved or end."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of an expression, the last of which is its end."""
+    found = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "end"
+        word, offset = match[kind], match.start(kind)
+        if kind == "mark":
+            kind = word
+        elif kind == "word":
+            kind = _WORDS.get(word, "name")
+        elif kind == "strange":
+            raise strange_character(text, offset)
+        found.append(Token(kind, word, offset))
+        if kind == "end":
+            break
+    return found
+
+
+def check_nesting(found: list[Token], allowed: int) -> None:
+    """Refuses brackets that nest deeper than allowed."""
     depth = 0
-    for match in _BRACKETS.finditer(text):
-        if match.lastgroup == "open":
+    for kind, _, offset in found:
+        if kind in "([{":
             depth += 1
             if depth > allowed:
-                return match.start()
-        elif match.lastgroup == "close":
+                raise Refused(f"brackets may nest {allowed} deep; this one is deeper", offset)
+        elif kind in ")]}":
             depth -= 1
-    return None
 
 
 def end_of_expression(text: str, start: int, closing: str) -> int | None:

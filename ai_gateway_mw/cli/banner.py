@@ -32,9 +32,10 @@ def url(sock: socket.socket) -> str:
 
 
 def warnings(gateway: Gateway, sock: socket.socket) -> Iterator[Problem]:
-    """What is probably not meant. (Of missing secrets the gateway tells when it opens.)"""
+    """What is probably not meant, or not there yet."""
     yield from gateway.settings.warnings
     yield from gateway.warnings
+    yield from (Problem(str(error), severity="warning") for error in gateway.missing_secrets())
     if exposed(gateway.policy, sock):
         message = f"whoever reaches {url(sock)} uses this policy's provider keys: it has no `gateway-auth` action"
         yield Problem(message, severity="warning")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -58,13 +60,20 @@ def check(
 def _files(policy: Path) -> Sequence[Path]:
     """The file, or the policies of a directory."""
     if not policy.is_dir():
-        try:
-            policy.open("rb").close()
-        except OSError as error:
-            stop(f"{policy}: {error.strerror or error}", code=2)
+        if reason := _unreadable(policy):
+            stop(f"{policy}: {reason}", code=2)
         return [policy]
     files = sorted(file for file in policy.iterdir() if file.suffix in _SUFFIXES and not file.name.endswith(_SCHEMA))
     return files or stop(f"{policy}: no policies here ({', '.join(f'*{suffix}' for suffix in _SUFFIXES)})", code=2)
+
+
+def _unreadable(file: Path) -> str:
+    """Why a file cannot be read, or an empty string; it is not opened, since it may be a pipe."""
+    try:
+        file.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(file, os.R_OK) else os.strerror(errno.EACCES)
 
 
 def _problems(file: Path, settings: Settings, *, secrets: bool) -> Iterator[Problem]:

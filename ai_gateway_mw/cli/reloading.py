@@ -70,6 +70,7 @@ class Reloading:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a supervisor held it back until now
         if self._watcher is not None:
             self._watcher.start()
         try:

@@ -26,6 +26,7 @@ from ai_gateway_mw.settings import Settings, SettingsError
 
 _DRAIN: Final = 25  # seconds for open streams to end; Kubernetes kills after 30
 _KEEP_ALIVE: Final = 75  # seconds; longer than load balancers keep idle connections, so that they close first
+_STARTING: Final = 15  # seconds for a worker to answer its supervisor; many that start at once take their time
 _BACKLOG: Final = 2048
 _FILES: Final = 65_536
 _FILES_OF_OUR_OWN: Final = 64
@@ -106,6 +107,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
         limit_concurrency=_concurrency(),
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_DRAIN,
+        timeout_worker_healthcheck=_STARTING,
     )
 
 

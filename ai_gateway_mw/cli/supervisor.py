@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import uvicorn
@@ -36,6 +37,21 @@ class Supervisor(Multiprocess):
             watcher.stop()
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in self.processes) else 0
 
+    def init_processes(self) -> None:
+        with _held_back(signal.SIGHUP):
+            super().init_processes()
+        self._let_go()
+
+    def keep_subprocess_alive(self) -> None:
+        with _held_back(signal.SIGHUP):
+            super().keep_subprocess_alive()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close our copies of the workers' ends of pipes: else the death of one shows only when no answer comes."""
+        for process in self.processes:
+            process.child_conn.close()
+
     def handle_hup(self) -> None:
         if self._terminal.is_gone:
             self.should_exit.set()
@@ -48,6 +64,16 @@ class Supervisor(Multiprocess):
             if pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGHUP)
+
+
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """A process that is started here has the signal held back too, until it lets it in: it would die of it before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def file_text(policy: Policy) -> str:

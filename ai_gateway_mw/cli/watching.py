@@ -12,7 +12,6 @@ from typing import Final
 from watchfiles import watch
 
 _SETTLED: Final = 0.1  # seconds for which a file must stay as it is before it counts as written
-_LOOK_ANYWAY: Final = 2.0  # seconds; not every file system tells of changes, and links above the file can move
 
 
 def content(file: Path) -> bytes | None:
@@ -25,12 +24,18 @@ def content(file: Path) -> bytes | None:
 
 class Watcher:
     """A thread that watches the directory of a file, since editors and Kubernetes replace files instead of writing to
-    them, and the directory that it links to. Only other content counts, not a new time stamp."""
+    them, and the directory that it links to. Only content other than what was `seen` counts, not a new time stamp.
 
-    def __init__(self, file: Path, seen: bytes | None, notify: Callable[[], None] | None = None) -> None:
+    It looks every few seconds anyway: not every file system tells of changes, and links above the file can move.
+    """
+
+    def __init__(
+        self, file: Path, seen: bytes | None, notify: Callable[[], None] | None = None, *, look_anyway: float = 2.0
+    ) -> None:
         self._file = file
         self._seen = seen
         self._notify = notify or _hang_up
+        self._look_anyway = look_anyway
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="policy watcher", daemon=True)
 
@@ -44,10 +49,11 @@ class Watcher:
     def _watch(self) -> None:
         while not self._over.is_set():
             directories = self._directories()
+            self._look()
             try:
                 self._watch_while_there(directories)
             except OSError:  # a directory went away meanwhile
-                self._over.wait(_LOOK_ANYWAY)
+                self._over.wait(self._look_anyway)
 
     def _watch_while_there(self, directories: set[Path]) -> None:
         changes = watch(
@@ -55,7 +61,7 @@ class Watcher:
             watch_filter=None,
             recursive=False,
             stop_event=self._over,
-            rust_timeout=int(_LOOK_ANYWAY * 1000),
+            rust_timeout=int(self._look_anyway * 1000),
             yield_on_timeout=True,
             raise_interrupt=False,
         )

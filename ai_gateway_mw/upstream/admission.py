@@ -12,6 +12,15 @@ from ai_gateway_mw.upstream.tokens import estimated_tokens
 _METHODS = {"generate": ("POST",), "list-models": ("GET", "HEAD"), "resource": ("GET", "POST", "DELETE")}
 
 
+def check_method(ctx: Context) -> None:
+    """Raises `MethodNotAllowed` for what the path does not take."""
+    assert ctx.route is not None
+    allowed = _METHODS[ctx.route.task]
+    if ctx.method not in allowed:
+        listed = ", ".join(allowed)
+        raise MethodNotAllowed(f"{ctx.route.path} takes {listed}.", fields=[("allow", listed)])
+
+
 class Admission:
     """Writes `ctx.credential` and, where a limit asks for it, `ctx.input_tokens`."""
 
@@ -20,11 +29,7 @@ class Admission:
         self._max_input_tokens = max_input_tokens
 
     async def __call__(self, ctx: Context) -> None:
-        assert ctx.route is not None
-        allowed = _METHODS[ctx.route.task]
-        if ctx.method not in allowed:
-            listed = ", ".join(allowed)
-            raise MethodNotAllowed(f"{ctx.route.path} takes {listed}.", fields=[("allow", listed)])
+        check_method(ctx)
         await ctx.read_body()
         ctx.credential = self._clients_own_key(ctx)
         if self._max_input_tokens is not None and isinstance(ctx.payload, JSONBody):

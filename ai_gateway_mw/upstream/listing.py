@@ -18,10 +18,12 @@ _EPOCH = "1970-01-01T00:00:00Z"  # when a model came out is not in the catalogue
 def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Reply:
     """The list, or the one model that the path names. Raises `ModelNotFound`."""
     api_format = _format(ctx, route)
-    models = {model.id: model for model in reversed(selection.on_offer(api_format))}
+    models: dict[str, Model] = {}
+    for model in selection.on_offer(api_format):
+        models.setdefault(model.id, model)
     card = _CARDS[api_format]
     if route.model is None:
-        return json_reply(200, _listed(api_format, [card(model) for model in reversed(models.values())]))
+        return json_reply(200, _listed(api_format, [card(model) for model in models.values()]))
     if route.model not in models:
         raise ModelNotFound(f"No matching models found: {route.model}.", param="model")
     return json_reply(200, card(models[route.model]))

@@ -61,8 +61,8 @@ class UpstreamAnswer:
         model = attempt.candidate.model
         return [
             *fields,
-            *([(b"x-gateway-model", model.id.encode("latin-1", "replace"))] if model else []),
-            (b"x-gateway-provider", attempt.candidate.provider.id.encode("latin-1", "replace")),
+            *([(b"x-gateway-model", _shown(model.id))] if model else []),
+            (b"x-gateway-provider", _shown(attempt.candidate.provider.id)),
             (b"x-gateway-attempts", b"%d" % len(self._ctx.attempts)),
         ]
 
@@ -95,7 +95,8 @@ class UpstreamAnswer:
         except (UpstreamError, GatewayError) as error:
             if isinstance(error, ClientGone):
                 raise
-            _log.warning("request %s: the stream of %s broke off", self._ctx.id, self._ctx.attempts[-1].candidate.name)
+            provider = self._ctx.attempts[-1].candidate.provider
+            _log.warning("request %s: the stream of %s broke off", self._ctx.id, provider.id)
             held = self._error_event(error)
         await send({"type": "http.response.body", "body": held})
 
@@ -103,6 +104,11 @@ class UpstreamAnswer:
         route = self._ctx.route
         interrupted = error if error.status == 504 else UpstreamInterrupted("The upstream stream was interrupted.")
         return error_event(interrupted, self._ctx.api_format, route.surface if route else None)
+
+
+def _shown(name: str) -> bytes:
+    """A name as a field value: the client may have made it up, line breaks and all."""
+    return "".join(character if character.isprintable() else "?" for character in name).encode("latin-1", "replace")
 
 
 def _complete_events(data: bytes) -> tuple[bytes, bytes]:

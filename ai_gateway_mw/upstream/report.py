@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import GatewayError
+from ai_gateway_mw.errors import BadBody, GatewayError
+from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS
 from ai_gateway_mw.providers import Model
 from ai_gateway_mw.secrets import Secret
@@ -38,19 +40,27 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
 
 def _client(ctx: Context) -> dict[str, Any]:
     fields = {name: values for name, values in ctx.request_fields.map.items() if name.encode() not in CREDENTIAL_FIELDS}
-    payload = ctx.payload if ctx.body else None
+    asked = _asked(ctx)
     return {
         "method": ctx.method,
         "path": ctx.path,
         "user_agent": (ctx.request_fields.get(b"user-agent") or b"").decode("latin-1"),
         "request_headers": fields,
-        "model": (payload.get("model") if payload else None) or "",
-        "models": (payload.get("models") if payload else None) or [],
+        "model": (asked.get("model") if asked else None) or "",
+        "models": (asked.get("models") if asked else None) or [],
         "api_key_hash": Secret(ctx.credential, "client/key").fingerprint if ctx.credential else "",
         "rejected_models": [
             {"model": name, "reason": reason} for name, reason in (ctx.selection.rejected if ctx.selection else ())
         ],
     }
+
+
+def _asked(ctx: Context) -> JSONBody | FormBody | None:
+    """What the client sent, None where it cannot be read."""
+    try:
+        return ctx.payload if ctx.body else None
+    except BadBody:
+        return None
 
 
 def _ids(models: Sequence[Model]) -> list[str]:

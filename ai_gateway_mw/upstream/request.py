@@ -60,14 +60,21 @@ def _url(ctx: Context, route: Route, candidate: Candidate, additions: Additions)
         head, _, tail = path.rpartition(f"/models/{route.model}")
         path = f"{head}/models/{candidate.model.sent_as(route.model)}{tail}"
     url = joined(candidate.surface.base_url, quote(path, safe=_IN_PATH))
-    query = [pair for pair in _query_pairs(ctx) if pair[0].lower() not in _CREDENTIAL_PARAMETERS]
-    query += [(name, value) for name, value in candidate.surface.query.items()]
-    added = [(name, template.render(ctx)) for name, template in additions.query]
-    names = {name for name, _ in added}
-    query = [pair for pair in query if pair[0] not in names] + added
-    for name in candidate.surface.query_from_fields:
-        query += [(name, text.render(ctx)) for added_name, text in additions.fields if added_name == name.encode()]
+    ours = _own_query(ctx, candidate, additions)
+    query = [
+        pair for pair in _query_pairs(ctx) if pair[0].lower() not in _CREDENTIAL_PARAMETERS and pair[0] not in ours
+    ]
+    query += ours.items()
     return f"{url}?{urlencode(query)}" if query else url
+
+
+def _own_query(ctx: Context, candidate: Candidate, additions: Additions) -> dict[str, str]:
+    """The parameters that configuration sets, whatever the client sent under their names."""
+    ours = dict(candidate.surface.query)
+    for name, template in additions.fields:
+        if name.decode() in candidate.surface.query_from_fields:
+            ours[name.decode()] = template.render(ctx)
+    return ours | {name: template.render(ctx) for name, template in additions.query}
 
 
 def _query_pairs(ctx: Context) -> list[tuple[str, str]]:

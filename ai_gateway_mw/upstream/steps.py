@@ -12,7 +12,7 @@ from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name
 from ai_gateway_mw.policy import ExpressionText
 from ai_gateway_mw.providers import Provider, ProvidersError, cleartext_warnings, configured
 from ai_gateway_mw.runtime import Runtime
-from ai_gateway_mw.upstream.admission import Admission
+from ai_gateway_mw.upstream.admission import Admission, check_method
 from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
 from ai_gateway_mw.upstream.failover import Failover, FailoverRules
 from ai_gateway_mw.upstream.functions import AUTHOR, KEY, MODEL, PROVIDER, ai_functions, ai_types
@@ -37,6 +37,7 @@ class Steps:
         """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
         assert ctx.route is not None
         if ctx.route.task == "list-models":
+            check_method(ctx)
             return model_listing(ctx, ctx.route, self.model_selection)
         await self.select(ctx)
         async with cancelled_by(ctx.receive):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -53,12 +52,12 @@ def test_every_problem_with_its_place(command: Command, policies: Path) -> None:
     result = command("check", "policies/bad.yaml")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "policies/bad.yaml:3:9: unknown function `startWith`; did you mean `startsWith`?",
+        "policies/bad.yaml:3:22: unknown function `startWith`; did you mean `startsWith`?",
         '        - req.url.path.startWith("/v1/")',
         "                       ^",
-        "policies/bad.yaml:5:9: unknown action type `denny`; did you mean `deny`?",
+        "policies/bad.yaml:5:15: unknown action type `denny`; did you mean `deny`?",
         "        - type: denny",
-        "          ^",
+        "                ^",
         "1 policy: 2 errors",
     ]
 
@@ -87,28 +86,25 @@ def test_a_directory_means_its_policies(command: Command, policies: Path) -> Non
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("nowhere.yaml", "nowhere.yaml: No such file or directory\n"), ("empty", "empty: no policies here (")],
-    ids=["no such file", "empty directory"],
+    [
+        ("nowhere.yaml", "nowhere.yaml: No such file or directory\n"),
+        ("file.txt/policy.yaml", "file.txt/policy.yaml: Not a directory\n"),
+        ("empty", "empty: no policies here ("),
+    ],
+    ids=["no such file", "below a file", "empty directory"],
 )
 def test_what_cannot_be_read_is_wrong_usage(command: Command, tmp_path: Path, path: str, message: str) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").touch()
     result = command("check", path)
     assert result.exit_code == 2
     assert result.stderr.startswith(message)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_without_permission_is_wrong_usage(command: Command, policies: Path) -> None:
-    (policies / "good.yaml").chmod(0)
-    result = command("check", policies / "good.yaml")
-    assert result.exit_code == 2
-    assert result.stderr.endswith("Permission denied\n")
-
-
 def test_settings_that_cannot_be_used_are_wrong_usage(command: Command, policies: Path) -> None:
-    result = command("check", "policies/good.yaml", env={"AI_GATEWAY_SECRETS": "evn"})
+    result = command("check", "policies/good.yaml", env={"AI_GATEWAY_SECRETS": "dotnev"})
     assert result.exit_code == 2
-    assert "did you mean `env`" in result.stderr
+    assert "did you mean `dotenv`" in result.stderr
 
 
 def test_as_json(command: Command, policies: Path) -> None:
@@ -118,7 +114,7 @@ def test_as_json(command: Command, policies: Path) -> None:
     assert first == {
         "file": "policies/bad.yaml",
         "line": 3,
-        "column": 9,
+        "column": 22,
         "severity": "error",
         "message": "unknown function `startWith`",
         "hint": "startsWith",
@@ -135,9 +131,9 @@ def test_as_annotations_for_github(command: Command, policies: Path) -> None:
     (policies / "a,b:c%.yaml").write_text(BAD)
     result = command("check", "policies/a,b:c%.yaml", "policies/warned.yaml", "--format", "github")
     first, second, third = result.stdout.splitlines()
-    place = "file=policies/a%2Cb%3Ac%25.yaml,line=3,col=9"
+    place = "file=policies/a%2Cb%3Ac%25.yaml,line=3,col=22"
     assert first == f"::error {place}::unknown function `startWith`; did you mean `startsWith`?"
-    assert second.startswith("::error file=policies/a%2Cb%3Ac%25.yaml,line=5,col=9::unknown action type")
+    assert second.startswith("::error file=policies/a%2Cb%3Ac%25.yaml,line=5,col=15::unknown action type")
     assert third.startswith("::warning file=policies/warned.yaml,line=5,col=")
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
-from tests.servers import clean_environment
+from tests.cli.terminals import AtTerminal
 
 VALUE = "sk-do-not-show-this"
 POLICY = """\
@@ -136,39 +132,9 @@ def test_it_tells_when_a_policy_would_not_get_it(command: Command, variable: str
 
 
 def test_on_a_terminal_it_asks_twice_and_shows_nothing(tmp_path: Path) -> None:
-    """With a terminal of its own, since a hidden prompt reads from that and not from standard input."""
-    typed = [("Value of openai/primary", VALUE), ("Repeat", VALUE)]
-    code, shown = _on_terminal(
-        [sys.executable, "-m", "ai_gateway_mw", "secrets", "set", "openai", "primary"], tmp_path, typed
-    )
-    assert code == 0, shown
-    assert "Stored openai/primary." in shown
-    assert VALUE not in shown
-
-
-def _on_terminal(call: list[str], directory: Path, typed: list[tuple[str, str]]) -> tuple[int, str]:
-    """Run the command in a new terminal and type each text after its prompt."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        call,
-        cwd=directory,
-        env=clean_environment() | {"TERM": "dumb"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        preexec_fn=lambda: os.login_tty(theirs),
-    )
-    os.close(theirs)
-    shown = ""
-    for prompt, text in typed:
-        before = len(shown)
-        while prompt not in shown[before:]:
-            shown += os.read(ours, 1024).decode()
-        os.write(ours, f"{text}\n".encode())
-    try:
-        while piece := os.read(ours, 1024):
-            shown += piece.decode()
-    except OSError:  # the terminal's other end is closed
-        pass
-    os.close(ours)
-    return process.wait(10), shown
+    with AtTerminal("secrets", "set", "openai", "primary", directory=tmp_path) as terminal:
+        terminal.type_after("Value of openai/primary: ", VALUE)
+        terminal.type_after("Repeat for confirmation: ", VALUE)
+        assert terminal.exit_code() == 0
+    assert "Stored openai/primary." in terminal.shown
+    assert VALUE not in terminal.shown

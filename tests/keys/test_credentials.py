@@ -90,7 +90,11 @@ def test_a_credential_does_not_show_itself() -> None:
     assert "Secret('client/authorization,x-api-key')" in repr(found)
 
 
-@pytest.mark.parametrize(("value", "ours"), [(generate(), True), ("gw_sk_x", True), ("sk-proj-x", False)])
+@pytest.mark.parametrize(
+    ("value", "ours"),
+    [(generate(), True), ("gw_sk_x", True), ("sk-proj-x", False)],
+    ids=["fresh", "malformed", "other"],
+)
 def test_a_gateway_key_is_told_by_its_prefix(value: str, ours: bool) -> None:
     found = presented_credentials([(b"x-api-key", value.encode())])
     assert found is not None

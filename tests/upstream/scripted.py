@@ -1,9 +1,9 @@
 """Every provider at once, played over an `httpx.MockTransport`: what each key gets, and who was asked what.
 
-    providers = Providers()
-    providers.on("sk-first", 429, 200)                       # first a 429, from then on good answers
-    answer = await chat(gateway(config, providers))
-    assert providers.keys == ["sk-first", ...]
+providers = Providers()
+providers.on("sk-first", 429, 200)                       # first a 429, from then on good answers
+answer = await chat(gateway(config, providers))
+assert providers.keys == ["sk-first", ...]
 """
 
 from __future__ import annotations

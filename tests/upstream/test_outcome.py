@@ -95,9 +95,7 @@ def google_error(status: str, message: str = "No.", reason: str | None = None) -
         pytest.param(
             404, anthropic_error("not_found_error", "model: claude-x"), Outcome.MODEL_UNAVAILABLE, id="anthropic-model"
         ),
-        pytest.param(
-            404, openai_error("DeploymentNotFound"), Outcome.MODEL_UNAVAILABLE, id="azure-deployment"
-        ),
+        pytest.param(404, openai_error("DeploymentNotFound"), Outcome.MODEL_UNAVAILABLE, id="azure-deployment"),
         pytest.param(404, openai_error(message="No such File object: file-1"), Outcome.CLIENT_FAULT, id="no-such-file"),
         pytest.param(
             400,

@@ -12,6 +12,7 @@ from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
 from ai_gateway_mw.upstream.outcome import Outcome
 from ai_gateway_mw.upstream.queue import CandidateQueue
 
+
 def candidate(name: str, *, cooling: bool = False, host: str = "") -> Candidate:
     """`a1` is key 1 of provider a, whose host is a's own unless another is named."""
     provider = Provider(name[0])

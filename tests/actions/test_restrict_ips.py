@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ai_gateway_mw import GatewayMiddleware
+from tests.asgi import Response, request
+from tests.gateways import Host, actions, gateway, problems_of
+
+pytestmark = pytest.mark.anyio
+
+ANYWHERE = ["0.0.0.0/0", "::/0"]
+TELLS = ("custom-response", {"body": "${actions.ngrok.restrict_ips.action} ${actions.ngrok.restrict_ips.matched_cidr}"})
+
+
+async def ask(config: dict[str, Any], peer: str | None = "127.0.0.1", fields: Any = (), **settings: Any) -> Response:
+    app = gateway(actions(("restrict-ips", config), TELLS), **settings).app
+    return await request(app, "GET", "/v1/models", client=(peer, 1) if peer else None, headers=fields)
+
+
+@pytest.mark.parametrize(
+    ("config", "peer", "tells"),
+    [
+        ({"allow": ["127.0.0.1/32"]}, "127.0.0.1", "allow 127.0.0.1/32"),
+        ({"allow": ["10.0.0.0/8"]}, "10.255.255.255", "allow 10.0.0.0/8"),
+        ({"allow": ["10.0.0.0/8"]}, "11.0.0.0", None),
+        ({"allow": ["10.0.0.0/8"]}, "9.255.255.255", None),
+        ({"allow": ["10.0.0.7/8"]}, "10.1.1.1", "allow 10.0.0.0/8"),
+        ({"allow": ["192.0.2.0/24", "10.0.0.0/8"]}, "10.0.0.1", "allow 10.0.0.0/8"),
+        ({"allow": ["10.0.0.0/8"]}, "::ffff:10.0.0.1", "allow 10.0.0.0/8"),
+        ({"allow": ["::ffff:10.0.0.0/104"]}, "10.0.0.1", "allow 10.0.0.0/8"),
+        ({"allow": ["2001:db8::/32"]}, "2001:db8::1", "allow 2001:db8::/32"),
+        ({"allow": ["::/0"]}, "10.0.0.1", None),
+        ({"allow": ["0.0.0.0/0"]}, "2001:db8::1", None),
+        ({"allow": ANYWHERE, "deny": ["10.0.0.0/8"]}, "10.0.0.1", None),
+        ({"allow": ANYWHERE, "deny": ["10.0.0.0/8"]}, "::ffff:10.0.0.1", None),
+        ({"allow": ANYWHERE, "deny": ["10.0.0.0/8"]}, "11.0.0.1", "allow 0.0.0.0/0"),
+        ({"allow": ["10.0.0.1/32"], "deny": ["10.0.0.1/32"]}, "10.0.0.1", None),
+        ({"allow": ANYWHERE}, None, None),
+        ({"allow": ANYWHERE}, "testclient", None),
+        ({"allow": ANYWHERE}, "fe80::1%eth0", None),
+        ({"allow": ["${req.headers['x-range'][0]}"]}, "10.0.0.1", "allow 10.0.0.0/8"),
+        ({"allow": [" 10.0.0.0/8 "]}, "10.0.0.1", "allow 10.0.0.0/8"),
+        ({"enforce": False, "allow": ["10.0.0.0/8"]}, "11.0.0.1", "deny "),
+        ({"enforce": False, "allow": ANYWHERE, "deny": ["10.0.0.0/8"]}, "10.0.0.1", "deny 10.0.0.0/8"),
+    ],
+)
+async def test_who_is_let_in(config: dict[str, Any], peer: str | None, tells: str | None) -> None:
+    response = await ask(config, peer, {"x-range": "10.0.0.0/8"})
+    assert (response.status, response.text if tells else None) == (200 if tells else 403, tells)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({}, "at least one `allow` range"),
+        ({"allow": []}, "at least one `allow` range"),
+        ({"deny": ["10.0.0.0/8"]}, "at least one `allow` range"),
+        ({"allow": ["10.0.0.1"]}, "10.0.0.1/32"),
+        ({"allow": ["::1"]}, "::1/128"),
+        ({"allow": ["10.0.0.0/33"]}, "10.0.0.0/33"),
+        ({"allow": ["10.0.0.0/255.0.0.0"]}, "number of bits"),
+        ({"allow": ["example.com/8"]}, "example.com/8"),
+        ({"allow": ["10.0.0.0/8"], "deny": ["junk"]}, "junk"),
+        ({"allow": "10.0.0.0/8"}, "allow"),
+        ({"allow": [None]}, "allow"),
+        ({"allow": [["10.0.0.0/8"]]}, "allow"),
+        ({"allow": ["${nope}"]}, "nope"),
+        ({"allow": ["10.0.0.0/8"], "enforce": "no"}, "enforce"),
+        ({"allow": ["10.0.0.0/8"], "denny": []}, "unknown field `denny`"),
+        ({"ip_policies": ["ipp_1"]}, "ngrok account"),
+    ],
+)
+def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
+    (problem,) = problems_of(actions(("restrict-ips", config)))
+    assert says in str(problem)
+
+
+def test_every_range_that_is_wrong_is_told_with_its_place() -> None:
+    text = "on_http_request: [{type: restrict-ips, config: {allow: [1.1.1.1, 10.0.0.0/8, 2.2.2.2], deny: [x]}}]"
+    places = [problem.place.column for problem in problems_of(text) if problem.place]
+    assert places == [text.index("1.1.1.1") + 1, text.index("2.2.2.2") + 1, text.index("x]") + 1]
+
+
+async def test_a_refusal_names_the_address_and_nothing_else() -> None:
+    response = await ask({"allow": ["10.0.0.0/8"]}, "192.0.2.1")
+    assert response.json()["error"]["code"] == "ip_not_allowed"
+    assert response.json()["error"]["message"] == "Address 192.0.2.1 is not allowed."
+
+
+@pytest.mark.parametrize(
+    ("peer", "fields", "status"),
+    [
+        pytest.param("10.0.0.1", {"x-forwarded-for": "192.0.2.7"}, 200, id="behind the proxy"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": "192.0.2.7, 6.6.6.6"}, 403, id="written by the client"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": "::ffff:192.0.2.7"}, 200, id="IPv4-mapped"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": "junk"}, 403, id="junk"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": ""}, 403, id="empty"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": "192.0.2.7, "}, 403, id="empty hop"),
+        pytest.param("10.0.0.1", {"x-forwarded-for": "192.0.2.7", "forwarded": "for=192.0.2.7"}, 403, id="two fields"),
+        pytest.param("10.0.0.1", {"forwarded": 'for="192.0.2.7:80"'}, 200, id="Forwarded"),
+        pytest.param("10.0.0.1", {}, 403, id="the proxy itself"),
+        pytest.param("6.6.6.6", {"x-forwarded-for": "192.0.2.7"}, 403, id="not through the proxy"),
+        pytest.param("192.0.2.7", {"x-forwarded-for": "6.6.6.6"}, 200, id="a friend who lies about himself"),
+    ],
+)
+async def test_only_a_trusted_proxy_is_believed(peer: str, fields: dict[str, str], status: int) -> None:
+    response = await ask({"allow": ["192.0.2.0/24"]}, peer, fields, trusted_proxies="10.0.0.0/8")
+    assert response.status == status
+
+
+async def test_forwarded_fields_mean_nothing_without_a_trusted_proxy() -> None:
+    assert (await ask({"allow": ["192.0.2.0/24"]}, "6.6.6.6", {"x-forwarded-for": "192.0.2.7"})).status == 403
+
+
+async def test_removing_the_forwarded_field_first_does_not_make_everyone_the_proxy() -> None:
+    policy = actions(("remove-headers", {"headers": ["x-forwarded-for"]}), ("restrict-ips", {"allow": ["10.0.0.0/8"]}))
+    app = gateway(policy, trusted_proxies="10.0.0.0/8").app
+    response = await request(app, path="/v1/models", client=("10.0.0.1", 1), headers={"x-forwarded-for": "6.6.6.6"})
+    assert response.status == 403
+
+
+async def test_a_template_that_gives_no_range_refuses() -> None:
+    assert (await ask({"allow": ["${req.headers['x'][0]}"]}, fields={"x": "everyone"})).status == 403
+    assert (await ask({"allow": [*ANYWHERE, "${req.headers['x'][0]}"]})).status == 403
+
+
+@pytest.mark.parametrize(("phase", "status"), [("on_tcp_connect", 403), ("on_http_response", 403)])
+async def test_it_refuses_in_every_phase(phase: str, status: int) -> None:
+    policy = actions(("restrict-ips", {"allow": ["10.0.0.0/8"]}), phase=phase) | actions(("custom-response", {}))
+    if phase == "on_tcp_connect":
+        policy.pop("on_http_request")
+    host = Host()
+    response = await request(GatewayMiddleware(host, gateway=gateway(policy)), path="/v1/models")
+    assert response.status == status
+    assert response.json()["error"]["code"] == "ip_not_allowed"
+    assert not host.scopes
+
+
+async def test_a_dry_run_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
+    await ask({"enforce": False, "allow": ["10.0.0.0/8"]}, "192.0.2.1")
+    assert "would have refused 192.0.2.1" in caplog.text

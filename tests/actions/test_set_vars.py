@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ai_gateway_mw.cel import UInt
+from ai_gateway_mw.compiler import compile_policy
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.policy import Phase, load_policy
+from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.settings import Settings
+from tests.asgi import http_scope, request
+from tests.gateways import actions, gateway, problems_of, secret_store
+
+pytestmark = pytest.mark.anyio
+
+
+async def nothing() -> Any:
+    return {"type": "http.disconnect"}
+
+
+async def variables(written: Any) -> dict[str, Any]:
+    policy = actions(("set-vars", {"vars": written}))
+    program, _ = compile_policy(
+        load_policy(policy), Stores(Settings(), secrets=secret_store({"v": {"n": "s3cret-value"}}))
+    )
+    ctx = Context(http_scope("POST", "/v1/x?q=1"), nothing)
+    assert await program.run(Phase.ON_HTTP_REQUEST, ctx) is None
+    return ctx.vars
+
+
+@pytest.mark.parametrize(
+    ("written", "made"),
+    [
+        ([], {}),
+        ([{"a": "text"}], {"a": "text"}),
+        ([{"a": 1}, {"b": 1.5}, {"c": True}, {"d": None}], {"a": 1, "b": 1.5, "c": True, "d": None}),
+        ([{"a": [1, "x", {"y": None}]}], {"a": [1, "x", {"y": None}]}),
+        ([{"a": "${1 + 1}"}], {"a": 2}),
+        ([{"a": "${1 == 1}"}], {"a": True}),
+        ([{"a": "$<[1, 2]>"}], {"a": [1, 2]}),
+        ([{"a": "${uint(1.5) + 10u}"}], {"a": UInt(11)}),
+        ([{"a": "${null}"}], {"a": None}),
+        ([{"a": " ${1}"}], {"a": " 1"}),
+        ([{"a": "${1}${2}"}], {"a": "12"}),
+        ([{"a": {"b": ["${req.method}", "m: ${req.method}"]}}], {"a": {"b": ["POST", "m: POST"]}}),
+        ([{"a": "1"}, {"b": "${vars.a}2"}, {"a": "${vars.b}3"}], {"a": "123", "b": "12"}),
+        ([{"a": "${getQueryParam('q')}"}], {"a": ["1"]}),
+        ({"a": 1, "b": "${vars.a + 1}"}, {"a": 1, "b": 2}),
+        ([{"_x9": "$${not}"}], {"_x9": "${not}"}),
+        ([{"a": "${secrets.get('v', 'n')}"}], {"a": "s3cret-value"}),
+        ([{"a": 1}, {"all": "${vars}"}], {"a": 1, "all": {"a": 1}}),
+        ([{"in": 1}, {"b": "${vars['in']}"}], {"in": 1, "b": 1}),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_is_set(written: Any, made: dict[str, Any]) -> None:
+    assert await variables(written) == made
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"vars": "a"},
+        {"vars": None},
+        {"vars": ["a"]},
+        {"vars": [{}]},
+        {"vars": [{"a": 1, "b": 2}]},
+        {"vars": [{"a-b": 1}]},
+        {"vars": [{"": 1}]},
+        {"vars": [{"1a": 1}]},
+        {"vars": [{"é": 1}]},
+        {"vars": [{"a.b": 1}]},
+        {"vars": [{"a": "${nope}"}]},
+        {"vars": [{"a": ["${1 +}"]}]},
+        {"vars": [{"a": "${"}]},
+        {"vars": [{"a": "${res.status_code}"}]},
+        {"variables": [{"a": 1}]},
+    ],
+    ids=str,
+)
+def test_configs_that_are_refused(config: dict[str, Any]) -> None:
+    assert problems_of(actions(("set-vars", config)))
+
+
+async def test_a_variable_that_holds_all_the_others_is_no_circle() -> None:
+    policy = actions(
+        ("set-vars", {"vars": [{"a": "1"}, {"all": "${vars}"}, {"more": {"x": "${vars}"}}]}),
+        ("custom-response", {"body": "${vars}"}),
+    )
+    response = await request(gateway(policy).app, path="/v1/models")
+    assert response.json() == {"a": "1", "all": {"a": "1"}, "more": {"x": {"a": "1", "all": {"a": "1"}}}}
+
+
+async def test_a_value_that_cannot_be_had_refuses() -> None:
+    policy = actions(("set-vars", {"vars": [{"a": "${req.headers['nope'][0]}"}]}), ("custom-response", {"body": "in"}))
+    assert (await request(gateway(policy).app, path="/v1/models")).status == 403
+
+
+async def test_one_request_does_not_see_the_variables_of_another() -> None:
+    policy = actions(("custom-response", {"body": "${has(vars.a)}"}), expressions=["req.method == 'GET'"])
+    policy["on_http_request"].insert(
+        0, {"expressions": ["req.method == 'POST'"], "actions": [{"type": "set-vars", "config": {"vars": [{"a": 1}]}}]}
+    )  # fmt: skip
+    app = gateway(policy).app
+    await request(app, "POST", "/v1/models")
+    assert (await request(app, "GET", "/v1/models")).text == "false"

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ai_gateway_mw.secrets import Secret
+from ai_gateway_mw.state import KeyState, Result
+from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def providers() -> Providers:
+    """All keys fail, so that the order of all of them shows."""
+    made = Providers()
+    for key in ("k1", "k2", "k3"):
+        made.on(key, 500)
+    return made
+
+
+def selecting(*strategy: str, **more: Any) -> dict[str, Any]:
+    return with_keys("k1", "k2", "k3", api_key_selection={"strategy": list(strategy)}, **more)
+
+
+def record_of(gateway_: Any, key: str) -> KeyState:
+    state: KeyState = gateway_.stores.provider_keys.state(Secret(key, "test/key").fingerprint)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("strategy", "keys"),
+    [
+        pytest.param(["ai.keys"], "k1 k2 k3", id="all"),
+        pytest.param(["ai.keys[1]"], "k2", id="one-key"),
+        pytest.param(["[ai.keys[2], ai.keys[0]]"], "k3 k1", id="an-order-of-its-own"),
+        pytest.param(["ai.keys.filter(k, k.quota.remaining_requests > 0)", "ai.keys"], "k1 k2 k3", id="unknown-quota"),
+        pytest.param(["[]", "ai.keys.filter(k, false)", "ai.keys[0]", "ai.keys"], "k1", id="first-that-returns-any"),
+        pytest.param(["ai.keys[7]", "ai.keys[0]"], "k1", id="a-strategy-that-fails-is-passed-over"),
+        pytest.param(["1", "'k1'", "[1]", "ai.models", "ai.keys[2]"], "k3", id="of-the-wrong-type-as-well"),
+        pytest.param(["ai.keys.filter(k, k.error_rate.total < 0.5)"], "k1 k2 k3", id="unused-keys-have-no-errors"),
+        pytest.param(["ai.keys.filter(k, k.value == ai.keys[1].value)"], "k2", id="a-value-can-be-compared"),
+        pytest.param(["req.body.model == 'gpt-4o' ? [ai.keys[0]] : ai.keys"], "k1", id="by-the-request"),
+        pytest.param(["ai.keys.sortBy(k, k.id == ai.keys[2].id ? 0 : 1)"], "k3 k1 k2", id="sorted"),
+    ],
+)
+async def test_the_first_strategy_that_returns_a_key_decides(
+    providers: Providers, strategy: list[str], keys: str
+) -> None:
+    await chat(gateway(selecting(*strategy), providers))
+    assert providers.keys == keys.split()
+
+
+async def test_without_strategies_keys_are_tried_in_the_order_of_the_file(providers: Providers) -> None:
+    await chat(gateway(with_keys("k2", "k3", "k1"), providers))
+    assert providers.keys == ["k2", "k3", "k1"]
+
+
+@pytest.mark.parametrize("strategy", [["[]"], ["ai.keys[9]"], ["1"]], ids=["empty", "failed", "wrong-type"])
+async def test_no_key_selected_is_told(providers: Providers, strategy: list[str]) -> None:
+    answer = await chat(gateway(selecting(*strategy), providers))
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "no_eligible_key")
+    assert answer.json()["error"]["message"].startswith("ERR_NGROK_3808: ")
+    assert providers.keys == []
+
+
+async def test_keys_are_selected_when_their_models_turn_comes(providers: Providers) -> None:
+    """What the first model's attempts taught counts for the second model."""
+    providers.on("k1", failing(429, retry_after="60"))
+    strategy = ["ai.keys.filter(k, !k.cooling)"]
+    await chat(gateway(selecting(*strategy), providers), "gpt-4o", models=["gpt-4.1"])
+    tried = list(zip(providers.keys, [body["model"] for body in providers.bodies], strict=True))
+    assert tried == [("k1", "gpt-4o"), ("k2", "gpt-4o"), ("k3", "gpt-4o"), ("k2", "gpt-4.1"), ("k3", "gpt-4.1")]
+
+
+async def test_a_strategy_sees_what_is_known_of_a_key(providers: Providers) -> None:
+    gateway_ = gateway(selecting("ai.keys.filter(k, k.samples == 12 && k.error_rate.timeout == 0.25)"), providers)
+    for result in [Result.TIMEOUT] * 3 + [Result.OK] * 9:
+        record_of(gateway_, "k2").record(result)
+    await chat(gateway_)
+    assert providers.keys == ["k2"]
+
+
+async def test_the_same_key_is_one_key_wherever_it_is_configured(providers: Providers) -> None:
+    two = [
+        {"id": name, "base_url": f"https://{name}.test/v1", "api_keys": [{"value": "k1"}], "models": [{"id": name}]}
+        for name in ("east", "west")
+    ]
+    gateway_ = gateway({"providers": two}, providers)
+    await chat(gateway_, "east")
+    await chat(gateway_, "west")
+    assert record_of(gateway_, "k1").samples == 2
+
+
+async def test_a_key_without_its_secret_is_left_out_and_named_in_the_log(
+    providers: Providers, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'gone')}"}, {"value": "k2"}]}]}
+    with caplog.at_level(logging.WARNING, "ai_gateway_mw.upstream"):
+        await chat(gateway(config, providers))
+    assert providers.keys == ["k2"]
+    assert "key 1 of provider openai is left out: no secret o/gone" in caplog.text
+
+
+async def test_a_provider_all_of_whose_secrets_are_missing_is_not_asked_with_the_clients_key(
+    providers: Providers,
+) -> None:
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'gone')}"}]}]}
+    answer = await chat(gateway(config, providers), key="sk-own")
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "no_eligible_key")
+    assert providers.requests == []
+
+
+async def test_the_next_model_is_tried_where_one_has_no_key(providers: Providers) -> None:
+    config = {"providers": [{"id": "openai"}, {"id": "anthropic", "api_keys": [{"value": "a1"}]}]}
+    answer = await chat(gateway(config, providers), "gpt-4o", models=["claude-opus-4-8"])
+    assert answer.status == 200
+    assert providers.keys == ["a1"]
+
+
+async def test_a_provider_of_ones_own_needs_no_key(providers: Providers) -> None:
+    config = {"providers": [{"id": "box", "base_url": "http://localhost:11434/v1"}]}
+    answer = await chat(gateway(config, providers), "box:llama")
+    assert answer.status == 200
+    assert providers.keys == [None]
+
+
+@pytest.mark.parametrize("strategy", ["ai.keys.randomize()", "ai.keys.filter(k, true).randomize()", "ai.keys.random()"])
+async def test_chance_spreads_requests(strategy: str) -> None:
+    """A key that fewer than 60 of 300 requests meet is a one in ten million chance."""
+    providers = Providers()
+    gateway_ = gateway(selecting(strategy), providers)
+    gateway_.stores.random.seed(random.Random(7).random())
+    for _ in range(300):
+        await chat(gateway_)
+    met = Counter(providers.keys)
+    assert set(met) == {"k1", "k2", "k3"}
+    assert min(met.values()) >= 60
+
+
+async def test_one_key_by_chance_has_no_failover(providers: Providers) -> None:
+    await chat(gateway(selecting("ai.keys.random()"), providers))
+    assert len(providers.keys) == 1

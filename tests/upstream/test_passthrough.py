@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_gateway_mw import Gateway
+from ai_gateway_mw.errors import UpstreamInterrupted
+from tests.asgi import Exchange, request
+from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
+
+pytestmark = pytest.mark.anyio
+
+CONFIG = {
+    "providers": [
+        {"id": "openai", "api_keys": [{"value": "k"}]},
+        {"id": "anthropic", "api_keys": [{"value": "k"}]},
+        {"id": "google", "api_keys": [{"value": "k"}]},
+    ],
+    "per_request_timeout": "5s",
+}
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body that comes in pieces: bytes as they are, an exception where it breaks off, an event to wait for."""
+
+    def __init__(self, *pieces: bytes | Exception | asyncio.Event) -> None:
+        self._pieces = pieces
+        self.closed = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                yield piece
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+def answering(
+    providers: Providers,
+    *pieces: bytes | Exception | asyncio.Event,
+    kind: str = EVENTS,
+    status: int = 200,
+    **fields: str,
+) -> Pieces:
+    """Let every request get this answer, in these pieces."""
+    stream = Pieces(*pieces)
+    headers = {"content-type": kind, **{name.replace("_", "-"): value for name, value in fields.items()}}
+    providers.on("k", httpx.Response(status, headers=headers, stream=stream))
+    return stream
+
+
+def asking(
+    gateway_: Gateway, path: str = "/v1/chat/completions", model: str = "gpt-4o", window: int | None = None
+) -> Exchange:
+    return Exchange(gateway_.app, method="POST", path=path, json={"model": model}, window=window)
+
+
+async def pieces_of(exchange: Exchange) -> list[bytes]:
+    """The body, piece by piece as the gateway sent it, without the empty last one."""
+    async with exchange as ex:
+        await ex.start()
+        pieces = []
+        while (piece := await ex.body()) is not None:
+            pieces.append(piece)
+        return [piece for piece in pieces if piece]
+
+
+async def test_pieces_go_on_as_they_come(providers: Providers) -> None:
+    sent = [b"data: 1\n\n", b"data: 2\n\ndata: 3\n\n", b"data: [DONE]\n\n"]
+    stream = answering(providers, *sent)
+    assert await pieces_of(asking(gateway(CONFIG, providers))) == sent
+    assert stream.closed.is_set()
+
+
+async def test_the_first_piece_arrives_before_the_second_is_there(providers: Providers) -> None:
+    more = asyncio.Event()
+    answering(providers, b"data: 1\n\n", more, b"data: 2\n\n")
+    async with asking(gateway(CONFIG, providers)) as ex:
+        await ex.start()
+        assert await ex.body() == b"data: 1\n\n"
+        more.set()
+        assert await ex.rest() == b"data: 2\n\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        pytest.param([b"data: 1\n\nda", b"ta: 2\n\n"], [b"data: 1\n\n", b"data: 2\n\n"], id="half-a-line"),
+        pytest.param([b"data: 1\n", b"\ndata: 2\n\n"], [b"data: 1\n\ndata: 2\n\n"], id="half-a-blank-line"),
+        pytest.param([b"data: 1\r\n\r", b"\n"], [b"data: 1\r\n\r\n"], id="crlf"),
+        pytest.param([b"data: a", b"b", b"c\n\n"], [b"data: abc\n\n"], id="three-pieces"),
+        pytest.param(
+            [b"data: 1\n\n", b"data: the end"], [b"data: 1\n\n", b"data: the end"], id="no-blank-line-at-the-end"
+        ),
+        pytest.param([b"\n\n", b"data: 1\n\n"], [b"\n\n", b"data: 1\n\n"], id="blank-lines"),
+    ],
+)
+async def test_events_are_passed_on_whole(providers: Providers, sent: list[bytes], passed: list[bytes]) -> None:
+    answering(providers, *sent)
+    assert await pieces_of(asking(gateway(CONFIG, providers))) == passed
+
+
+def openai_says(event: bytes) -> str:
+    content = json.loads(event.removeprefix(b"data: "))
+    return str(content["error"]["code"])
+
+
+def responses_says(event: bytes) -> str:
+    head, _, data = event.partition(b"\n")
+    assert head == b"event: error"
+    content = json.loads(data.removeprefix(b"data: "))
+    assert content["type"] == "error"
+    return str(content["code"])
+
+
+def anthropic_says(event: bytes) -> str:
+    head, _, data = event.partition(b"\n")
+    assert head == b"event: error"
+    content = json.loads(data.removeprefix(b"data: "))
+    assert content["type"] == "error"
+    return str(content["error"]["type"])
+
+
+def gemini_says(event: bytes) -> str:
+    return str(json.loads(event.removeprefix(b"data: "))["error"]["status"])
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "says", "interrupted", "timed_out"),
+    [
+        ("/v1/chat/completions", "gpt-4o", openai_says, "upstream_interrupted", "upstream_timeout"),
+        ("/v1/responses", "gpt-4o", responses_says, "upstream_interrupted", "upstream_timeout"),
+        ("/v1/messages", "claude-opus-4-8", anthropic_says, "api_error", "timeout_error"),
+        ("/v1beta/models/gemini-2.5-pro:streamGenerateContent", "", gemini_says, "INTERNAL", "DEADLINE_EXCEEDED"),
+    ],
+    ids=["chat", "responses", "messages", "gemini"],
+)
+async def test_a_stream_that_breaks_off_ends_with_the_error_event_of_its_format(
+    providers: Providers, path: str, model: str, says: Callable[[bytes], str], interrupted: str, timed_out: str
+) -> None:
+    failures: Mapping[str, Exception] = {
+        interrupted: httpx.RemoteProtocolError("peer closed"),
+        timed_out: httpx.ReadTimeout("idle"),
+    }
+    for expected, failure in failures.items():
+        stream = answering(providers, b"data: 1\n\ndata: ha", failure)
+        first, event = await pieces_of(asking(gateway(CONFIG, providers), path, model))
+        assert first == b"data: 1\n\n"
+        assert event.endswith(b"\n\n")
+        assert says(event.removesuffix(b"\n\n")) == expected
+        assert stream.closed.is_set()
+
+
+async def test_an_error_event_of_the_provider_passes_once(providers: Providers) -> None:
+    sent = [b"data: 1\n\n", b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n']
+    answering(providers, *sent)
+    assert await pieces_of(asking(gateway(CONFIG, providers))) == sent
+
+
+async def test_a_body_that_breaks_off_is_not_ended_cleanly(providers: Providers) -> None:
+    """The error goes to the server, which then ends the connection without a last chunk."""
+    answering(providers, b'{"id":', httpx.ReadError("reset"), kind="application/json")
+    async with asking(gateway(CONFIG, providers)) as ex:
+        await ex.start()
+        assert await ex.body() == b'{"id":'
+        with pytest.raises(UpstreamInterrupted):
+            await ex.body()
+        assert not ex.complete
+
+
+async def test_a_client_that_leaves_closes_the_upstream(providers: Providers) -> None:
+    stream = answering(providers, b"data: 1\n\n", asyncio.Event())
+    async with asking(gateway(CONFIG, providers)) as ex:
+        await ex.start()
+        await ex.body()
+        await ex.disconnect()
+        await ex.ended()
+    assert stream.closed.is_set()
+
+
+async def test_a_client_that_leaves_while_it_should_read_closes_the_upstream(providers: Providers) -> None:
+    stream = answering(providers, *[b"data: 1\n\n"] * 100)
+    async with asking(gateway(CONFIG, providers), window=1) as ex:
+        await ex.start()
+        await ex.disconnect()
+        await ex.ended()
+    assert stream.closed.is_set()
+
+
+async def test_no_more_is_read_than_the_client_takes(providers: Providers) -> None:
+    read = []
+
+    class Counted(Pieces):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for number in range(100):
+                read.append(number)
+                yield b"data: %d\n\n" % number
+
+    providers.on("k", httpx.Response(200, headers={"content-type": EVENTS}, stream=Counted()))
+    async with asking(gateway(CONFIG, providers), window=2) as ex:
+        await ex.start()
+        for _ in range(3):
+            await ex.body()
+        assert len(read) <= 8
+
+
+async def test_only_fields_that_concern_the_client_go_on(providers: Providers) -> None:
+    answering(
+        providers,
+        b"{}",
+        kind="application/json",
+        content_length="2",
+        x_request_id="req-of-theirs",
+        x_ratelimit_remaining_requests="99",
+        openai_processing_ms="7",
+        openai_organization="acme",
+        set_cookie="session=1",
+        server="their-edge",
+        connection="x-ratelimit-hidden",
+        x_ratelimit_hidden="1",
+        strict_transport_security="max-age=1",
+        access_control_allow_origin="*",
+    )
+    answer = await chat(gateway(CONFIG, providers))
+    fields = dict(answer.headers)
+    assert fields.pop("x-request-id").startswith("req_")
+    assert fields == {
+        "content-type": "application/json",
+        "content-length": "2",
+        "x-ratelimit-remaining-requests": "99",
+        "openai-processing-ms": "7",
+        "x-upstream-request-id": "req-of-theirs",
+        "x-gateway-model": "gpt-4o",
+        "x-gateway-provider": "openai",
+        "x-gateway-attempts": "1",
+    }
+
+
+async def test_the_length_of_an_event_stream_is_not_promised(providers: Providers) -> None:
+    """It may yet have to end with an error event."""
+    answering(providers, b"data: 1\n\n", content_length="9")
+    assert "content-length" not in (await chat(gateway(CONFIG, providers))).headers
+
+
+async def test_a_compressed_answer_stays_as_it_is(providers: Providers) -> None:
+    packed = bytes(range(256))
+    answering(providers, packed, kind="application/json", content_encoding="gzip")
+    answer = await chat(gateway(CONFIG, providers))
+    assert answer.body == packed
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("openai:a\r\nx-evil: 1", "a??x-evil: 1"),
+        ("openai:caf\u00e9 \u2713", "caf\u00e9 ?"),
+        ("openai:nul\0", "nul?"),
+    ],
+)
+async def test_a_models_name_does_not_break_the_head(providers: Providers, model: str, shown: str) -> None:
+    answer = await chat(gateway(CONFIG, providers), model)
+    assert answer.status == 200
+    assert answer.headers["x-gateway-model"] == shown
+
+
+async def test_an_error_of_the_provider_goes_on_without_our_secrets(providers: Providers) -> None:
+    secret = "sk-proj-0123456789abcdef"
+    gateway_ = gateway(
+        {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'k')}"}]}]},
+        providers,
+        secrets={"o": {"k": secret}},
+    )
+    providers.on(secret, failing(400, "bad", f"You sent Bearer {secret}, which is odd.", retry_after="3"))
+    answer = await chat(gateway_)
+    assert answer.status == 400
+    assert secret not in answer.text
+    assert answer.json()["error"]["message"].startswith("You sent Bearer ")
+    assert answer.headers["content-length"] == str(len(answer.body))
+
+
+async def test_an_answer_that_a_response_rule_replaces_is_closed(providers: Providers) -> None:
+    stream = answering(providers, b"{}", kind="application/json")
+    policy = {
+        "on_http_request": [{"type": "ai-gateway", "config": CONFIG}],
+        "on_http_response": [{"type": "custom-response", "config": {"status_code": 418, "body": "no"}}],
+    }
+    store: dict[str, Any] = {"transport": providers.transport}
+    answer = await request(Gateway.from_policy(policy, **store).app, "POST", "/v1/embeddings", json={"model": "gpt-4o"})
+    assert (answer.status, answer.body) == (418, b"no")
+    assert stream.closed.is_set()
+
+
+async def test_an_answer_without_a_body_ends(providers: Providers) -> None:
+    providers.on("k", httpx.Response(204))
+    answer = await request(gateway(with_keys("k"), providers).app, "DELETE", "/v1/files/file-1")
+    assert (answer.status, answer.body) == (204, b"")

@@ -1,0 +1,473 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_gateway_mw.upstream.request import joined
+from tests.asgi import request
+from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()
+
+
+def box(**more: Any) -> dict[str, Any]:
+    """The config of a gateway to one provider of its own."""
+    return {"providers": [{"id": "box", "base_url": "https://box.test/v1", "api_keys": [{"value": "k"}], **more}]}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path", "url"),
+    [
+        ("https://api.openai.com/v1/", "/v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            "/v1/chat/completions",
+            "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+        ),
+        ("https://api.groq.com/openai/v1", "/v1/chat/completions", "https://api.groq.com/openai/v1/chat/completions"),
+        ("https://api.deepseek.com", "/v1/chat/completions", "https://api.deepseek.com/v1/chat/completions"),
+        ("https://ollama.internal", "/v1/embeddings", "https://ollama.internal/v1/embeddings"),
+        ("https://ollama.internal/", "/v1/embeddings", "https://ollama.internal/v1/embeddings"),
+        ("http://localhost:11434/v1", "/v1/models", "http://localhost:11434/v1/models"),
+        ("https://eu.api.openai.com", "/v1/responses", "https://eu.api.openai.com/v1/responses"),
+        (
+            "https://x.openai.azure.com/openai/deployments/D",
+            "/v1/chat/completions",
+            "https://x.openai.azure.com/openai/deployments/D/chat/completions",
+        ),
+        ("https://api.anthropic.com/v1/", "/v1/messages", "https://api.anthropic.com/v1/messages"),
+        ("https://dmr.internal/engines/v1", "/v1/completions", "https://dmr.internal/engines/v1/completions"),
+        (
+            "https://generativelanguage.googleapis.com",
+            "/v1beta/models/m:generateContent",
+            "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent",
+        ),
+    ],
+)
+def test_a_base_url_and_a_clients_path_are_joined(base_url: str, path: str, url: str) -> None:
+    assert joined(base_url, path) == url
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions?trace=1&empty=", "/v1/chat/completions?trace=1&empty="),
+        ("/v1/chat/completions?q=a%20b%26c", "/v1/chat/completions?q=a+b%26c"),
+        ("/v1/chat/completions?key=sk-own&api_key=b&access_token=c&x=1", "/v1/chat/completions?x=1"),
+        ("/v1/images/edits", "/v1/images/edits"),
+    ],
+)
+async def test_paths_and_queries_go_on_without_credentials(providers: Providers, path: str, target: str) -> None:
+    await chat(gateway(box(), providers), "box:any", path=path)
+    assert providers.requests[0].url.raw_path == target.encode()
+
+
+async def test_a_path_that_names_no_model_goes_to_the_first_provider(providers: Providers) -> None:
+    config = {"providers": [{"id": name, "api_keys": [{"value": name}]} for name in ("openai", "deepseek")]}
+    await request(gateway(config, providers).app, "GET", "/v1/files/file-1/content?after=x")
+    assert providers.urls == ["https://api.openai.com/v1/files/file-1/content?after=x"]
+
+
+# Bodies ---------------------------------------------------------------------------------------------------------------
+
+
+async def sent_body(providers: Providers, config: dict[str, Any], content: bytes, path: str = "") -> bytes:
+    path = path or "/v1/chat/completions"
+    await request(gateway(config, providers).app, "POST", path, body=content)
+    return providers.requests[-1].content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"model":"gpt-4o"}',
+        b'\n{ "messages" : [ ] , "model" : "gpt-4o" }\n',
+        '{"model":"gpt-4o","user":"Zo\u00eb \U0001f600 \\ud83d\\ude00 \\/"}'.encode(),
+        b'{"temperature":1.00,"seed":9007199254740993,"model":"gpt-4o","n":1E0,"x":-0}',
+        b'{"m\\u006fdel":"gpt-4o"}',
+        b'{"model":"\\u0067pt-4o"}',
+    ],
+)
+async def test_a_body_that_needs_no_change_keeps_its_bytes(providers: Providers, content: bytes) -> None:
+    assert await sent_body(providers, with_keys("k"), content) == content
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (b'{"model":"openai:gpt-4o"}', b'{"model":"gpt-4o"}'),
+        (b'{ "a" : 1.0 , "model" : "GPT-4o", "b": [ 1 ] }', b'{"a" : 1.0,"model" : "gpt-4o","b": [ 1 ]}'),
+        (b'{"model":"gpt-4o","models":["o3"],"n":1}', b'{"model":"gpt-4o","n":1}'),
+        (b'{"models":["gpt-4o"],"n":1}', b'{"n":1,"model":"gpt-4o"}'),
+        (b'{"model":"gpt-4o-2024-11-20"}', b'{"model":"gpt-4o-2024-11-20"}'),
+        (b'{"model":"openai:gpt-99-preview"}', b'{"model":"gpt-99-preview"}'),
+        (b'{"model":"openai/gpt-4o"}', b'{"model":"gpt-4o"}'),
+        ('{"model":"openai:gpt-4o","user":"Zoë"}'.encode(), '{"model":"gpt-4o","user":"Zoë"}'.encode()),
+    ],
+)
+async def test_only_the_model_is_rewritten(providers: Providers, content: bytes, sent: bytes) -> None:
+    assert await sent_body(providers, with_keys("k"), content) == sent
+
+
+async def test_a_model_is_sent_by_the_name_that_its_provider_knows(providers: Providers) -> None:
+    config = box(models=[{"id": "llama", "id_aliases": ["small"], "upstream_id": "meta-llama/Llama-3.2-1B"}])
+    for asked in ("llama", "small", "box:small", "Small"):
+        assert json.loads(await sent_body(providers, config, json.dumps({"model": asked}).encode())) == {
+            "model": "meta-llama/Llama-3.2-1B"
+        }
+
+
+async def test_each_provider_gets_its_own_name_of_the_model(providers: Providers) -> None:
+    east = {"id": "east", "base_url": "https://e.test", "models": [{"id": "llama", "upstream_id": "llama-east"}]}
+    west = {"id": "west", "base_url": "https://w.test", "models": [{"id": "llama", "upstream_id": "llama-west"}]}
+    providers.on(None, 500)
+    await chat(gateway({"providers": [east, west]}, providers), "llama")
+    assert [body["model"] for body in providers.bodies] == ["llama-east", "llama-west"]
+
+
+CHAT_PARAMS = [{"name": name} for name in ("model", "messages", "temperature", "stream")]
+
+
+def allowing(*params: Any) -> dict[str, Any]:
+    return {"format": "openai", "surface": "chat-completions", "supported_params": params}
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "kept"),
+    [
+        pytest.param(box(), "/v1/chat/completions", "model messages temperature top_k tools", id="no-lists"),
+        pytest.param(
+            box(supported_api_surfaces=[allowing(*CHAT_PARAMS)]),
+            "/v1/chat/completions",
+            "model messages temperature",
+            id="surface-allows",
+        ),
+        pytest.param(
+            box(supported_api_surfaces=[allowing("model", "messages")]),
+            "/v1/chat/completions",
+            "model messages",
+            id="surface-allows-by-plain-names",
+        ),
+        pytest.param(
+            box(supported_api_surfaces=[allowing(*CHAT_PARAMS)]),
+            "/v1/responses",
+            "model messages temperature top_k tools",
+            id="another-surface-has-no-list",
+        ),
+        pytest.param(
+            box(supported_api_surfaces=[allowing(*CHAT_PARAMS)]),
+            "/v1/embeddings",
+            "model messages temperature top_k tools",
+            id="no-list-for-paths-without-a-surface",
+        ),
+        pytest.param(
+            box(
+                supported_api_surfaces=[{"format": "openai", "surface": "chat-completions", "supported_params": ["n"]}]
+            ),
+            "/v1/chat/completions",
+            "",
+            id="a-list-may-forget-the-model",
+        ),
+        pytest.param(
+            box(models=[{"id": "any", "unsupported_params": [{"name": "temperature"}, {"name": "top_k"}]}]),
+            "/v1/responses",
+            "model messages tools",
+            id="model-denies-on-every-surface",
+        ),
+        pytest.param(
+            box(
+                supported_api_surfaces=[allowing(*CHAT_PARAMS)],
+                models=[{"id": "any", "unsupported_params": ["temperature"]}],
+            ),
+            "/v1/chat/completions",
+            "model messages",
+            id="both",
+        ),
+    ],
+)
+async def test_members_that_are_not_supported_are_dropped(
+    providers: Providers, config: dict[str, Any], path: str, kept: str
+) -> None:
+    nested = [{"type": "function", "function": {"temperature": 1}}]
+    await chat(gateway(config, providers), "box:any", path=path, temperature=1, top_k=5, tools=nested)
+    assert list(providers.bodies[0]) == kept.split()
+    assert providers.bodies[0].get("tools", nested) == nested
+
+
+async def test_the_policys_members_win_over_the_clients(providers: Providers) -> None:
+    added = {"temperature": 0.7, "user": "${req.method}", "metadata": {"ip": "${conn.client_ip}", "n": "${1 + 1}"}}
+    await chat(gateway(with_keys("k", body=added), providers), temperature=2, metadata={"mine": 1}, n=1)
+    body = providers.bodies[0]
+    assert body["temperature"] == 0.7
+    assert body["user"] == "POST"
+    assert body["metadata"] == {"ip": "127.0.0.1", "n": 2}
+    assert body["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "sent"),
+    [
+        ("/v1/chat/completions", {}, {"max_completion_tokens": 100}),
+        ("/v1/chat/completions", {"max_completion_tokens": 50}, {"max_completion_tokens": 50}),
+        ("/v1/chat/completions", {"max_completion_tokens": 500}, {"max_completion_tokens": 100}),
+        ("/v1/chat/completions", {"max_tokens": 500}, {"max_tokens": 100}),
+        ("/v1/chat/completions", {"max_tokens": None}, {"max_tokens": None, "max_completion_tokens": 100}),
+        ("/v1/responses", {"max_output_tokens": 101}, {"max_output_tokens": 100}),
+        ("/v1/responses", {}, {"max_output_tokens": 100}),
+        ("/v1/completions", {"max_tokens": "many"}, {"max_tokens": 100}),
+        ("/v1/completions", {"max_tokens": True}, {"max_tokens": 100}),
+        ("/v1/embeddings", {}, {}),
+    ],
+)
+async def test_the_output_is_capped_in_the_member_that_counts(
+    providers: Providers, path: str, asked: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    await chat(gateway(with_keys("k", max_output_tokens=100), providers), path=path, **asked)
+    assert {name: value for name, value in providers.bodies[0].items() if name.startswith("max_")} == sent
+
+
+async def test_the_output_of_the_other_formats_is_capped_as_well(providers: Providers) -> None:
+    config = {
+        "providers": [
+            {"id": "anthropic", "api_keys": [{"value": "a"}]},
+            {"id": "google", "api_keys": [{"value": "g"}]},
+        ],
+        "max_output_tokens": 100,
+    }
+    gateway_ = gateway(config, providers)
+    await chat(gateway_, "claude-sonnet-4-5", path="/v1/messages", max_tokens=4096)
+    asked = {"contents": [], "generationConfig": {"temperature": 1, "maxOutputTokens": 200}}
+    await request(gateway_.app, "POST", "/v1beta/models/gemini-2.5-pro:generateContent", json=asked)
+    assert providers.bodies[0]["max_tokens"] == 100
+    assert providers.bodies[1]["generationConfig"] == {"temperature": 1, "maxOutputTokens": 100}
+
+
+async def test_a_form_keeps_its_files_and_gets_its_models_own_name(providers: Providers) -> None:
+    parts = [
+        b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\xff openai:whisper-1',
+        b'Content-Disposition: form-data; name="model"\r\n\r\nopenai:whisper-1',
+        b'content-disposition: form-data; name="language"\r\n\r\nen',
+    ]
+    form = b"--x\r\n" + b"\r\n--x\r\n".join(parts) + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    gateway_ = gateway(with_keys("k"), providers)
+    await request(gateway_.app, "POST", "/v1/audio/transcriptions", headers=headers, body=form)
+    assert b'name="model"\r\n\r\nwhisper-1\r\n' in providers.requests[0].content
+    assert b"\x00\xff openai:whisper-1\r\n" in providers.requests[0].content
+    assert b'name="language"\r\n\r\nen\r\n' in providers.requests[0].content
+    assert providers.requests[0].headers["content-type"] == headers["content-type"]
+
+
+# Fields and credentials -----------------------------------------------------------------------------------------------
+
+
+async def test_only_fields_that_concern_the_provider_go_on(providers: Providers) -> None:
+    fields = {
+        "accept": "application/json",
+        "user-agent": "sdk/1",
+        "openai-organization": "org-1",
+        "x-stainless-lang": "python",
+        "idempotency-key": "abc",
+        "authorization": "Bearer sk-own",
+        "cookie": "session=1",
+        "x-forwarded-for": "10.0.0.1",
+        "x-internal": "1",
+        "connection": "keep-alive, x-stainless-os",
+        "x-stainless-os": "Linux",
+        "te": "trailers",
+        "accept-encoding": "gzip, br",
+        "host": "gateway.test",
+    }
+    await request(
+        gateway(with_keys("k"), providers).app, "POST", "/v1/embeddings", headers=fields, json={"model": "gpt-4o"}
+    )
+    assert dict(providers.requests[0].headers) == {
+        "host": "api.openai.com",
+        "accept": "application/json",
+        "user-agent": "sdk/1",
+        "openai-organization": "org-1",
+        "x-stainless-lang": "python",
+        "idempotency-key": "abc",
+        "content-type": "application/json",
+        "content-length": "19",
+        "accept-encoding": "identity",
+        "authorization": "Bearer k",
+    }
+
+
+async def test_the_policys_fields_and_parameters_are_added(providers: Providers) -> None:
+    config = with_keys(
+        "k",
+        headers={"X-Request-ID": "${req.id}", "User-Agent": "gateway", "X-Team": "${getReqHeader('x-team')[0]}"},
+        query_params={"version": "2", "method": "${req.method}"},
+    )
+    headers = {"x-team": "red", "user-agent": "sdk"}
+    path = "/v1/embeddings?version=1&other=1"
+    await request(gateway(config, providers).app, "POST", path, headers=headers, json={"model": "gpt-4o"})
+    sent = providers.requests[0]
+    assert sent.headers["x-request-id"].startswith("req_")
+    assert sent.headers.get_list("user-agent") == ["gateway"]
+    assert sent.headers["x-team"] == "red"
+    assert sent.url.query == b"other=1&version=2&method=POST"
+
+
+async def test_a_field_that_would_break_the_head_is_refused(providers: Providers) -> None:
+    config = with_keys("k", headers={"x-model": "${req.body.model}"})
+    answer = await chat(gateway(config, providers), "openai:a\r\nx-evil: 1")
+    assert answer.status == 403
+    assert providers.requests == []
+
+
+OPENAI = {"id": "openai", "api_keys": [{"value": "k"}]}
+ANTHROPIC = {"id": "anthropic", "api_keys": [{"value": "k"}]}
+GOOGLE = {"id": "google", "api_keys": [{"value": "k"}]}
+AZURE = {"id": "azure", "base_url": "https://x.openai.azure.com/openai/deployments/D", "api_keys": [{"value": "k"}]}
+OWN_FIELD = {
+    "id": "own",
+    "base_url": "https://own.test",
+    "credential": {"field": "X-Token", "scheme": "Token"},
+    "api_keys": [{"value": "k"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "model", "field", "value"),
+    [
+        pytest.param(
+            with_keys("k")["providers"][0], "/v1/responses", "gpt-4o", "authorization", "Bearer k", id="openai"
+        ),
+        pytest.param(ANTHROPIC, "/v1/messages", "claude-opus-4-8", "x-api-key", "k", id="anthropic"),
+        pytest.param(
+            ANTHROPIC,
+            "/v1/chat/completions",
+            "claude-opus-4-8",
+            "authorization",
+            "Bearer k",
+            id="anthropic-in-openai-format",
+        ),
+        pytest.param(GOOGLE, "/v1beta/models/gemini-2.5-pro:generateContent", None, "x-goog-api-key", "k", id="gemini"),
+        pytest.param(
+            GOOGLE, "/v1/chat/completions", "gemini-2.5-pro", "authorization", "Bearer k", id="gemini-in-openai-format"
+        ),
+        pytest.param(AZURE, "/v1/chat/completions", "azure:gpt-4o", "api-key", "k", id="azure"),
+        pytest.param(OWN_FIELD, "/v1/chat/completions", "own:any", "x-token", "Token k", id="a-field-of-its-own"),
+    ],
+)
+@pytest.mark.parametrize("presented", ["authorization", "x-api-key", "x-goog-api-key", "api-key", ""])
+async def test_the_key_stands_where_the_provider_wants_it_and_nowhere_else(
+    providers: Providers, provider: dict[str, Any], path: str, model: str | None, field: str, value: str, presented: str
+) -> None:
+    """Whichever way the client presented a key of its own."""
+    headers = {presented: "Bearer mine" if presented == "authorization" else "mine"} if presented else {}
+    body = {"model": model} if model else {}
+    await request(gateway({"providers": [provider]}, providers).app, "POST", path, headers=headers, json=body)
+    sent = providers.requests[0].headers
+    places = {"authorization", "x-api-key", "x-goog-api-key", "api-key", "x-token"}
+    assert {name: text for name, text in sent.items() if name in places} == {field: value}
+
+
+async def test_anthropics_version_is_sent_unless_the_client_chose_one(providers: Providers) -> None:
+    gateway_ = gateway({"providers": [ANTHROPIC]}, providers)
+    for headers in ({}, {"anthropic-version": "2099-01-01"}):
+        await request(gateway_.app, "POST", "/v1/messages", headers=headers, json={"model": "claude-opus-4-8"})
+    assert [sent.headers["anthropic-version"] for sent in providers.requests] == ["2023-06-01", "2099-01-01"]
+
+
+@pytest.mark.parametrize("query", ["", "?api-version=2020-01-01"], ids=["", "the-clients-own-too"])
+async def test_azure_gets_the_version_as_a_parameter(providers: Providers, query: str) -> None:
+    """Policies for ngrok's gateway set it as a field, which Azure does not read."""
+    config = {"providers": [AZURE], "headers": {"api-version": "2024-02-15-preview"}}
+    await chat(gateway(config, providers), "azure:gpt-4o", path=f"/v1/chat/completions{query}")
+    assert providers.urls == [
+        "https://x.openai.azure.com/openai/deployments/D/chat/completions?api-version=2024-02-15-preview"
+    ]
+
+
+async def test_a_providers_own_parameters_are_sent_once(providers: Providers) -> None:
+    config = box(supported_api_surfaces=[{"format": "openai", "query": {"v": "2"}}])
+    await chat(gateway(config, providers), "box:any", path="/v1/chat/completions?v=1&w=1")
+    assert providers.requests[0].url.query == b"w=1&v=2"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("gemini-2.5-pro:generateContent", "gemini-2.5-pro:generateContent"),
+        ("Gemini-2.5-Pro:countTokens", "gemini-2.5-pro:countTokens"),
+        ("gemini-3-pro:streamGenerateContent?alt=sse", "gemini-3-pro-preview:streamGenerateContent?alt=sse"),
+        ("gemini-2.5-pro:generateContent?key=mine", "gemini-2.5-pro:generateContent"),
+    ],
+)
+async def test_gemini_has_its_model_in_the_path(providers: Providers, asked: str, sent: str) -> None:
+    content = b'{"contents": []}'
+    app = gateway({"providers": [GOOGLE]}, providers).app
+    await request(app, "POST", f"/v1beta/models/{asked}", body=content)
+    assert providers.urls == [f"https://generativelanguage.googleapis.com/v1beta/models/{sent}"]
+    assert providers.requests[0].content == content
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "field", "value"),
+    [
+        ("openai", "/v1/responses", "authorization", "Bearer mine"),
+        ("anthropic", "/v1/messages", "x-api-key", "mine"),
+        ("google", "/v1beta/models/gemini-2.5-pro:generateContent", "x-goog-api-key", "mine"),
+    ],
+)
+@pytest.mark.parametrize("presented", ["authorization", "x-api-key", "x-goog-api-key"])
+async def test_a_clients_own_key_is_shown_in_the_providers_way(
+    providers: Providers, provider: str, path: str, field: str, value: str, presented: str
+) -> None:
+    headers = {presented: "Bearer mine" if presented == "authorization" else "mine"}
+    app = gateway({"providers": [{"id": provider}]}, providers).app
+    await request(app, "POST", path, headers=headers, json={"model": f"{provider}:any"})
+    assert providers.requests[0].headers[field] == value
+
+
+async def test_a_key_that_opens_this_gateway_is_never_passed_on(providers: Providers) -> None:
+    answer = await chat(gateway({}, providers), key="gw_sk_" + "a" * 38)
+    assert answer.status == 401
+    assert answer.json()["error"]["code"] == "no_provider_key"
+    assert providers.requests == []
+
+
+async def test_a_secret_of_the_gateway_is_never_passed_on(providers: Providers) -> None:
+    """As where a client presents the access token that a rule has just compared."""
+    policy_key = "sk-operators-own-key"
+    gateway_ = gateway(
+        {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'k')}"}]}, {"id": "deepseek"}]},
+        providers,
+        secrets={"o": {"k": policy_key}},
+    )
+    await chat(gateway_)
+    answer = await chat(gateway_, "deepseek:any", key=policy_key)
+    assert answer.status == 401
+    assert len(providers.requests) == 1
+
+
+async def test_the_candidates_of_one_request_get_the_same_bytes(providers: Providers) -> None:
+    providers.on("k1", failing(429))
+    await chat(gateway(with_keys("k1", "k2"), providers), "openai:gpt-4o", user="Zoë")
+    first, second = providers.requests
+    assert first.content == second.content
+    assert {name for name, value in first.headers.items() if second.headers[name] != value} == {"authorization"}
+
+
+async def test_the_host_of_a_request_is_configured_and_never_the_clients(providers: Providers) -> None:
+    headers = {"host": "evil.test", "x-forwarded-host": "evil.test"}
+    await request(
+        gateway(with_keys("k"), providers).app, "POST", "/v1/embeddings", headers=headers, json={"model": "gpt-4o"}
+    )
+    assert providers.requests[0].url.host == "api.openai.com"
+    assert isinstance(providers.requests[0].stream, httpx.ByteStream)

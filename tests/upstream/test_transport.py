@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_gateway_mw.errors import (
+    GatewayError,
+    Overloaded,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamTLSFailed,
+    UpstreamUnreachable,
+)
+from ai_gateway_mw.hosts import HostAddress
+from ai_gateway_mw.upstream.transport import ConnectTimeout, Timeouts, UpstreamRequest, UpstreamResponse, send
+from tests.fake_upstream import Upstream, closed_port, not_http, ok
+
+pytestmark = pytest.mark.anyio
+
+POST = UpstreamRequest("POST", "https://api.test/v1/x?a=1", [(b"x-one", b"1"), (b"x-two", b"\xe9")], b"{}")
+
+
+def untrusted() -> httpx.ConnectError:
+    error = httpx.ConnectError("[SSL] sk-secret")
+    error.__cause__ = ssl.SSLCertVerificationError()
+    return error
+
+
+async def sent(answer: Any, request: UpstreamRequest = POST, **hosts: HostAddress) -> UpstreamResponse:
+    return await send(httpx.MockTransport(answer), request, Timeouts(), hosts)
+
+
+async def test_a_request_goes_out_as_it_was_built() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    await sent(answer)
+    assert (seen[0].method, str(seen[0].url), seen[0].content) == ("POST", "https://api.test/v1/x?a=1", b"{}")
+    assert seen[0].headers.raw == [
+        (b"host", b"api.test"),
+        (b"x-one", b"1"),
+        (b"x-two", b"\xe9"),
+        (b"Content-Length", b"2"),
+    ]
+    assert seen[0].extensions["timeout"] == {"connect": 10.0, "read": 180.0, "write": 180.0, "pool": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        (HostAddress("10.0.0.7"), "https://10.0.0.7/v1/x?a=1"),
+        (HostAddress("10.0.0.7", 8443), "https://10.0.0.7:8443/v1/x?a=1"),
+        (HostAddress("::1", 8443), "https://[::1]:8443/v1/x?a=1"),
+        (HostAddress("elsewhere.internal"), "https://elsewhere.internal/v1/x?a=1"),
+    ],
+    ids=str,
+)
+async def test_a_mapped_host_leads_elsewhere_and_keeps_its_name(address: HostAddress, url: str) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    await send(httpx.MockTransport(answer), POST, Timeouts(), {"api.test": address})
+    assert str(seen[0].url) == url
+    assert seen[0].headers["host"] == "api.test"
+    assert seen[0].extensions["sni_hostname"] == "api.test"
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ours"),
+    [
+        (httpx.ConnectTimeout("sk-secret"), ConnectTimeout),
+        (httpx.PoolTimeout("sk-secret"), Overloaded),
+        (httpx.ReadTimeout("sk-secret"), UpstreamTimeout),
+        (httpx.WriteTimeout("sk-secret"), UpstreamTimeout),
+        (httpx.ConnectError("sk-secret"), UpstreamUnreachable),
+        (untrusted(), UpstreamTLSFailed),
+        (httpx.ReadError("sk-secret"), UpstreamInterrupted),
+        (httpx.WriteError("sk-secret"), UpstreamInterrupted),
+        (httpx.RemoteProtocolError("sk-secret"), UpstreamInterrupted),
+        (httpx.LocalProtocolError("illegal header value sk-secret"), UpstreamError),
+        (httpx.UnsupportedProtocol("sk-secret"), UpstreamError),
+        (httpx.InvalidURL("sk-secret"), UpstreamError),
+        (httpx.StreamConsumed(), UpstreamError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+async def test_foreign_errors_become_ours_and_lose_their_words(foreign: Exception, ours: type[GatewayError]) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise foreign
+
+    with pytest.raises(GatewayError) as failure:
+        await sent(fail)
+    assert type(failure.value) is ours
+    assert "sk-secret" not in str(failure.value)
+    assert failure.value.__cause__ is None
+    assert failure.value.__suppress_context__
+
+
+class Body(httpx.AsyncByteStream):
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = pieces
+        self.closed = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def response(*pieces: bytes | Exception, kind: str = "application/json") -> UpstreamResponse:
+    return UpstreamResponse(httpx.Response(200, headers={"Content-Type": kind}, stream=Body(*pieces)))
+
+
+async def test_the_first_chunk_can_be_looked_at_and_is_not_lost() -> None:
+    answer = response(b"", b"one", b"", b"two")
+    assert await answer.first_chunk() == b"one"
+    assert await answer.first_chunk() == b"one"
+    assert [chunk async for chunk in answer] == [b"one", b"two"]
+
+
+async def test_an_empty_body_has_no_chunk() -> None:
+    answer = response()
+    assert await answer.first_chunk() == b""
+    assert b"".join([chunk async for chunk in answer]) == b""
+
+
+async def test_a_body_is_buffered_up_to_a_limit_and_not_lost() -> None:
+    answer = response(b"one", b"two", b"three")
+    assert await answer.buffered(5) == b"onetwo"
+    assert [chunk async for chunk in answer] == [b"onetwo", b"three"]
+
+
+async def test_a_body_that_breaks_off_is_an_error_of_ours() -> None:
+    answer = response(b"one", httpx.ReadError("sk-secret"))
+    with pytest.raises(UpstreamInterrupted):
+        [chunk async for chunk in answer]
+
+
+@pytest.mark.parametrize(
+    ("kind", "streams"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("application/json", False),
+        ("text/event-streams", False),
+        ("", False),
+    ],
+)
+async def test_an_event_stream_is_known_by_its_type(kind: str, streams: bool) -> None:
+    assert response(kind=kind).is_event_stream is streams
+
+
+async def test_an_answer_is_let_go_of_once() -> None:
+    released: list[int] = []
+    answer = response(b"one")
+    answer.on_close = lambda: released.append(1)
+    await answer.aclose()
+    await answer.aclose()
+    assert released == [1]
+
+
+async def test_field_names_are_in_one_case() -> None:
+    answer = response()
+    assert answer.fields == [(b"content-type", b"application/json")]
+    assert answer.field(b"content-type") == b"application/json"
+    assert answer.field(b"etag") == b""
+
+
+# With the real transport ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[httpx.AsyncBaseTransport]:
+    async with httpx.AsyncHTTPTransport(trust_env=False) as made:
+        yield made
+
+
+def asking(url: str) -> UpstreamRequest:
+    return UpstreamRequest("POST", f"{url}/v1/chat/completions", [(b"content-type", b"application/json")], b"{}")
+
+
+async def test_a_port_that_refuses_is_unreachable(transport: httpx.AsyncBaseTransport) -> None:
+    with closed_port() as port, pytest.raises(UpstreamUnreachable):
+        await send(transport, asking(f"http://127.0.0.1:{port}"), Timeouts(), {})
+
+
+async def test_a_name_that_does_not_resolve_is_unreachable(transport: httpx.AsyncBaseTransport) -> None:
+    with pytest.raises(UpstreamUnreachable):
+        await send(transport, asking("http://no-such-host.invalid"), Timeouts(), {})
+
+
+async def test_a_server_without_tls_is_an_error(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    upstream.violations = Forgiving()
+    with pytest.raises(UpstreamError):
+        await send(transport, asking(f"https://127.0.0.1:{upstream.port}"), Timeouts(connect=2), {})
+
+
+class Forgiving(list[str]):
+    """Takes no violations down."""
+
+    def append(self, _: str) -> None:
+        pass
+
+
+async def test_what_is_no_http_is_interrupted(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    upstream.on(not_http())
+    with pytest.raises(UpstreamInterrupted):
+        await send(transport, asking(upstream.url), Timeouts(), {})
+
+
+async def test_silence_is_a_timeout(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    upstream.on(ok(no_head=True, stall_after=0))
+    with pytest.raises(UpstreamTimeout):
+        await send(transport, asking(upstream.url), Timeouts(read=0.05), {})
+
+
+async def test_a_mapped_name_reaches_the_mapped_port(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    hosts = {"models.internal": HostAddress("127.0.0.1", upstream.port)}
+    answer = await send(transport, asking("http://models.internal"), Timeouts(), hosts)
+    assert answer.status == 200
+    assert upstream.requests[0].headers["host"] == "models.internal"
+    await answer.aclose()
+
+
+async def test_an_abandoned_answer_closes_its_connection(
+    transport: httpx.AsyncBaseTransport, upstream: Upstream
+) -> None:
+    upstream.on(ok(chunks=2, stall_after=1))
+    request = UpstreamRequest("POST", f"{upstream.url}/v1/chat/completions", [], b'{"stream": true}')
+    answer = await send(transport, request, Timeouts(), {})
+    assert await answer.first_chunk()
+    await answer.aclose()
+    assert (await upstream.over()).closed_early
+
+
+async def test_connections_are_used_again(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    for _ in range(3):
+        answer = await send(transport, asking(upstream.url), Timeouts(), {})
+        assert b"".join([chunk async for chunk in answer])
+        await answer.aclose()
+    assert upstream.connections == 1
+
+
+async def test_a_cancelled_request_ends(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
+    upstream.on(ok(no_head=True, stall_after=0))
+    task = asyncio.create_task(send(transport, asking(upstream.url), Timeouts(), {}))
+    await upstream.arrived()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await upstream.over()).closed_early
