@@ -27,12 +27,17 @@ __all__ = [
 
 
 def route_path(scope: Scope) -> str:
-    """The path below the mount: `path` without `root_path`, where the server or framework put it there."""
+    """The path below the mount: `path` without `root_path`, where the server or framework put it there.
+
+    Litestar ends every path with a slash when it mounts; one that the client did not send is dropped.
+    """
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
     if root and path.startswith(root + "/"):
-        return path[len(root) :]
-    return path
+        path = path[len(root) :]
+    raw: bytes | None = scope.get("raw_path")
+    added = raw is not None and len(path) > 1 and path.endswith("/") and not raw.endswith(b"/")
+    return path[:-1] if added else path
 
 
 def raw_route_path(scope: Scope) -> bytes | None:

@@ -17,7 +17,7 @@ def compile_policy(
     policy: Policy, stores: Stores, actions: Mapping[str, type[Action]] = ACTIONS
 ) -> tuple[Program, tuple[Problem, ...]]:
     """The program of a policy, and the warnings about it. Raises `PolicyError` with everything that is wrong."""
-    problems = list(policy.warnings)
+    problems = list(policy.problems)
     runtime = Runtime(stores, problems=problems)
     compilation = _Compilation(policy, runtime, actions)
     rules = {phase: compilation.rules(phase, written) for phase, written in policy.rules.items()}

@@ -30,7 +30,7 @@ _TO_CLIENT = frozenset(
     + [b"openai-version", b"openai-model"]
 )
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # servers raise on these when they write a head
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # who writes a head with one of these raises
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -143,7 +143,9 @@ def to_upstream(fields: Fields) -> list[Field]:
     forwarded = [
         (name, value)
         for name, value in fields.sent
-        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES)) and name not in hop
+        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES))
+        and name not in hop
+        and not _CONTROL.search(value)
     ]
     return forwarded + [(name, value) for name, value in fields.added if name not in _NEVER_UPSTREAM]
 

@@ -112,8 +112,14 @@ def _port(ctx: Context) -> int:
     return int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 6 else {"https": 443}.get(_scheme(ctx), 80)
 
 
+def _path(ctx: Context) -> str:
+    """On an AI path the one spelling of it: `/chat/completions` is served like `/v1/chat/completions`, so a rule about
+    the one must hold for the other."""
+    return ctx.route.path if ctx.route else ctx.path
+
+
 def _uri(ctx: Context) -> str:
-    return f"{ctx.path}?{_query(ctx)}" if ctx.query else ctx.path
+    return f"{_path(ctx)}?{_query(ctx)}" if ctx.query else _path(ctx)
 
 
 def _raw_uri(ctx: Context) -> str:
@@ -195,7 +201,7 @@ ROWS: tuple[Row, ...] = (
     Row("req.url.authority", STRING, _host, _HTTP, "Host and port as sent."),
     Row("req.url.host", STRING, lambda ctx: _host_name(_host(ctx)), _HTTP, "The host name."),
     Row("req.url.port", INT, _port, _HTTP, "The port, or the scheme's own."),
-    Row("req.url.path", STRING, lambda ctx: ctx.path, _HTTP, "The path below the mount."),
+    Row("req.url.path", STRING, _path, _HTTP, "The path below the mount; an AI path always with its version."),
     Row("req.url.raw_path", STRING, lambda ctx: ctx.raw_path.decode("latin-1"), _HTTP, "The path as sent."),
     Row("req.url.query", STRING, _query, _HTTP, "The query, without `?`."),
     Row("req.url.query_params", _MULTIMAP, _query_params, _HTTP, "Query parameters by name."),

@@ -47,6 +47,19 @@ def test_a_path_is_read_below_its_mount(path: str, root_path: str, below: str) -
     assert raw_route_path(scope) == below.encode()
 
 
+@pytest.mark.parametrize(
+    ("path", "raw_path", "below"),
+    [
+        ("/v1/models/", b"/ai/v1/models", "/v1/models"),
+        ("/v1/models/", b"/ai/v1/models/", "/v1/models/"),
+        ("/v1/models/", None, "/v1/models/"),
+        ("/", b"/ai", "/"),
+    ],
+)
+def test_a_slash_that_a_framework_has_added_is_dropped(path: str, raw_path: bytes | None, below: str) -> None:
+    assert route_path({"path": path, "raw_path": raw_path}) == below
+
+
 def test_a_server_need_not_tell_root_and_raw_path() -> None:
     assert route_path({"path": "/v1"}) == "/v1"
     assert raw_route_path({"path": "/v1"}) is None

@@ -136,6 +136,11 @@ def test_a_client_cannot_have_the_policys_field_dropped() -> None:
     assert to_upstream(fields) == [(b"x-tenant", b"ours")]
 
 
+def test_a_client_field_with_a_control_character_does_not_go_along() -> None:
+    """It would fail at the provider, and look like the provider's fault."""
+    assert to_upstream(Fields([(b"accept", b"\x01"), (b"user-agent", b"a\tb")])) == [(b"user-agent", b"a\tb")]
+
+
 @pytest.mark.parametrize("name", [b"host", b"accept-encoding", b"content-length"])
 def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     fields = Fields()

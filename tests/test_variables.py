@@ -201,6 +201,24 @@ def test_a_request_without_a_body_has_an_empty_one(method: str) -> None:
     assert value("req.body", context("/v1/models", b"", method)) == {}
 
 
+@pytest.mark.parametrize(
+    ("path", "read"),
+    [
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/models/g:countTokens", "/v1beta/models/g:countTokens"),
+        ("/orders/1", "/orders/1"),
+    ],
+)
+def test_every_spelling_of_an_ai_path_reads_the_same(path: str, read: str) -> None:
+    """Else a rule about one is slipped past by another, which is served all the same."""
+    ctx = context(path + "?q=1", method="POST")
+    assert value("req.url.path", ctx) == read
+    assert value("req.url.uri", ctx) == f"{read}?q=1"
+    assert value("req.url.raw_path", ctx) == path
+
+
 @pytest.mark.parametrize("method", ["post", "Post", "POST"])
 def test_methods_are_compared_in_upper_case(method: str) -> None:
     """Django takes `post` for POST; a rule must not be slipped past by spelling."""

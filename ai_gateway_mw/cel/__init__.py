@@ -7,6 +7,7 @@ from ai_gateway_mw.cel.declarations import Overload, Variable
 from ai_gateway_mw.cel.environment import Environment, Expression
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError, ExpressionProblem
 from ai_gateway_mw.cel.rendering import render_value, to_json
 from ai_gateway_mw.cel.template import Template, template
@@ -32,7 +33,7 @@ from ai_gateway_mw.cel.types import (
     Type,
     TypeParam,
 )
-from ai_gateway_mw.cel.values import CelType, Duration, OptionalValue, Timestamp, UInt
+from ai_gateway_mw.cel.values import CelType, OptionalValue, UInt
 
 __all__ = [
     "ANY",

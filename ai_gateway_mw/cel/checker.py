@@ -12,6 +12,7 @@ from typing import Any
 from ai_gateway_mw.cel.calls import CallError, resolve
 from ai_gateway_mw.cel.declarations import Variable
 from ai_gateway_mw.cel.limits import Limits
+from ai_gateway_mw.cel.moments import Timestamp
 from ai_gateway_mw.cel.nodes import (
     Apply,
     Bind,
@@ -58,7 +59,7 @@ from ai_gateway_mw.cel.types import (
     substitute,
     unwrapped,
 )
-from ai_gateway_mw.cel.values import CelType, OptionalValue, Timestamp, UInt
+from ai_gateway_mw.cel.values import CelType, OptionalValue, UInt
 from ai_gateway_mw.cel.wellknown import message_type
 
 Typed = tuple[Node, Type]

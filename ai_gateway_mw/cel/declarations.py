@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.types import ObjectType, Type, is_open
-from ai_gateway_mw.cel.values import CelType, Duration, OptionalValue, Timestamp, UInt
+from ai_gateway_mw.cel.values import CelType, OptionalValue, UInt
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import Any
 from ai_gateway_mw.cel.checker import Checked
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.nodes import Apply, Literal, Node, children
 from ai_gateway_mw.cel.patterns import PATTERN_ARGUMENT, finder
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, STRING
-from ai_gateway_mw.cel.values import Duration, Timestamp
 
 # Only what nobody can change is shared between evaluations; and no secret is worked out ahead.
 _SHARED = (type(None), bool, int, float, str, bytes, Timestamp, Duration)

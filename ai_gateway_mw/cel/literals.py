@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ai_gateway_mw.cel.moments import INT_MAX, INT_MIN
 from ai_gateway_mw.cel.problems import ExpressionProblem
-from ai_gateway_mw.cel.values import INT_MAX, INT_MIN, UINT_MAX, UInt
+from ai_gateway_mw.cel.values import UINT_MAX, UInt
 
 _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|X([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))?", re.DOTALL

@@ -1,10 +1,12 @@
 """The syntax tree. `offset` and `length` point at the word or operator that a message about the node should show.
 
-The parser makes the nodes of the first part; the checker replaces names and calls by those of the second.
+The parser makes the nodes of the first part; the checker replaces names and calls by those of the second. Nobody changes
+a node after it was made; they are not frozen only because that takes three times as long to make and to import.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from ai_gateway_mw.cel.declarations import Overload, Variable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """Any node; equal only to itself."""
 
@@ -20,14 +22,14 @@ class Node:
     length: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Literal(Node):
     """A constant, as the value it stands for."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Name(Node):
     """An identifier; `.name` with a leading dot is looked up outside every container."""
 
@@ -35,7 +37,7 @@ class Name(Node):
     absolute: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Select(Node):
     """`operand.field`, or `operand.?field`."""
 
@@ -44,7 +46,7 @@ class Select(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Index(Node):
     """`operand[key]`, or `operand[?key]`."""
 
@@ -53,7 +55,7 @@ class Index(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Has(Node):
     """`has(operand.field)`; `has(operand['key'])` is the same thing."""
 
@@ -61,7 +63,7 @@ class Has(Node):
     key: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Call(Node):
     """A function by name; operators are functions called `_+_`, `!_` and so on."""
 
@@ -70,7 +72,7 @@ class Call(Node):
     args: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Logic(Node):
     """`&&` or `||` over two or more operands."""
 
@@ -78,7 +80,7 @@ class Logic(Node):
     operands: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Conditional(Node):
     """`test ? yes : no`."""
 
@@ -87,7 +89,7 @@ class Conditional(Node):
     no: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ListLiteral(Node):
     """`[a, ?b]`; `optional` holds the positions marked with a question mark."""
 
@@ -95,7 +97,7 @@ class ListLiteral(Node):
     optional: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry(Node):
     """One `key: value` of a map; `field: value` of a message has a text as its key."""
 
@@ -104,14 +106,14 @@ class Entry(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class MapLiteral(Node):
     """`{key: value}`."""
 
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class MessageLiteral(Node):
     """`name{field: value}`."""
 
@@ -119,7 +121,7 @@ class MessageLiteral(Node):
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Comprehension(Node):
     """A macro that walks a list or the keys of a map.
 
@@ -134,7 +136,7 @@ class Comprehension(Node):
     result: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Bind(Node):
     """`cel.bind(name, value, body)`."""
 
@@ -143,7 +145,7 @@ class Bind(Node):
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class OptionalMap(Node):
     """`target.optMap(name, body)`; `flat` for optFlatMap, whose body is an optional itself."""
 
@@ -153,35 +155,35 @@ class OptionalMap(Node):
     flat: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Read(Node):
     """A declared variable."""
 
     variable: Variable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Present(Node):
     """`has(a.b)` where `a.b` as a whole is a declared variable: true unless it is null."""
 
     read: Read
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Local(Node):
     """A variable of a macro, under a name that is unique in the expression."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Unknown(Node):
     """A name that is not declared; only in expressions that were not checked, where it fails when reached."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Apply(Node):
     """A call of a declared function: receiver first, then the arguments. `sensitive` asks for constant time."""
 
@@ -191,35 +193,28 @@ class Apply(Node):
     sensitive: bool = False
 
 
-def children(node: Node) -> tuple[Node, ...]:  # noqa: C901 - one line a node class, and nothing else
+_CHILDREN: dict[type[Node], Callable[[Any], tuple[Node, ...]]] = {
+    Select: lambda node: (node.operand,),
+    Index: lambda node: (node.operand, node.key),
+    Has: lambda node: (node.operand, node.key),
+    Call: lambda node: node.args if node.target is None else (node.target, *node.args),
+    Apply: lambda node: node.args,
+    Present: lambda node: (node.read,),
+    Logic: lambda node: node.operands,
+    Conditional: lambda node: (node.test, node.yes, node.no),
+    ListLiteral: lambda node: node.elements,
+    MapLiteral: lambda node: tuple(each for entry in node.entries for each in (entry.key, entry.value)),
+    MessageLiteral: lambda node: tuple(each for entry in node.entries for each in (entry.key, entry.value)),
+    Comprehension: lambda node: (node.range, *(() if node.test is None else (node.test,)), *node.result),
+    Bind: lambda node: (node.value, node.body),
+    OptionalMap: lambda node: (node.target, node.body),
+}
+
+
+def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below, left to right."""
-    match node:
-        case Select(operand=operand):
-            return (operand,)
-        case Index(operand=operand, key=key) | Has(operand=operand, key=key):
-            return (operand, key)
-        case Call(target=target, args=args):
-            return args if target is None else (target, *args)
-        case Apply(args=args):
-            return args
-        case Present(read=read):
-            return (read,)
-        case Logic(operands=operands):
-            return operands
-        case Conditional(test=test, yes=yes, no=no):
-            return (test, yes, no)
-        case ListLiteral(elements=elements):
-            return elements
-        case MapLiteral(entries=entries) | MessageLiteral(entries=entries):
-            return tuple(each for entry in entries for each in (entry.key, entry.value))
-        case Comprehension(range=range_, test=test, result=result):
-            return (range_, *result) if test is None else (range_, test, *result)
-        case Bind(value=value, body=body):
-            return (value, body)
-        case OptionalMap(target=target, body=body):
-            return (target, body)
-        case _:
-            return ()
+    below = _CHILDREN.get(type(node))
+    return below(node) if below else ()
 
 
 def dotted(node: Node) -> str | None:

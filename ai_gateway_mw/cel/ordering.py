@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.problems import EvaluationError
-from ai_gateway_mw.cel.values import Duration, Timestamp, adapted
+from ai_gateway_mw.cel.values import adapted
 
 
 def family(value: Any) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.limits import CONSTANT_WORK, Budget, work
+from ai_gateway_mw.cel.moments import INT_MAX, INT_MIN
 from ai_gateway_mw.cel.nodes import Apply, ListLiteral, Literal, Node
 from ai_gateway_mw.cel.secrecy import CONSTANT_TIME
 from ai_gateway_mw.cel.types import Type, is_open
-from ai_gateway_mw.cel.values import INT_MAX, INT_MIN, equals
+from ai_gateway_mw.cel.values import equals
 
 if TYPE_CHECKING:
     from ai_gateway_mw.cel.planner import Writer

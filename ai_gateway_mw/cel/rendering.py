@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ai_gateway_mw.cel.values import CelType, Duration, OptionalValue, Timestamp, adapted
+from ai_gateway_mw.cel.moments import Duration, Timestamp
+from ai_gateway_mw.cel.values import CelType, OptionalValue, adapted
 
 
 def render_value(value: Any) -> str:

@@ -10,9 +10,7 @@ from ai_gateway_mw.cel.syntax import strange_character
 
 _TRIPLED = r"""\"{3}(?:.|\n)*?\"{3}|'{3}(?:.|\n)*?'{3}"""
 _ESCAPED = r"""\"{3}(?:[^\\]|\\(?:.|\n))*?\"{3}|'{3}(?:[^\\]|\\(?:.|\n))*?'{3}"""
-_STRING = (
-    rf"""(?:[rR](?:{_TRIPLED}|"[^"\r\n]*"|'[^'\r\n]*')|{_ESCAPED}|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*')"""
-)
+_STRING = rf"""(?:[rR](?:{_TRIPLED}|"[^"\r\n]*"|'[^'\r\n]*')|{_ESCAPED}|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*')"""
 _TOKEN = re.compile(
     rf"""(?:[ \t\n\f\r]++|//[^\n]*+)*+(?:
     (?P<bytes>[bB]{_STRING}) | (?P<string>{_STRING})
@@ -54,7 +52,8 @@ def tokens(text: str) -> list[Token]:
     found = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "end"
-        word, offset = match[kind], match.start(kind)
+        word = match[kind]
+        offset = match.start(kind) if word else len(text.rstrip())
         if kind == "mark":
             kind = word
         elif kind == "word":

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ai_gateway_mw.cel.moments import NANOS, duration_in_range, timestamp_in_range
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import (
     ANY,
@@ -23,7 +24,7 @@ from ai_gateway_mw.cel.types import (
     Nullable,
     Type,
 )
-from ai_gateway_mw.cel.values import NANOS, UInt, duration_in_range, timestamp_in_range
+from ai_gateway_mw.cel.values import UInt
 
 Fields = Mapping[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from ai_gateway_mw.cli.serving import PolicyApp
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.policy import Policy
+
+_log = logging.getLogger("ai_gateway_mw.workers")
 
 
 class Supervisor(Multiprocess):
@@ -43,9 +46,13 @@ class Supervisor(Multiprocess):
         self._let_go()
 
     def keep_subprocess_alive(self) -> None:
+        before = list(self.processes)
         with _held_back(signal.SIGHUP):
             super().keep_subprocess_alive()
         self._let_go()
+        for old, new in zip(before, self.processes, strict=True):
+            if old is not new:
+                _log.warning("worker %s died (exit code %s); in its place is now %s", old.pid, old.exitcode, new.pid)
 
     def _let_go(self) -> None:
         """Close our copies of the workers' ends of pipes: else the death of one shows only when no answer comes."""

@@ -58,13 +58,13 @@ class Gateway:
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Gateway:
-        """The gateway of a policy file. Raises `PolicyError` with every problem and its place, `OSError`."""
-        return cls(load_file(path), **options)
+        """The gateway of a policy file. Raises `PolicyError` with every problem and its place."""
+        return cls(load_file(path, strict=False), **options)
 
     @classmethod
     def from_policy(cls, source: str | Mapping[str, Any], **options: Any) -> Gateway:
         """The gateway of a policy given as text (YAML or JSON) or as data."""
-        return cls(load_policy(source), **options)
+        return cls(load_policy(source, strict=False), **options)
 
     def reload(self, policy: Policy) -> tuple[Problem, ...]:
         """Put another policy in force, and return its warnings.

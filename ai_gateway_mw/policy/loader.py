@@ -21,25 +21,29 @@ _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf
 
 
 def load_policy(
-    source: Path | str | Mapping[str, Any], *, name: str = "<policy>", endpoint: str | None = None
+    source: Path | str | Mapping[str, Any], *, name: str = "<policy>", endpoint: str | None = None, strict: bool = True
 ) -> Policy:
-    """The policy in a file (a `Path`), in YAML or JSON text (a `str`), or in a mapping; `name` is for messages."""
+    """The policy in a file (a `Path`), in YAML or JSON text (a `str`), or in a mapping; `name` is for messages.
+
+    Without `strict`, rules that can be read are returned although others cannot, for the compiler to find what else is
+    wrong: it refuses such a policy. What is no document at all raises in any case.
+    """
     if isinstance(source, Path):
-        return load_file(source, endpoint=endpoint)
-    return _policy(source if isinstance(source, str) else _as_json(source, name), name, endpoint)
+        return load_file(source, endpoint=endpoint, strict=strict)
+    return _policy(source if isinstance(source, str) else _as_json(source, name), name, endpoint, strict)
 
 
-def load_file(path: Path | str, *, endpoint: str | None = None) -> Policy:
+def load_file(path: Path | str, *, endpoint: str | None = None, strict: bool = True) -> Policy:
     """The policy in a file; `endpoint` names the one that is meant where an agent file has several."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PolicyError([Problem(f"{path}: cannot be read: {error.strerror or error}")]) from error
-    return _policy(_decoded(data, str(path)), str(path), endpoint)
+    return _policy(_decoded(data, str(path)), str(path), endpoint, strict)
 
 
-def _policy(text: str, name: str, endpoint: str | None) -> Policy:
+def _policy(text: str, name: str, endpoint: str | None, strict: bool) -> Policy:
     problems = Problems()
     source = Source(name, text.removeprefix("\ufeff"))
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -47,7 +51,7 @@ def _policy(text: str, name: str, endpoint: str | None) -> Policy:
     root = parse(source, problems) or Node({}, Span(source, 0, 0))
     node = policy_node(root, problems, endpoint)
     rules = RuleReader(problems).phases(node)
-    return Policy(rules, Document(name, node), problems.warnings())
+    return Policy(rules, Document(name, node), problems.warnings() if strict else problems.in_order())
 
 
 def _decoded(data: bytes, name: str) -> str:

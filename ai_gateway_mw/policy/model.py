@@ -73,8 +73,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """Rules for every phase, in canonical form, whichever way they were written."""
+    """Rules for every phase, in canonical form, whichever way they were written.
+
+    `problems` are warnings; of a policy that was not loaded strictly, also what kept parts of it from being read.
+    """
 
     rules: Mapping[Phase, tuple[Rule, ...]]
     document: Document
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "warning")

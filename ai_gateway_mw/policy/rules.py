@@ -94,8 +94,7 @@ class RuleReader:
             self._expected("a rule (`expressions` and `actions`) or an action (`type` and `config`)", node)
             return ()
         if node.children.keys() & {"type", "config"} and "actions" not in node.children:
-            self._check_action_keys(node, _SHORTHAND_KEYS)
-            actions = self._action(node, path)
+            actions = self._action(node, path, _SHORTHAND_KEYS)
         else:
             actions = self._actions(node, path, self._check_rule_keys(node))
         return (Rule(self._rule_name(node), self._expressions(node), actions, path),)
@@ -114,8 +113,9 @@ class RuleReader:
                 self._unknown_key(key, hint, _RULE_KEYS, "a rule", place)
         return meant
 
-    def _check_action_keys(self, node: Node, known: Collection[str]) -> None:
-        for key in map(str, node.children.keys() - set(known)):
+    def _has_known_keys(self, node: Node, known: Collection[str]) -> bool:
+        unknown = node.children.keys() - set(known)
+        for key in map(str, unknown):
             place = node.key_place(key)
             if key in _CONDITIONS:
                 self._problems.error(f"`{key}` does nothing here; conditions are the `expressions` of a rule", place)
@@ -125,6 +125,7 @@ class RuleReader:
                 self._unknown_key(key, hint, known, "an action", place)
             else:
                 self._problems.error(f"`{key}` belongs in the `config` of the action", place)
+        return not unknown
 
     def _rule_name(self, node: Node) -> str:
         name = node.children.get("name")
@@ -172,10 +173,11 @@ class RuleReader:
             instead = f"; write `- type: {node.value}`" if isinstance(node.value, Text) else ""
             self._expected("an action (`type` and `config`)", node, instead)
             return ()
-        self._check_action_keys(node, _ACTION_KEYS)
-        return self._action(node, path)
+        return self._action(node, path, _ACTION_KEYS)
 
-    def _action(self, node: Node, path: Path) -> tuple[ActionSpec, ...]:
+    def _action(self, node: Node, path: Path, known: Collection[str]) -> tuple[ActionSpec, ...]:
+        """The action, or none if it is beyond repair: with a key that nobody knows, its config may be missing."""
+        sound = self._has_known_keys(node, known)
         type_, config = node.children.get("type"), node.children.get("config")
         if config is not None and not isinstance(config.value, dict | None):
             self._expected("a mapping as `config`", config)
@@ -183,7 +185,7 @@ class RuleReader:
             self._problems.error("an action needs a `type`", node.place)
         elif not isinstance(type_.value, Text) or not type_.value:
             self._expected("the name of an action as `type`", type_)
-        else:
+        elif sound:
             settings = config.value if config and isinstance(config.value, dict) else {}
             return (ActionSpec(type_.value, settings, path, type_.place),)
         return ()

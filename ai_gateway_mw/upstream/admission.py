@@ -32,10 +32,14 @@ class Admission:
         check_method(ctx)
         await ctx.read_body()
         ctx.credential = self._clients_own_key(ctx)
-        if self._max_input_tokens is not None and isinstance(ctx.payload, JSONBody):
+        if self._max_input_tokens is not None and ctx.route is not None and ctx.route.task == "generate":
+            self._measure(ctx, self._max_input_tokens)
+
+    def _measure(self, ctx: Context, most: int) -> None:
+        if isinstance(ctx.payload, JSONBody):
             ctx.input_tokens = estimated_tokens(ctx.payload.value)
-            if ctx.input_tokens > self._max_input_tokens:
-                raise InputTooLarge(f"Input too large: {ctx.input_tokens} tokens (max {self._max_input_tokens}).")
+            if ctx.input_tokens > most:
+                raise InputTooLarge(f"Input too large: {ctx.input_tokens} tokens (max {most}).")
 
     def _clients_own_key(self, ctx: Context) -> str | None:
         """The key to pass on to a provider without keys; never one that opens this gateway."""

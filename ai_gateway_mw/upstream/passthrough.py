@@ -14,6 +14,8 @@ from ai_gateway_mw.upstream.transport import UpstreamResponse
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
 
+_MAX_ERROR = _MAX_HELD = 1024 * 1024
+
 
 class Passthrough:
     """Turns `ctx.upstream` into the answer: an ASGI app that streams it."""
@@ -67,9 +69,8 @@ class UpstreamAnswer:
         ]
 
     async def _send_error(self, send: Send) -> None:
-        """An upstream's error goes on as it is, but for configured secrets that it may echo."""
-        body = b"".join([chunk async for chunk in self._response])
-        clean = self._secrets.redact_bytes(body)
+        """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""
+        clean = self._secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
         head = [item for item in self._head() if item[0] != b"content-length"]
         head.append((b"content-length", b"%d" % len(clean)))
         await send({"type": "http.response.start", "status": self._response.status, "headers": head})
@@ -84,12 +85,15 @@ class UpstreamAnswer:
     async def _stream_events(self, send: Send) -> None:
         """An event stream that breaks off ends with the error event of its format, never with a terminator.
 
-        Bytes after the last complete event wait for their rest, so that an error event never lands inside another.
+        Bytes after the last complete event wait for their rest, so that an error event never lands inside another; an
+        event that is too long for that goes on in parts.
         """
         held = b""
         try:
             async for chunk in self._response:
                 whole, held = _complete_events(held + chunk if held else chunk)
+                if len(held) > _MAX_HELD:
+                    whole, held = whole + held, b""
                 if whole:
                     await send({"type": "http.response.body", "body": whole, "more_body": True})
         except (UpstreamError, GatewayError) as error:

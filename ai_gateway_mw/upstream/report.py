@@ -13,7 +13,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BadBody, GatewayError
 from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS
-from ai_gateway_mw.providers import Model
+from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.outcome import Outcome
@@ -84,23 +84,26 @@ def _selections(ctx: Context) -> list[dict[str, Any]]:
 
 
 def _models_tried(ctx: Context) -> list[dict[str, Any]]:
-    """One entry for each model, in the order of their first attempt."""
-    notes = {id(model): steps for model, steps in ctx.key_notes}
+    """One entry for each model, in the order of their turns; one without attempts shows why no key was selected."""
     tried: dict[int, dict[str, Any]] = {}
+    for model, steps in ctx.key_notes:
+        if model is not None:
+            tried[id(model)] = _tried(model, model.provider, steps)
     for attempt in ctx.attempts:
-        model = attempt.candidate.model
-        entry = tried.setdefault(
-            id(model),
-            {
-                "model": model.id if model else "",
-                "provider": attempt.candidate.provider.id,
-                "author": (model.author_id or "") if model else "",
-                "api_key_selection": notes.get(id(model), []),
-                "requests_made": [],
-            },
-        )
+        model, provider = attempt.candidate.model, attempt.candidate.provider
+        entry = tried.setdefault(id(model), _tried(model, provider, []))
         entry["requests_made"].append(attempt.as_result())
     return list(tried.values())
+
+
+def _tried(model: Model | None, provider: Provider, key_selection: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "model": model.id if model else "",
+        "provider": provider.id,
+        "author": model.author_id if model else "",
+        "api_key_selection": key_selection,
+        "requests_made": [],
+    }
 
 
 def _success(attempts: Sequence[Attempt], tried: list[dict[str, Any]]) -> dict[str, Any]:

@@ -117,8 +117,7 @@ def _credential(candidate: Candidate) -> Field | None:
 
 def _content(ctx: Context, route: Route, candidate: Candidate, additions: Additions) -> bytes:
     """The client's bytes, with only those top-level members changed that the policy or the model's name changes."""
-    payload = ctx.payload
-    if payload is None or candidate.model is None:
+    if candidate.model is None or (payload := ctx.payload) is None:
         return ctx.body or b""
     dropped = {"models"}
     allowed = candidate.surface.supported_params

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from decimal import Decimal
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +36,11 @@ doubles = st.floats() | st.sampled_from([0.0, -0.0, 1.5, 2.0**53, 2.0**63, -(2.0
 # Where an int, a uint and a double of the same value surely are the same number.
 exact = st.integers(-(2**53), 2**53) | st.integers(-3, 3)
 numbers = st.one_of(
-    exact, exact.map(abs).map(UInt), exact.map(float), st.floats(allow_nan=False), st.sampled_from([0.5, -0.0, math.inf])
+    exact,
+    exact.map(abs).map(UInt),
+    exact.map(float),
+    st.floats(allow_nan=False),
+    st.sampled_from([0.5, -0.0, math.inf]),
 )
 
 
@@ -45,17 +49,12 @@ def expression(text: str, left: Type = DYN, right: Type = DYN) -> Expression:
     return Environment(variables=[Variable("x", left), Variable("y", right)]).expression(text)
 
 
-def found(text: str, x: Any, y: Any = None, *, types: tuple[Type, Type] = (DYN, DYN)) -> Any:
+def found(text: str, x: Any, y: Any = None, *, types: tuple[Type, ...] = (DYN, DYN)) -> Any:
     """What an expression gives when its variables have known types; it must be the same when they are unknown."""
     declared = outcome(expression(text, *types), {"x": x, "y": y})
     unknown = outcome(expression(text), {"x": x, "y": y})
     assert same(declared, unknown), (text, x, y)
     return declared
-
-
-def truncated(left: int, right: int) -> int:
-    """Toward zero, with all digits."""
-    return int(Decimal(left) / Decimal(right)) if abs(left) < 10**20 > abs(right) else 0
 
 
 def wrapped(op: str, left: int, right: int) -> int | None:
@@ -199,9 +198,8 @@ def test_order_is_transitive_over_all_number_types(values: list[Any]) -> None:
 def test_ints_and_uints_are_compared_without_loss(x: int, y: int) -> None:
     assert found("x < y", x, y) is (int(x) < int(y))
     assert found("x == y", x, y) is (int(x) == int(y))
-    assert found("x >= y", x, y, types=(UINT if isinstance(x, UInt) else INT, UINT if isinstance(y, UInt) else INT)) is (
-        int(x) >= int(y)
-    )  # fmt: skip
+    types = tuple(UINT if isinstance(each, UInt) else INT for each in (x, y))
+    assert found("x >= y", x, y, types=types) is (int(x) >= int(y))
 
 
 @examples(100)
@@ -214,11 +212,18 @@ def test_nan_is_neither_equal_nor_ordered(x: Any) -> None:
 
 
 scalars = st.one_of(
-    st.none(), st.booleans(), exact, exact.map(abs).map(UInt), exact.map(float), st.sampled_from(["", "1", "a", b"a", b""])
+    st.none(),
+    st.booleans(),
+    exact,
+    exact.map(abs).map(UInt),
+    exact.map(float),
+    st.sampled_from(["", "1", "a", b"a", b""]),
 )
 composites = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", 1, True]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", 1, True]), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 
@@ -249,15 +254,19 @@ def test_a_map_finds_what_is_equal_to_its_key(x: Any, y: Any) -> None:
     assert same(found("y[x]", x, values, types=types), "found" if equal else FAILS)
     assert found("y[?x].hasValue()", x, values, types=types) is equal
     assert same(found("{y: 'found'}[x]", x, y), "found" if equal else FAILS)
-    assert same(found("{x: 1, y: 2}.size()", x, y) if not isinstance(x, (float, bytes)) and x is not None else 2,
-                FAILS if equal and not isinstance(x, (float, bytes)) and x is not None else 2)  # fmt: skip
+    if isinstance(x, (bool, int, str)):
+        assert same(found("{x: 1, y: 2}.size()", x, y), FAILS if equal else 2)
 
 
 @examples(100)
-@given(values=st.lists(st.one_of(exact, exact.map(abs).map(UInt), exact.map(float), st.floats(allow_nan=False)), max_size=6))
+@given(
+    values=st.lists(
+        st.one_of(exact, exact.map(abs).map(UInt), exact.map(float), st.floats(allow_nan=False)), max_size=6
+    )
+)
 def test_sorting_orders_and_loses_nothing(values: list[Any]) -> None:
     made = found("x.sort()", values, types=(ListType(DYN), DYN))
-    assert all(first <= second for first, second in zip(made, made[1:], strict=False))
+    assert all(first <= second for first, second in pairwise(made))
     assert sorted(map(repr, made)) == sorted(map(repr, values))
     assert same(found("x.sortBy(e, e)", values, types=(ListType(DYN), DYN)), made)
     if values:

@@ -21,8 +21,9 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     for name in [name for name in os.environ if name.startswith("AI_GATEWAY_")]:
         monkeypatch.delenv(name)
 
-    def run(*arguments: object, **options: object) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="ai-gateway", **options)
+    def run(*arguments: object, input: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:  # noqa: A002
+        words = [str(argument) for argument in arguments]
+        result = CliRunner().invoke(app, words, input=input, env=env, prog_name="ai-gateway")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

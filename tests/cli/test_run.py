@@ -193,6 +193,7 @@ def test_workers_all_reload_and_one_that_dies_is_replaced_by_its_like(policy: Pa
         os.kill(min(workers), signal.SIGKILL)
         _until(lambda: len(_workers(gateway.pid) - {min(workers)}) == 2, "nothing takes the place of the worker")
         assert {_status(gateway) for _ in range(10)} == {451}
+        gateway.printed(rf"worker {min(workers)} died \(exit code -9\)")
         assert gateway.output.count("is not taken over") == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import resource
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ POLICY = "on_http_request: [{actions: [{type: deny, config: {status_code: 418}}]
 
 
 @pytest.fixture
-def limits() -> object:
+def limits() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield before
+    yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 

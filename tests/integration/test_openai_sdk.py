@@ -95,10 +95,14 @@ def test_a_streamed_response(client: openai.OpenAI) -> None:
     assert "".join(deltas) == TEXT
 
 
-def test_a_stored_response_is_fetched_from_the_first_provider(client: openai.OpenAI, ledger: ThreadedUpstream) -> None:
+def test_a_stored_response_belongs_to_the_first_provider(client: openai.OpenAI, ledger: ThreadedUpstream) -> None:
     client.responses.retrieve("resp_fake")
+    client.responses.cancel("resp_fake")
+    client.responses.delete("resp_fake")
     assert [(one.method, one.target, one.key) for one in ledger.requests] == [
-        ("GET", "/v1/responses/resp_fake", "sk-ok-openai")
+        ("GET", "/v1/responses/resp_fake", "sk-ok-openai"),
+        ("POST", "/v1/responses/resp_fake/cancel", "sk-ok-openai"),
+        ("DELETE", "/v1/responses/resp_fake", "sk-ok-openai"),
     ]
 
 

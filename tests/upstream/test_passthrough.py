@@ -116,6 +116,22 @@ async def test_events_are_passed_on_whole(providers: Providers, sent: list[bytes
     assert await pieces_of(asking(gateway(CONFIG, providers))) == passed
 
 
+async def test_an_event_of_any_length_is_passed_on_in_bounded_parts(providers: Providers) -> None:
+    part = b"x" * 300_000
+    answering(providers, b"data: ", *[part] * 8, b"\n\n", b"data: 2\n\n")
+    pieces = await pieces_of(asking(gateway(CONFIG, providers)))
+    assert b"".join(pieces) == b"data: " + part * 8 + b"\n\ndata: 2\n\n"
+    assert max(map(len, pieces)) < 1_500_000
+
+
+async def test_an_error_of_any_length_is_passed_on_as_far_as_it_makes_sense(providers: Providers) -> None:
+    answering(providers, *[b"x" * 300_000] * 8, kind="text/plain", status=400)
+    answer = await chat(gateway(CONFIG, providers))
+    assert answer.status == 400
+    assert 1_000_000 < len(answer.body) < 1_500_000
+    assert answer.headers["content-length"] == str(len(answer.body))
+
+
 def openai_says(event: bytes) -> str:
     content = json.loads(event.removeprefix(b"data: "))
     return str(content["error"]["code"])

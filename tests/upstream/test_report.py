@@ -124,6 +124,15 @@ async def test_attempts_are_told_by_model_in_their_order(providers: Providers) -
     assert len(tried[1]["requests_made"]) == 1
 
 
+async def test_a_model_for_which_no_key_was_selected_says_why(providers: Providers) -> None:
+    strategy = {"strategy": ["ai.keys[9]", "1", "[]"]}
+    result = (await chat(reporting(providers, api_key_selection=strategy))).json()
+    assert result["error"]["code"] == "ERR_NGROK_3808"
+    (tried,) = result["models_tried"]
+    assert (tried["model"], tried["requests_made"]) == ("gpt-4o", [])
+    assert [bool(one["error"]) for one in tried["api_key_selection"]] == [True, True, False]
+
+
 async def test_an_attempt_without_an_answer_has_status_0(providers: Providers) -> None:
     providers.on(SECRET_KEYS["openai"]["first"], hang)
     providers.on(SECRET_KEYS["openai"]["second"], hang)

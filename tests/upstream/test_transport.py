@@ -208,7 +208,7 @@ async def test_a_name_that_does_not_resolve_is_unreachable(transport: httpx.Asyn
 async def test_a_server_without_tls_is_an_error(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     upstream.violations = Forgiving()
     with pytest.raises(UpstreamError):
-        await send(transport, asking(f"https://127.0.0.1:{upstream.port}"), Timeouts(connect=2), {})
+        await send(transport, asking(f"https://127.0.0.1:{upstream.port}"), Timeouts(connect=0.3), {})
 
 
 class Forgiving(list[str]):

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload, kind_of_class
+from ai_gateway_mw.cel.moments import INT_MAX, INT_MIN, NANOS, parse_duration, parse_timestamp, timestamp_in_range
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.rendering import double_text
 from ai_gateway_mw.cel.types import (
@@ -25,19 +26,7 @@ from ai_gateway_mw.cel.types import (
     TypeParam,
     TypeType,
 )
-from ai_gateway_mw.cel.values import (
-    INT_MAX,
-    INT_MIN,
-    NANOS,
-    UINT_MAX,
-    CelType,
-    UInt,
-    int_in_range,
-    parse_duration,
-    parse_timestamp,
-    timestamp_in_range,
-    uint_in_range,
-)
+from ai_gateway_mw.cel.values import UINT_MAX, CelType, UInt, int_in_range, uint_in_range
 
 A, B = TypeParam("A"), TypeParam("B")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)

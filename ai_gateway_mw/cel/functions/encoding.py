@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import parse_qs, quote_plus, unquote_plus, urlencode, urlsplit
 
 from ai_gateway_mw.cel.declarations import Overload
+from ai_gateway_mw.cel.moments import INT_MAX, INT_MIN
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.rendering import render_value, to_json
 from ai_gateway_mw.cel.types import BOOL, BYTES, DYN, STRING, ListType, MapType
-from ai_gateway_mw.cel.values import INT_MAX, INT_MIN
 
 _MAP = MapType(STRING, DYN)
 _LIST = ListType(DYN)

@@ -10,10 +10,11 @@ from typing import Any
 
 from ai_gateway_mw.cel.declarations import kind_of_class
 from ai_gateway_mw.cel.limits import checked_size
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.rendering import double_text
 from ai_gateway_mw.cel.types import VALUE_NAMES
-from ai_gateway_mw.cel.values import CelType, Duration, Timestamp, adapted
+from ai_gateway_mw.cel.values import CelType, adapted
 
 _CLAUSE = re.compile(r"%(?:(%)|(\.[0-9]*)?(.))?", re.DOTALL)
 _LARGEST_PRECISION = 1000

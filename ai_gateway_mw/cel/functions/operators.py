@@ -8,6 +8,7 @@ from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.limits import checked_size
+from ai_gateway_mw.cel.moments import duration_in_range, timestamp_in_range
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import (
     BOOL,
@@ -23,16 +24,7 @@ from ai_gateway_mw.cel.types import (
     Type,
     TypeParam,
 )
-from ai_gateway_mw.cel.values import (
-    MISSING,
-    UInt,
-    duration_in_range,
-    equals,
-    int_in_range,
-    lookup,
-    timestamp_in_range,
-    uint_in_range,
-)
+from ai_gateway_mw.cel.values import MISSING, UInt, equals, int_in_range, lookup, uint_in_range
 
 A, B = TypeParam("A"), TypeParam("B")
 NUMBERS = (INT, UINT, DOUBLE)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.types import BOOL, ListType, OptionalType, TypeParam
-from ai_gateway_mw.cel.values import NONE, Duration, OptionalValue, Timestamp
+from ai_gateway_mw.cel.values import NONE, OptionalValue
 
 A = TypeParam("A")
 _OPTIONAL = OptionalType(A)

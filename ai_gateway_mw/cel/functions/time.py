@@ -9,9 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ai_gateway_mw.cel.declarations import Overload
+from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import DURATION, INT, STRING, TIMESTAMP
-from ai_gateway_mw.cel.values import Duration, Timestamp
 
 _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_+\-]+(?:/[A-Za-z0-9_+\-]+){0,2}", re.ASCII)

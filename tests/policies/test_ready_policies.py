@@ -1,0 +1,242 @@
+"""The ready policies: each loads, opens with a comment, and does what the comment says."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ai_gateway_mw import Gateway
+from ai_gateway_mw.keys import generate
+from ai_gateway_mw.secrets import EnvSource, MemorySource, SecretStore
+from tests.asgi import Response, request
+from tests.upstream.scripted import Providers, chat, failing
+
+pytestmark = pytest.mark.anyio
+
+POLICIES = Path(__file__).parents[2] / "policies"
+FILES = sorted(POLICIES.glob("*.yaml"))
+THREE = {"openai": {"key-one": "k1", "key-two": "k2", "key-three": "k3"}}
+ONE = {"openai": {"api-key": "sk-operator"}}
+
+Vaults = Mapping[str, Mapping[str, str]]
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()
+
+
+def policy(name: str, providers: Providers, vaults: Vaults | None = None, **options: object) -> Gateway:
+    store = SecretStore([MemorySource(vaults or {})])
+    return Gateway.from_file(POLICIES / f"{name}.yaml", secrets=store, transport=providers.transport, **options)
+
+
+def left(requests: int) -> httpx.Response:
+    return httpx.Response(200, json={}, headers={"x-ratelimit-remaining-requests": str(requests)})
+
+
+async def ask(gateway: Gateway, *, bearer: str = "", client: str = "127.0.0.1", model: str = "gpt-4o") -> Response:
+    headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+    body = {"model": model, "messages": []}
+    return await request(
+        gateway.app, "POST", "/v1/chat/completions", headers=headers, json=body, client=(client, 50_000)
+    )
+
+
+def test_there_is_a_policy_for_every_purpose() -> None:
+    assert {file.stem for file in FILES} >= {
+        "bearer-protected",
+        "default",
+        "demo",
+        "error-rates",
+        "ip-restricted",
+        "key-failover",
+        "load-distribution",
+        "local-models",
+        "multi-provider",
+        "one-provider",
+        "passthrough",
+        "quota-aware",
+        "team",
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_ready_policy_loads_without_a_doubt_and_opens_with_a_comment(file: Path) -> None:
+    gateway = Gateway.from_file(file, secrets=SecretStore([]))
+    assert gateway.warnings == ()
+    first = file.read_text().splitlines()[0]
+    assert re.match(r"# [A-Z][^#]{20,}", first)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_ready_policy_holds_no_key(file: Path) -> None:
+    values = re.findall(r"value: (.*)", file.read_text())
+    assert all(value.startswith("${secrets.get(") for value in values)
+
+
+async def test_default_passes_the_callers_key_to_any_provider(providers: Providers) -> None:
+    gateway = policy("default", providers)
+    await chat(gateway, key="sk-own")
+    await chat(gateway, "deepseek:deepseek-chat", key="sk-own-two")
+    assert providers.keys == ["sk-own", "sk-own-two"]
+    assert [sent.url.host for sent in providers.requests] == ["api.openai.com", "api.deepseek.com"]
+
+
+async def test_one_provider_keeps_its_key_here_and_no_other_provider_is_reached(providers: Providers) -> None:
+    gateway = policy("one-provider", providers, ONE)
+    assert (await chat(gateway, key="sk-own")).status == 200
+    assert (await chat(gateway, "claude-opus-4-8", key="sk-own")).status == 403
+    assert providers.keys == ["sk-operator"]
+
+
+async def test_key_failover_tries_keys_in_their_order(providers: Providers) -> None:
+    keys = {"primary": "k1", "backup": "k2", "emergency": "k3"}
+    providers.on("k1", 429)
+    providers.on("k2", failing(429, "insufficient_quota"))
+    assert (await chat(policy("key-failover", providers, {"openai": keys}))).status == 200
+    assert providers.keys == ["k1", "k2", "k3"]
+
+
+async def test_multi_provider_falls_back_to_the_models_that_the_request_names(providers: Providers) -> None:
+    vaults = {
+        "openai": {"team-a-key": "o1", "team-b-key": "o2", "shared-backup": "o3"},
+        "anthropic": {"primary": "a1", "secondary": "a2"},
+        "google": {"key": "g1"},
+    }
+    for key in ("o1", "o2", "o3"):
+        providers.on(key, 429)
+    answer = await chat(policy("multi-provider", providers, vaults), "gpt-4o", models=["claude-sonnet-4-5"])
+    assert answer.status == 200
+    assert providers.keys == ["o1", "o2", "o3", "a1"]
+
+
+async def test_quota_aware_asks_the_key_with_room_left(providers: Providers) -> None:
+    gateway = policy("quota-aware", providers, THREE)
+    providers.on("k1", failing(429, x_ratelimit_remaining_requests="50"), 200)
+    providers.on("k2", left(700), left(400))
+    assert [(await chat(gateway)).status for _ in range(3)] == [200] * 3
+    assert providers.keys == ["k1", "k2", "k2", "k2"]
+
+
+async def test_error_rates_leaves_a_failing_key_alone(providers: Providers) -> None:
+    gateway = policy("error-rates", providers, THREE)
+    providers.on("k1", *[500] * 10, 429, 429, 200)
+    for _ in range(14):
+        await chat(gateway)
+    providers.requests.clear()
+    await chat(gateway)
+    assert providers.keys == ["k2"]
+
+
+async def test_load_distribution_spreads_requests(providers: Providers) -> None:
+    gateway = policy("load-distribution", providers, THREE)
+    for _ in range(200):
+        await chat(gateway)
+    met = Counter(providers.keys)
+    assert set(met) == {"k1", "k2", "k3"}
+    assert min(met.values()) >= 25
+
+
+async def test_passthrough_holds_no_key_and_asks_once(providers: Providers) -> None:
+    gateway = policy("passthrough", providers)
+    providers.on("sk-own", 503)
+    assert (await chat(gateway, key="sk-own", models=["claude-opus-4-8"])).status == 503
+    assert (await chat(gateway)).status == 401
+    assert (await chat(gateway, "deepseek:deepseek-chat", key="sk-own")).status == 403
+    assert providers.keys == ["sk-own"]
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [("127.0.0.1", 200), ("203.0.113.7", 200), ("203.0.113.66", 403), ("198.51.100.50", 200), ("192.0.2.1", 403)],
+)
+async def test_ip_restricted_lets_some_addresses_in(providers: Providers, client: str, status: int) -> None:
+    assert (await ask(policy("ip-restricted", providers, ONE), client=client)).status == status
+
+
+@pytest.mark.parametrize(
+    ("bearer", "status"), [("let-me-in-0123", 200), ("let-me-in-0124", 401), ("", 401), ("sk-operator", 401)]
+)
+async def test_bearer_protected_wants_its_token(providers: Providers, bearer: str, status: int) -> None:
+    vaults = {**ONE, "gateway-auth": {"access-token": "let-me-in-0123"}}
+    answer = await ask(policy("bearer-protected", providers, vaults), bearer=bearer)
+    assert answer.status == status
+    assert providers.keys == ["sk-operator"] * (status == 200)
+    assert status == 200 or answer.json()["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("ollama:llama3.2", ["http://localhost:11434/v1/chat/completions"]),
+        ("llama3.2", ["http://localhost:11434/v1/chat/completions"]),
+        ("llama-8b", ["http://localhost:8000/v1/chat/completions"]),
+        ("smollm2", ["http://localhost:8081/v1/chat/completions"]),
+        ("gpt-4o", ["https://api.openai.com/v1/chat/completions"]),
+    ],
+)
+async def test_local_models_are_asked_where_they_run(providers: Providers, model: str, asked: list[str]) -> None:
+    await chat(policy("local-models", providers, ONE), model)
+    assert providers.urls == asked
+
+
+async def test_local_models_come_before_a_provider_that_costs(providers: Providers) -> None:
+    await chat(policy("local-models", providers, ONE), None, models=["gpt-4o", "llama3.2"])
+    assert providers.urls == ["http://localhost:11434/v1/chat/completions"]
+
+
+async def test_demo_fails_over_from_the_first_server_to_the_second(providers: Providers) -> None:
+    key = generate()
+    prefix = "AI_GATEWAY_SECRET__DEMO__"
+    store = SecretStore(
+        [EnvSource({f"{prefix}GATEWAY_KEY": key, f"{prefix}FIRST_KEY": "f", f"{prefix}SECOND_KEY": "s"})]
+    )
+    gateway = Gateway.from_file(POLICIES / "demo.yaml", secrets=store, transport=providers.transport)
+    providers.on("f", 401)
+    assert (await ask(gateway, bearer=key, model="smollm2-135m")).status == 200
+    assert (await ask(gateway, bearer=generate(), model="smollm2-135m")).status == 401
+    assert providers.urls == [f"http://{name}.internal/v1/chat/completions" for name in ("first", "second")]
+
+
+async def test_team_knows_its_members_their_addresses_and_what_they_may_use(
+    providers: Providers, caplog: pytest.LogCaptureFixture
+) -> None:
+    team, notebooks = generate(), generate()
+    vaults = {
+        "gateway": {"team": team, "notebooks": notebooks},
+        "openai": {"primary": "o1", "backup": "o2"},
+        "anthropic": {"primary": "a1"},
+    }
+    gateway = policy("team", providers, vaults)
+    with caplog.at_level(logging.DEBUG):
+        assert (await ask(gateway, bearer=team, client="10.1.2.3")).status == 200
+        assert (await ask(gateway, bearer=team, model="o3-pro")).status == 200
+        assert (await ask(gateway, bearer=notebooks)).status == 200
+        assert (await ask(gateway, bearer=notebooks, model="o3-pro")).status == 403
+        assert (await ask(gateway, bearer=team, client="203.0.113.1")).status == 403
+        assert (await ask(gateway, bearer=generate())).status == 401
+        assert (await ask(gateway)).status == 401
+    assert providers.keys == ["o1", "o1", "o1"]
+    assert team not in caplog.text
+    assert notebooks not in caplog.text
+
+
+async def test_team_keys_with_quota_left_come_first(providers: Providers) -> None:
+    team = generate()
+    vaults = {
+        "gateway": {"team": team, "notebooks": generate()},
+        "openai": {"primary": "o1", "backup": "o2"},
+        "anthropic": {"primary": "a1"},
+    }
+    gateway = policy("team", providers, vaults)
+    providers.on("o1", failing(429, x_ratelimit_remaining_requests="0"))
+    providers.on("o2", left(900))
+    assert [(await ask(gateway, bearer=team)).status for _ in range(3)] == [200] * 3
+    assert providers.keys == ["o1", "o2", "o2", "o2"]
