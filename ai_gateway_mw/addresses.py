@@ -67,6 +67,9 @@ def _forwarded_for(fields: Sequence[Field]) -> list[str]:
     standard = [value for name, value in fields if name == b"forwarded"]
     if plain and standard:
         raise ValueError("X-Forwarded-For beside Forwarded")
+    if len(plain) + len(standard) > 1 and any(name == b"transfer-encoding" for name, _ in fields):
+        # uvicorn takes the trailers of a chunked request for fields: the last one may be the client's own.
+        raise ValueError("a chunked request with more than one such field")
     if plain:
         return [_without_port(hop.strip()) for hop in b",".join(plain).decode("latin-1").split(",")]
     return [_without_port(hop) for value in standard for hop in _for_parameters(value.decode("latin-1"))]

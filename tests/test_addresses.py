@@ -9,6 +9,7 @@ from ai_gateway_mw.errors import PolicyDenied
 from ai_gateway_mw.headers import Field
 
 PROXY = "10.0.0.1"
+CHUNKED = (b"transfer-encoding", b"chunked")
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
 
@@ -108,6 +109,7 @@ def test_a_unix_socket_has_no_address() -> None:
         pytest.param([(b"x-forwarded-for", b"2001:db8::1")], "2001:db8::1", id="IPv6 bare"),
         pytest.param([(b"x-forwarded-for", b"::ffff:192.0.2.1")], "192.0.2.1", id="IPv4-mapped"),
         pytest.param([(b"x-forwarded-for", b"junk, 192.0.2.1")], "192.0.2.1", id="junk left of it is the client's"),
+        pytest.param([CHUNKED, (b"x-forwarded-for", b"6.6.6.6, 192.0.2.1")], "192.0.2.1", id="chunked"),
         pytest.param([], "10.0.0.1", id="no field: the proxy itself"),
         pytest.param([(b"forwarded", b"for=192.0.2.1")], "192.0.2.1", id="Forwarded"),
         pytest.param([(b"forwarded", b'for="[2001:db8::1]:1";proto=https')], "2001:db8::1", id="Forwarded, IPv6"),
@@ -139,6 +141,10 @@ def test_behind_a_trusted_proxy_the_rightmost_stranger_is_the_client(fields: lis
         pytest.param([(b"forwarded", b"by=10.0.0.1")], id="no for"),
         pytest.param([(b"forwarded", b"for=192.0.2.1;for=192.0.2.2")], id="two fors"),
         pytest.param([(b"x-forwarded-for", b"192.0.2.1"), (b"forwarded", b"for=192.0.2.1")], id="both kinds"),
+        pytest.param([CHUNKED, (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-for", b"6.6.6.6")], id="a trailer"),
+        pytest.param(
+            [CHUNKED, (b"forwarded", b"for=192.0.2.1"), (b"forwarded", b"for=6.6.6.6")], id="Forwarded: a trailer"
+        ),
     ],
 )
 def test_what_cannot_be_parsed_refuses(fields: list[Field]) -> None:

@@ -6,7 +6,7 @@ import logging
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, cancelled_by
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import ClientGone, GatewayError, UpstreamError, UpstreamInterrupted
+from ai_gateway_mw.errors import GatewayError, UpstreamError, UpstreamInterrupted
 from ai_gateway_mw.headers import Field, to_client
 from ai_gateway_mw.replies import error_event
 from ai_gateway_mw.secrets import SecretStore
@@ -96,9 +96,7 @@ class UpstreamAnswer:
                     whole, held = whole + held, b""
                 if whole:
                     await send({"type": "http.response.body", "body": whole, "more_body": True})
-        except (UpstreamError, GatewayError) as error:
-            if isinstance(error, ClientGone):
-                raise
+        except UpstreamError as error:
             provider = self._ctx.attempts[-1].candidate.provider
             _log.warning("request %s: the stream of %s broke off", self._ctx.id, provider.id)
             held = self._error_event(error)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from pydantic import Field
 from starlette.applications import Starlette
-from starlette.responses import StreamingResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.asgi import cancelled_by
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, Overloaded
@@ -19,7 +21,7 @@ from ai_gateway_mw.program import Program
 from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.surfaces import route_of
-from tests.asgi import Exchange, request
+from tests.asgi import Exchange, http_scope, request
 from tests.gateways import Host, actions, request_log, secret_store
 
 pytestmark = pytest.mark.anyio
@@ -183,11 +185,41 @@ async def test_response_rules_run_once() -> None:
     assert (await request(serving(policy, streaming_app()), path="/v1/models")).headers["x-n"] == "1"
 
 
-async def test_the_path_that_rules_see_is_not_changed_by_the_routers_of_the_app() -> None:
-    inner = Starlette(routes=[Route("/models", lambda request: StreamingResponse([b"x"]))])
-    policy = actions(("add-headers", {"headers": {"x-path": "${req.url.path}"}}), phase="on_http_response")
-    app = serving(policy, Starlette(routes=[Mount("/v1", inner)]))
-    assert (await request(app, path="/v1/models")).headers["x-path"] == "/v1/models"
+async def test_what_rules_see_of_a_request_is_not_changed_by_what_the_app_writes_into_its_scope() -> None:
+    inner = Starlette(routes=[Route("/hello", lambda request: PlainTextResponse("hello"))])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["scheme"], scope["client"] = "https", ("6.6.6.6", 1)
+        await Starlette(routes=[Mount("/sub", inner)])(scope, receive, send)
+
+    seen = "${req.url.scheme} ${req.url.path} ${conn.client_ip}"
+    policy = actions(("add-headers", {"headers": {"x-seen": seen}}), phase="on_http_response")
+    assert (await request(serving(policy, app), path="/sub/hello")).headers["x-seen"] == "http /sub/hello 127.0.0.1"
+
+
+async def test_a_client_that_leaves_with_the_last_byte_has_had_its_answer(caplog: pytest.LogCaptureFixture) -> None:
+    log = request_log(caplog)
+    gone = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async with cancelled_by(receive):
+            await swallowing_once(scope, receive, send)
+
+    async def work(ctx: Context) -> Any:
+        return answer
+
+    async def receive() -> Any:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            gone.set()
+            await asyncio.Event().wait()  # a server that is slow to return
+
+    ctx = Context(http_scope(), receive)
+    await exchange(work, ctx, ResponseGate(ctx, Program(), send), Host())
+    assert [(record["status"], record.get("refused")) for record in log()] == [(200, None)]
 
 
 async def test_a_client_that_leaves_while_sending_is_logged_and_gets_no_answer(

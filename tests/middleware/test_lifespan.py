@@ -89,6 +89,13 @@ async def test_mounted_without_any_it_opens_with_the_first_request_and_says_so_o
     assert caplog.text.count(LAZY) == 1
 
 
+async def test_one_that_opened_with_a_request_closes_with_the_first_lifespan_that_ends(gate: Gateway) -> None:
+    assert await served(gate.app)
+    async with Lifespan(gate.app):
+        assert gate.is_open
+    assert not gate.is_open
+
+
 async def test_the_health_of_a_gateway_that_is_not_open_opens_nothing(gate: Gateway) -> None:
     await request(gate.app, path="/healthz")
     assert not gate.is_open

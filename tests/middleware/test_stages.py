@@ -215,6 +215,18 @@ async def test_between_layers_an_app_may_mount() -> None:
     assert (await request(app, "POST", "/ai/v1/chat/completions", json=CHAT)).status == 401
 
 
+async def test_a_mounted_layer_works_below_its_mount() -> None:
+    paths = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(scope["ai_gateway_mw.context"].path)
+        await Host()(scope, receive, send)
+
+    routes = Starlette(routes=[Mount("/sub", allowlist(app, stores()))])
+    await request(allowlist(routes, stores()), path="/sub/items/7")
+    assert paths == ["/items/7"]
+
+
 async def test_a_mounted_layer_sees_what_the_router_has_written_into_the_scope() -> None:
     async def tells(request: Any) -> PlainTextResponse:
         return PlainTextResponse(f"{request.scope['root_path']} {request.path_params['n']} {request.url.path}")

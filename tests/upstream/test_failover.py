@@ -204,6 +204,14 @@ async def test_a_clients_own_key_gets_one_attempt_and_its_answer(providers: Prov
     assert answer.json()["error"] == {"message": "Their words.", "code": "their_code"}
 
 
+async def test_a_clients_own_key_gets_one_attempt_although_nobody_answers(providers: Providers) -> None:
+    providers.on("sk-own", httpx.ConnectError("refused"))
+    config = {"providers": [{"id": "openai"}, {"id": "anthropic", "api_keys": [{"value": "a1"}]}]}
+    answer = await chat(gateway(config, providers), models=["claude-sonnet-4-5"], key="sk-own")
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_unreachable")
+    assert providers.keys == ["sk-own"]
+
+
 async def test_a_clients_own_key_is_not_remembered(providers: Providers) -> None:
     gateway_ = gateway({}, providers)
     providers.on("sk-own", failing(429, retry_after="60"))

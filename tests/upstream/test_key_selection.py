@@ -96,6 +96,16 @@ async def test_the_same_key_is_one_key_wherever_it_is_configured(providers: Prov
     assert record_of(gateway_, "k1").samples == 2
 
 
+async def test_a_secret_may_change_as_often_as_it_likes(providers: Providers) -> None:
+    vaults = {"o": {"k": ""}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'k')}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults, secrets_ttl=0)
+    for number in range(10):
+        vaults["o"]["k"] = f"sk-{number}"
+        await chat(gateway_)
+    assert providers.keys == [f"sk-{number}" for number in range(10)]
+
+
 async def test_a_key_without_its_secret_is_left_out_and_named_in_the_log(
     providers: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -125,6 +125,12 @@ async def test_only_listed_models_may_be_allowed(providers: Providers, model: st
     assert answer.status == status
 
 
+async def test_a_disabled_provider_is_not_asked_for_what_names_no_model(providers: Providers) -> None:
+    listed = [{**BOX, "disabled": True}, KEYED[0]]
+    await request(gateway({"providers": listed}, providers).app, "GET", "/v1/files")
+    assert providers.urls == ["https://api.openai.com/v1/files"]
+
+
 async def test_a_disabled_provider_is_out_of_every_selection(providers: Providers) -> None:
     listed = [{**BOX, "disabled": True}, *KEYED]
     names, answer = await tried(providers, {"model": "box:llama", "models": ["gpt-4o"]}, listed=listed)
@@ -139,9 +145,14 @@ async def test_a_model_of_several_providers_is_tried_in_the_order_of_the_policy(
     assert answer.json()["error"]["message"].endswith("[500] b-box/llama: erred; [500] a-box/llama: erred")
 
 
-async def test_a_format_that_nobody_serves_is_told(providers: Providers) -> None:
-    gateway_ = gateway({"providers": KEYED[:1]}, providers)
-    answer = await chat(gateway_, "gpt-4o", path="/v1/messages")
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [("gpt-4o", "/v1/messages"), (None, "/v1/messages"), (None, "/v1/messages/batches")],
+    ids=["named", "auto", "no-model"],
+)
+async def test_a_format_that_nobody_serves_is_told(providers: Providers, model: str | None, path: str) -> None:
+    gateway_ = gateway({"providers": KEYED[:1], "only_allow_configured_providers": True}, providers)
+    answer = await chat(gateway_, model, path=path)
     assert answer.status == 422
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert answer.json()["error"]["message"].startswith("ERR_NGROK_3813: ")
