@@ -19,7 +19,7 @@ from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.surfaces import Format, Route
 
 if TYPE_CHECKING:
-    from ai_gateway_mw.keys import GatewayKey
+    from ai_gateway_mw.keys import ClientCredential, GatewayKey
     from ai_gateway_mw.providers import Model
     from ai_gateway_mw.runtime import Runtime
     from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer, ProviderKey
@@ -102,7 +102,9 @@ class Context:
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: ai-gateway
-        self.credential: str | None = None  # the client's own key, unless an earlier action took it: ai-gateway
+        self.credential: ClientCredential | None = (
+            None  # the client's own key, unless another action took it: admission
+        )
         self.models: Sequence[Model] = ()  # what strategies see as `ai.models`: model selection
         self.offers: Sequence[Offer] = ()  # the models to try, with their providers: model selection
         self.selection: SelectionNotes | None = None  # model selection
@@ -192,6 +194,11 @@ class Context:
             self.request_fields = Fields(fields)
         if self.body is None:
             self.receive = receive
+
+    @property
+    def names_models(self) -> bool:
+        """Whether the client said which model it wants."""
+        return self.selection is not None and bool(self.selection.requested)
 
     @property
     def elapsed_ms(self) -> int:

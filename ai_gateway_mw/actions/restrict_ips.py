@@ -68,6 +68,7 @@ class _Ranges:
     def __init__(self, texts: Sequence[TemplateText], runtime: Runtime) -> None:
         self._literal: list[Network] = []
         self._templates: list[Template] = []
+        self._redact = runtime.secrets.redact
         for text in texts:
             template = runtime.template(text)
             if not template.constant:
@@ -84,4 +85,4 @@ class _Ranges:
         try:
             return [*self._literal, *(parse_network(template.render(ctx).strip()) for template in self._templates)]
         except ValueError as error:
-            raise PolicyDenied(f"restrict-ips: {error}") from None
+            raise PolicyDenied(self._redact(f"restrict-ips: {error}")) from None

@@ -141,16 +141,16 @@ class GatewayMiddleware:
         gateway: Gateway | None = None,
         policy: str | Path | None = None,
         intercept: Intercept = "ai-paths",
-        **options: Any,
+        settings: Settings | None = None,
     ) -> None:
         if (gateway is None) == (policy is None):
             raise TypeError("GatewayMiddleware takes either `gateway` or `policy`")
-        if gateway is not None and options:
-            raise TypeError(f"`{next(iter(options))}` belongs to the Gateway that is given")
+        if gateway is not None and settings is not None:
+            raise TypeError("`settings` belong to the Gateway that is given")
         if intercept not in get_args(Intercept):
             raise ValueError(f"`intercept` is one of {', '.join(get_args(Intercept))}, not {intercept!r}")
         self.app = app
-        self.gateway = gateway or Gateway.from_file(policy or "", **options)
+        self.gateway = gateway or Gateway.from_file(policy or "", settings=settings)
         self._intercept_all = intercept == "all"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

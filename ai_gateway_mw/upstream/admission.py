@@ -5,7 +5,7 @@ from __future__ import annotations
 from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import InputTooLarge, MethodNotAllowed
-from ai_gateway_mw.keys import presented_credentials
+from ai_gateway_mw.keys import ClientCredential, presented_credentials
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.upstream.tokens import estimated_tokens
 
@@ -41,10 +41,9 @@ class Admission:
             if ctx.input_tokens > most:
                 raise InputTooLarge(f"Input too large: {ctx.input_tokens} tokens (max {most}).")
 
-    def _clients_own_key(self, ctx: Context) -> str | None:
+    def _clients_own_key(self, ctx: Context) -> ClientCredential | None:
         """The key to pass on to a provider without keys; never one that opens this gateway."""
         credential = presented_credentials(ctx.request_fields, ctx.query)
         if credential is None or credential.is_gateway_key:
             return None
-        value = credential.secret.reveal()
-        return None if self._secrets.contains_secret(value) else value
+        return None if self._secrets.contains_secret(credential.secret.reveal()) else credential

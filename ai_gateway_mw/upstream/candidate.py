@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.headers import Field
+from ai_gateway_mw.keys import ClientCredential
 from ai_gateway_mw.providers import ApiSurface, Model, Provider
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import ErrorRates, KeyState, Quota
@@ -83,7 +84,7 @@ class Candidate:
     surface: ApiSurface
     model: Model | None
     key: ProviderKey | None = None
-    credential: str | None = None
+    credential: ClientCredential | None = None
 
     @property
     def name(self) -> str:

@@ -29,6 +29,8 @@ _ALIKE: dict[Outcome, type[GatewayError]] = {
     Outcome.UNREACHABLE: UpstreamUnreachable,
     Outcome.OVERLOADED: Overloaded,
 }
+_BROKEN = frozenset({Outcome.ERRED, Outcome.FAILED, Outcome.INTERRUPTED})
+_UNAVAILABLE = frozenset({503, 529})  # the provider says so itself; 529 is Anthropic's
 
 
 def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
@@ -36,17 +38,22 @@ def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
 
     Names providers, models and statuses, and nothing that an upstream said: its text may hold account names.
     """
-    outcomes = {attempt.outcome for attempt in attempts}
-    kind: type[GatewayError] = UpstreamsExhausted
-    if len(outcomes) == 1:
-        kind = _ALIKE.get(next(iter(outcomes)), UpstreamError if len(attempts) == 1 else UpstreamsExhausted)
-    if len(attempts) == 1 and attempts[0].error is not None:
-        kind = type(attempts[0].error)
+    kind = _common_fault(attempts)
     fields = [("x-gateway-attempts", str(len(attempts)))]
     waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
     if kind is UpstreamRateLimited and waits:
         fields.append(("retry-after", str(max(1, math.ceil(min(waits))))))
     return kind(f"All providers failed: {trail(attempts)}", fields=fields)
+
+
+def _common_fault(attempts: Sequence[Attempt]) -> type[GatewayError]:
+    outcomes = {attempt.outcome for attempt in attempts}
+    if len(attempts) == 1 and attempts[0].error is not None:
+        return type(attempts[0].error)
+    if len(outcomes) == 1 and (alike := _ALIKE.get(attempts[0].outcome)):
+        return alike
+    broken = len(attempts) == 1 and attempts[0].outcome in _BROKEN and attempts[0].status not in _UNAVAILABLE
+    return UpstreamError if broken else UpstreamsExhausted
 
 
 def trail(attempts: Sequence[Attempt]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from ai_gateway_mw.cel import EvaluationError, Expression, Template
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import KeySelectionFailed, NoProviderKey, SecretError
-from ai_gateway_mw.providers import Model, Provider
+from ai_gateway_mw.errors import GatewayError, KeySelectionFailed, NoProviderKey, SecretError
+from ai_gateway_mw.providers import ApiSurface, Model, Provider
 from ai_gateway_mw.secrets import SecretStore, usable
 from ai_gateway_mw.state import ProviderKeys
-from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Candidate, Offer, ProviderKey
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
 
@@ -68,25 +68,33 @@ class KeySelection:
 
     def _candidates(self, ctx: Context) -> Iterator[Candidate]:
         assert ctx.route is not None
-        failure: Exception | None = None
+        failure: GatewayError = KeySelectionFailed("API key selection left no key to try.")
         served = False
         for offer in ctx.offers:
             surface = offer.provider.surface(ctx.route.format, ctx.route.surface)
-            ring = self._rings.get(offer.provider.id)
             if surface is None:
                 continue
-            if ring is None:
-                if ctx.credential is None and offer.provider.needs_key:
-                    failure = NoProviderKey(f"No API key found for provider '{offer.provider.id}'.")
-                    continue
-                served = True
-                yield Candidate(offer.provider, surface, offer.model, credential=ctx.credential)
+            try:
+                found = self._of_offer(ctx, offer, surface)
+            except NoProviderKey as error:
+                failure = error
                 continue
-            for key in self._selected(ctx, ring, offer.model):
-                served = True
-                yield Candidate(offer.provider, surface, offer.model, key=key)
+            served = served or bool(found)
+            yield from found
         if not served:
-            raise failure or KeySelectionFailed("API key selection left no key to try.")
+            raise failure
+
+    def _of_offer(self, ctx: Context, offer: Offer, surface: ApiSurface) -> Sequence[Candidate]:
+        """A model's candidates: one for each selected key, or one with the client's own key, or with none."""
+        provider, model = offer
+        ring = self._rings.get(provider.id)
+        if ring is not None:
+            return [Candidate(provider, surface, model, key=key) for key in self._selected(ctx, ring, model)]
+        if provider.needs_key and ctx.credential is None:
+            raise NoProviderKey(f"No API key found for provider '{provider.id}'.")
+        if ctx.credential is not None and not (provider.configured or ctx.names_models):
+            raise NoProviderKey("Name a model: your API key goes only to the provider that it is meant for.")
+        return [Candidate(provider, surface, model, credential=ctx.credential)]
 
     def _selected(self, ctx: Context, ring: KeyRing, model: Model | None) -> Sequence[ProviderKey]:
         """The keys of the first strategy that returns any; without strategies, all in the order of the file."""

@@ -24,9 +24,10 @@ def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Repl
     card = _CARDS[api_format]
     if route.model is None:
         return json_reply(200, _listed(api_format, [card(model) for model in models.values()]))
-    if route.model not in models:
+    found = models.get(route.model) or selection.named(route.model, api_format)
+    if found is None:
         raise ModelNotFound(f"No matching models found: {route.model}.", param="model")
-    return json_reply(200, card(models[route.model]))
+    return json_reply(200, card(found))
 
 
 def _format(ctx: Context, route: Route) -> Format:

@@ -31,14 +31,13 @@ _MAX_NAMES = 16  # a request that names a thousand models is no request for a th
 class Allowed:
     """Which providers and models this action may use."""
 
-    configured_providers: frozenset[str]
     only_configured_providers: bool = False
     only_configured_models: bool = False
 
     def provider(self, provider: Provider) -> bool:
         if provider.disabled:
             return False
-        return not self.only_configured_providers or provider.id in self.configured_providers
+        return provider.configured or not self.only_configured_providers
 
     def model(self, model: Model) -> bool:
         if model.disabled or not self.provider(model.provider):
@@ -74,6 +73,11 @@ class ModelSelection:
             self._on_offer[key] = tuple(filter(self._allowed.model, self._index.all(api_format, kind)))
         return self._on_offer[key]
 
+    def named(self, name: str, api_format: Format) -> Model | None:
+        """The known model that a name means, where it may be used."""
+        models = self._index.resolve([name]).models
+        return next((m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)), None)
+
     async def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
         if ctx.route.task == "resource":
@@ -91,15 +95,14 @@ class ModelSelection:
         ctx.offers = [Offer(model.provider, model) for model in chosen]
 
     def _owners(self, api_format: Format) -> Sequence[Offer]:
-        """For a path that names no model: the first configured provider of its format, else the catalogue's first.
+        """For a path that names no model: the first provider whose own format it is, a configured one before others.
 
         Files and batches belong to one account, so there is no second provider to turn to.
         """
         able = [p for p in self._providers if self._allowed.provider(p) and p.serves(api_format)]
-        configured = [p for p in able if p.id in self._allowed.configured_providers]
         if not able:
             raise FormatNotServed(f"No provider serves the {api_format} format.")
-        return [Offer((configured or able)[0], None)]
+        return [Offer(min(able, key=lambda p: (not p.configured, p.surfaces[0].format != api_format)), None)]
 
     def _named(self, names: Sequence[str], api_format: Format, notes: SelectionNotes) -> Sequence[Model]:
         resolution = self._index.resolve(names)

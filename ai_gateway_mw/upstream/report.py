@@ -14,7 +14,6 @@ from ai_gateway_mw.errors import BadBody, GatewayError
 from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS
 from ai_gateway_mw.providers import Model, Provider
-from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.outcome import Outcome
 
@@ -48,7 +47,7 @@ def _client(ctx: Context) -> dict[str, Any]:
         "request_headers": fields,
         "model": (asked.get("model") if asked else None) or "",
         "models": (asked.get("models") if asked else None) or [],
-        "api_key_hash": Secret(ctx.credential, "client/key").fingerprint if ctx.credential else "",
+        "api_key_hash": ctx.credential.secret.fingerprint if ctx.credential else "",
         "rejected_models": [
             {"model": name, "reason": reason} for name, reason in (ctx.selection.rejected if ctx.selection else ())
         ],

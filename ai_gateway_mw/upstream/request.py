@@ -94,11 +94,9 @@ def _fields(ctx: Context, candidate: Candidate, additions: Additions) -> list[Fi
         fields = [item for item in fields if item[0] != name]
         fields.append((name, _rendered_field(name, template, ctx)))
     fields.append((b"accept-encoding", b"identity"))  # what passes must stay readable: errors, events, usage
-    credential = _credential(candidate)
-    if credential is not None:
-        fields = [item for item in fields if item[0] != credential[0]]
-        fields.append(credential)
-    return fields
+    credentials = _credentials(ctx, candidate)
+    names = {name for name, _ in credentials}
+    return [item for item in fields if item[0] not in names] + credentials
 
 
 def _rendered_field(name: bytes, template: Template, ctx: Context) -> bytes:
@@ -108,11 +106,16 @@ def _rendered_field(name: bytes, template: Template, ctx: Context) -> bytes:
         raise PolicyDenied(f"ai-gateway, field {name.decode()}: {error}") from None
 
 
-def _credential(candidate: Candidate) -> Field | None:
+def _credentials(ctx: Context, candidate: Candidate) -> list[Field]:
+    """The provider key in the provider's own field; a client's own key in whichever field the client put it."""
     rule: Credential = candidate.surface.credential
     if candidate.key is not None:
-        return rule.header(candidate.key.value.reveal())  # the one place where a provider key becomes bytes
-    return rule.header(candidate.credential) if candidate.credential else None
+        return [rule.header(candidate.key.value.reveal())]  # the one place where a provider key becomes bytes
+    if candidate.credential is None:
+        return []
+    if candidate.credential.in_query:
+        return [rule.header(candidate.credential.secret.reveal())]
+    return [item for item in ctx.request_fields if item[0] in candidate.credential.fields]
 
 
 def _content(ctx: Context, route: Route, candidate: Candidate, additions: Additions) -> bytes:

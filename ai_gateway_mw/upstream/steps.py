@@ -59,11 +59,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
         {provider.id: _ring(provider, runtime) for provider in providers if provider.api_keys},
         _strategies(config.api_key_selection, runtime, environment),
     )
-    allowed = Allowed(
-        frozenset(provider.id for provider in providers if provider.configured),
-        config.only_allow_configured_providers,
-        config.only_allow_configured_models,
-    )
+    allowed = Allowed(config.only_allow_configured_providers, config.only_allow_configured_models)
     settings = runtime.settings
     rules = FailoverRules(
         total_timeout=float(config.total_timeout),
@@ -93,7 +89,12 @@ def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
 
 
 def _ring(provider: Provider, runtime: Runtime) -> KeyRing:
-    values = [runtime.template(value) for value in provider.api_keys]
+    values = []
+    for text in provider.api_keys:
+        values.append(runtime.template(text))
+        if values[-1].constant:
+            message = "this key stands in the policy itself, which is for development only: use `${secrets.get(…)}`"
+            runtime.problem(message, text.place_of(), severity="warning")
     return KeyRing(provider, values, runtime.stores.provider_keys, runtime.secrets)
 
 

@@ -201,6 +201,15 @@ async def test_no_gateway_key_goes_upstream_good_or_bad_asked_for_or_not(value: 
     assert provider.requests == []
 
 
+@pytest.mark.xfail(reason="ClientCredential.is_gateway_key looks at the beginning of the value only", strict=True)
+@pytest.mark.parametrize("value", [f"Bearer {KEY}", f"key={KEY}", f'"{KEY}"'])
+async def test_no_gateway_key_goes_upstream_in_a_field_that_was_filled_in_wrongly(value: str) -> None:
+    provider = Provider()
+    app = gateway(actions("ai-gateway"), provider=provider).app
+    await request(app, "POST", CHAT_PATH, headers={"x-api-key": value}, json=CHAT)
+    assert provider.requests == []
+
+
 async def test_without_obligation_a_providers_own_key_passes() -> None:
     provider = Provider()
     policy = actions(auth(required=False), "ai-gateway")

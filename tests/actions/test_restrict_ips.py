@@ -7,7 +7,7 @@ import pytest
 
 from ai_gateway_mw import GatewayMiddleware
 from tests.asgi import Response, request
-from tests.gateways import Host, actions, gateway, problems_of
+from tests.gateways import Host, actions, gateway, problems_of, request_log
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +125,14 @@ async def test_removing_the_forwarded_field_first_does_not_make_everyone_the_pro
 async def test_a_template_that_gives_no_range_refuses() -> None:
     assert (await ask({"allow": ["${req.headers['x'][0]}"]}, fields={"x": "everyone"})).status == 403
     assert (await ask({"allow": [*ANYWHERE, "${req.headers['x'][0]}"]})).status == 403
+
+
+async def test_a_secret_that_is_no_range_is_not_written_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    log = request_log(caplog)
+    policy = actions(("restrict-ips", {"allow": ["${secrets.get('v', 'n')}"]}))
+    await request(gateway(policy, vaults={"v": {"n": "sk-very-secret"}}).app, path="/v1/models")
+    assert "[redacted]" in log()[0]["reason"]
+    assert "sk-very-secret" not in caplog.text
 
 
 @pytest.mark.parametrize(("phase", "status"), [("on_tcp_connect", 403), ("on_http_response", 403)])

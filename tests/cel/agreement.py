@@ -10,7 +10,13 @@ from hypothesis import HealthCheck, settings
 
 from ai_gateway_mw.cel import EvaluationError, OptionalValue
 
-FAILS: Any = object()
+
+class _Fails:
+    def __repr__(self) -> str:
+        return "FAILS"
+
+
+FAILS: Any = _Fails()
 
 
 def examples(count: int) -> settings:

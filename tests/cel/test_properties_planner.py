@@ -206,7 +206,8 @@ LEAVES = {
     "length": ["duration('90m')", "duration('-1ns')", "du"],
     "ints": ["li", "li", "[]", "[3, 1, 2]"], "texts": ["ls", "ls", "['b', 'a😀']"],
     "anys": ["ld", "ld", "[1, 'a', null, 2.5]"],
-    "keys": ["lk"], "key": ["k"], "map": ["m", "m", "{}", "{'a': 1, '😀': 2}"], "numbered": ["mn", "mn", "{1: 1, 2: 2}"],
+    "keys": ["lk"], "key": ["k"], "map": ["m", "m", "{}", "{'a': 1, '😀': 2}"],
+    "numbered": ["mn", "mn", "{1: 1, 2: 2}"],
     "perhaps": ["optional.none()", "optional.of(1)", "md.?a"],
     "any": ["d", "d", "d.a", "md.a", "md.nope", "null", "ld[0]"],
 }  # fmt: skip
@@ -300,6 +301,37 @@ def agree(text: str, activation: dict[str, Any], lenient: bool, strict: bool) ->
 @example("li.filter(v, v > 0 && lk[0].quota.remaining > v)", {"li": [1]}, True, True)
 def test_both_ways_to_evaluate_agree(text: str, activation: dict[str, Any], lenient: bool, strict: bool) -> None:
     agree(text, activation, lenient, strict)
+
+
+# What may stand for a parameter of a type.
+KINDS_OF = {
+    "bool": ["bool"], "int": ["int"], "uint": ["uint"], "double": ["double"], "string": ["text"], "bytes": ["bytes"],
+    "timestamp": ["moment"], "duration": ["length"], "list": ["ints", "texts", "anys"], "map": ["map", "numbered"],
+    "optional_type": ["perhaps"],
+}  # fmt: skip
+ADDRESSES = {"net.IP": "ip('10.0.0.1')", "net.CIDR": "cidr('10.0.0.0/8')"}
+NAMED = [each for each in STANDARD_FUNCTIONS if each.name[0].isalpha()]
+
+
+@st.composite
+def calls(draw: Callable[..., Any]) -> str:
+    """A call of any function, with arguments of the types that it wants, mostly."""
+    overload = draw(st.sampled_from(NAMED))
+    args = [_argument(draw, param.name) for param in overload.params]
+    receiver = f"({args.pop(0)})." if overload.member else ""
+    return f"{receiver}{overload.name}({', '.join(args)})"
+
+
+def _argument(draw: Callable[..., Any], type_name: str) -> str:
+    if type_name in ADDRESSES:
+        return ADDRESSES[type_name]
+    return grown(draw, draw(st.sampled_from(KINDS_OF.get(type_name, KINDS))), 1, ())
+
+
+@examples(400)
+@given(calls(), activations, st.booleans())
+def test_both_ways_agree_on_every_function(text: str, activation: dict[str, Any], strict: bool) -> None:
+    agree(text, activation, False, strict)
 
 
 @pytest.mark.slow

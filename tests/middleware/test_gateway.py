@@ -392,7 +392,7 @@ def test_what_is_wrong_is_told_when_it_is_made(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"policy": "p.yaml", "gateway": True}, {"gateway": True, "max_body": 1}], ids=str
+    "options", [{}, {"policy": "p.yaml", "gateway": True}, {"gateway": True, "settings": Settings()}], ids=str
 )
 def test_the_middleware_takes_a_gateway_or_what_makes_one(options: dict[str, Any]) -> None:
     """A setting beside a gateway would be passed over in silence."""
