@@ -200,7 +200,10 @@ class Runtime:
     def _store_functions(self) -> tuple[Overload, ...]:
         secret = self._secret
 
-        def rand_int(low: int = 0, high: int = 1) -> int:
+        def rand_double(_: Any) -> float:
+            return self.stores.random.random()
+
+        def rand_int(_: Any, low: int = 0, high: int = 1) -> int:
             if low > high:
                 raise EvaluationError("rand.int wants the smaller number first")
             return self.stores.random.randint(low, high)
@@ -211,9 +214,10 @@ class Runtime:
         return (
             Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
             Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
-            Overload("rand.double", (), DOUBLE, self.stores.random.random),
-            Overload("rand.int", (), INT, rand_int),
-            Overload("rand.int", (INT, INT), INT, rand_int),
+            # Contextual: what is not is worked out once, at load, where its arguments are constant.
+            Overload("rand.double", (), DOUBLE, rand_double, contextual=True),
+            Overload("rand.int", (), INT, rand_int, contextual=True),
+            Overload("rand.int", (INT, INT), INT, rand_int, contextual=True),
         )
 
     def _secret(self, vault: str, name: str) -> str:

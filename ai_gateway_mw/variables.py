@@ -157,7 +157,7 @@ def _timestamp(seconds: float) -> Timestamp:
     return Timestamp(int(seconds * 1_000_000) * 1000)
 
 
-def _now(_: Any = None) -> str:
+def _now(_: Context) -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -219,7 +219,8 @@ ROWS: tuple[Row, ...] = (
     Row("res.location", STRING, lambda ctx: _response_field(ctx, b"location"), _ANSWER, ""),
 )
 
-_EVERYWHERE = (Overload("time.now", (), STRING, _now),)
+# Contextual, although it asks for nothing: what is not is worked out once, at load.
+_EVERYWHERE = (Overload("time.now", (), STRING, _now, contextual=True),)
 _REQUEST = (
     Overload("getReqHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.request_fields.map.get(n, []), contextual=True),
     Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: n in ctx.request_fields.map, contextual=True),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 
 from ai_gateway_mw.errors import AmbiguousPath
@@ -147,3 +149,15 @@ def test_a_letter_sent_percent_encoded_is_that_letter() -> None:
 )
 def test_long_paths_are_read_in_linear_time(path: str) -> None:
     route_of(path)  # quadratic ones take minutes, and the timeout says so
+
+
+def test_a_models_id_may_come_with_its_slash_escaped() -> None:
+    route = route_of("/v1/models/meta/llama-3", b"/v1/models/meta%2Fllama-3")
+    assert route is not None
+    assert route.model == "meta/llama-3"
+
+
+@pytest.mark.parametrize("raw", [b"/v1/models/meta%2F..%2Ffiles", b"/v1/models/%2Ffiles"])
+def test_an_escaped_slash_in_a_models_id_does_not_lead_out_of_it(raw: bytes) -> None:
+    with pytest.raises(AmbiguousPath):
+        route_of(unquote_to_bytes(raw).decode(), raw)

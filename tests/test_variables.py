@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -251,6 +253,26 @@ def test_times_are_exact_to_the_microsecond() -> None:
 def test_random_numbers_between_bounds_that_cross_are_an_error(text: str) -> None:
     with pytest.raises(EvaluationError, match="smaller number first"):
         value(text, context("/?q=5"))
+
+
+def evaluations(text: str, ctx: Context) -> Iterator[Any]:
+    """The values of one expression, one after the other."""
+    expression = Runtime(Stores(Settings(), secrets=secret_store())).expression(text)
+    assert expression is not None
+    while True:
+        yield expression(ctx)
+
+
+@pytest.mark.parametrize("text", ["rand.double()", "rand.int(0, 1000000)", "rand.int(0, 1000000) + 1", "rand.int()"])
+def test_each_evaluation_has_a_random_number_of_its_own(text: str) -> None:
+    assert len(set(islice(evaluations(text, context()), 100))) > 1
+
+
+@pytest.mark.parametrize("text", ["time.now()", "time.now", "[time.now()][0]"])
+def test_time_goes_on_between_evaluations(text: str) -> None:
+    values = evaluations(text, context())
+    first = next(values)
+    assert next(value for value in values if value != first) > first  # after a millisecond
 
 
 def test_random_numbers_lie_between_their_bounds() -> None:

@@ -39,6 +39,7 @@ from ai_gateway_mw.cel import (
 from ai_gateway_mw.cel.checker import check
 from ai_gateway_mw.cel.declarations import Kinds
 from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.limits import OverBudget
 from ai_gateway_mw.cel.parser import parse
 from ai_gateway_mw.cel.scope import Scope
 from tests.cel.agreement import examples, same
@@ -272,11 +273,12 @@ activations = st.fixed_dictionaries({}, optional=complete) | st.fixed_dictionari
 
 
 def result(run: Callable[[], Any]) -> Any:
-    """The value, or what the error says; after a colon it may name a key, where folding has found out which."""
+    """The value, or what the error says, but for keys and types: folding may have found out more of them, or fewer."""
     try:
         return run()
     except EvaluationError as error:
-        return "the error", error.message.partition(": ")[0], error.offset
+        place = None if isinstance(error, OverBudget) else error.offset
+        return "the error", error.message.partition(": ")[0].partition(" (")[0], place
 
 
 def exactly(text: str, activation: Any, *, lenient: bool, strict: bool) -> Any:

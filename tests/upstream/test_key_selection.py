@@ -9,9 +9,13 @@ import pytest
 
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import KeyState, Result
+from tests.asgi import request
 from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
 
 pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+MINE = {"authorization": "Bearer mine"}
 
 
 @pytest.fixture
@@ -155,3 +159,15 @@ async def test_chance_spreads_requests(strategy: str) -> None:
 async def test_one_key_by_chance_has_no_failover(providers: Providers) -> None:
     await chat(gateway(selecting("ai.keys.random()"), providers))
     assert len(providers.keys) == 1
+
+
+async def test_automatic_choice_sends_a_clients_key_to_no_provider_that_nobody_named(providers: Providers) -> None:
+    answer = await request(gateway({}, providers).app, "POST", CHAT, headers=MINE, json={})
+    assert (answer.status, answer.json()["error"]["code"]) == (401, "no_provider_key")
+    assert providers.requests == []
+
+
+async def test_automatic_choice_among_configured_providers_takes_the_clients_key(providers: Providers) -> None:
+    app = gateway({"providers": [{"id": "openai"}]}, providers).app
+    await request(app, "POST", CHAT, headers=MINE, json={})
+    assert providers.keys == ["mine"]

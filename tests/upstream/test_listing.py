@@ -95,3 +95,9 @@ async def test_an_empty_list_is_a_list() -> None:
     assert (await request(app, "GET", "/v1/models")).json() == {"object": "list", "data": []}
     version = {"anthropic-version": "2023-06-01"}
     assert (await request(app, "GET", "/v1/models", headers=version)).json() == {"data": [], "has_more": False}
+
+
+@pytest.mark.parametrize("name", ["openai:gpt-4o", "gpt-4o-2024-11-20", "GPT-4O"])
+async def test_a_model_is_found_by_every_name_that_requests_know(name: str) -> None:
+    answer = await request(gateway({}, Providers()).app, "GET", f"/v1/models/{name}")
+    assert answer.json()["id"] == "gpt-4o"
