@@ -83,8 +83,11 @@ def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
         raw = _ENCODED_SLASH.sub(b"/", raw)
     if _SUSPECT.search(raw) or _SUSPECT.search(path.encode()):
         other = route or _lookup(_normalised(path))
-    else:  # routers that fold case, or drop what trails: Litestar and Django do
-        other = None if route else _lookup(path.rstrip("/. ").lower())
+    else:
+        # Routers fold case, or drop what trails: Litestar and Django do. Unversioned names (`/files/`) are too common
+        # in host apps to be refused for that.
+        variant = path.rstrip("/. ").lower()
+        other = _lookup(variant) if route is None and variant.startswith("/v1") else None
     if other is not None:
         raise AmbiguousPath("The request path can be read in more than one way.")
     return route

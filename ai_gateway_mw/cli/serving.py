@@ -18,6 +18,7 @@ import uvicorn
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cli.console import say_problem
 from ai_gateway_mw.cli.logs import log_config, redact_logs
+from ai_gateway_mw.cli.protocol import HttpProtocol
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.middleware import Gateway
@@ -95,7 +96,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
         factory=isinstance(app, PolicyApp),
         workers=options.workers,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http="httptools",
+        http=HttpProtocol,
         lifespan="on",
         interface="asgi3",
         proxy_headers=False,

@@ -27,8 +27,8 @@ class ClientCredential:
 
     @property
     def is_gateway_key(self) -> bool:
-        """Whether it is meant for us: such a value never leaves the process, valid or not."""
-        return self.secret.reveal().startswith(PREFIX)
+        """Whether it is meant for us, valid or not, whatever stands around it: such a value never leaves the process."""
+        return PREFIX in self.secret.reveal()
 
 
 def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -> ClientCredential | None:
