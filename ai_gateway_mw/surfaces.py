@@ -59,8 +59,9 @@ _BELOW = {
     "/v1/batches/": Route("openai", "", "resource"),
     "/v1/messages/batches/": Route("anthropic", "", "resource"),
 }
-# A model may be written `provider:model`, so only the last part, if it is a plain word, is a method.
-_MODELS = re.compile(r"(?:/(?P<version>v1beta|v1))?/models/(?P<model>.+?)(?::(?P<method>[a-z]+[A-Z][A-Za-z]*|predict))?", re.DOTALL)
+# A model may be written `provider:model`: the last part is a method only if it is spelled like one.
+_METHOD = r"[a-z]+[A-Z][A-Za-z]*|predict"
+_MODELS = re.compile(rf"(?:/(?P<version>v1beta|v1))?/models/(?P<model>.+?)(?::(?P<method>{_METHOD}))?", re.DOTALL)
 _REPEATED = re.compile(r"(?:/v1)+(?=/v1(?:beta)?/)")  # an SDK's base URL and a client's path both brought `/v1`
 # What one server resolves and another takes literally: encoded or doubled separators, dot segments, parameters, blanks
 # around a segment.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import ai_gateway_mw.settings
-from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.hosts import HostAddress
+from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.settings import Settings, SettingsError
 
 CANARY = "canary-0123456789-abcdef"

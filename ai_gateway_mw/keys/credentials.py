@@ -27,7 +27,7 @@ class ClientCredential:
 
     @property
     def is_gateway_key(self) -> bool:
-        """Whether it is meant for us, valid or not, whatever stands around it: such a value never leaves the process."""
+        """Whether it is meant for us, valid or not and whatever stands around it: such a value never goes upstream."""
         return PREFIX in self.secret.reveal()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ai_gateway_mw.cel import (
@@ -88,9 +88,18 @@ class Adapter:
     eval_errors = (EvaluationError,)
 
     def compile(
-        self, expr: str, *, container: str, type_env: list[dict[str, Any]], disable_check: bool, disable_macros: bool
-    ) -> Program:
+        self,
+        expr: str,
+        declared: Mapping[str, Any] | None = None,
+        *,
+        container: str = "",
+        type_env: Sequence[dict[str, Any]] = (),
+        disable_check: bool = False,
+        disable_macros: bool = False,
+    ) -> Program | Expression:
+        """The conformance runner gives declarations in `type_env`, the benchmark plain variables in `declared`."""
         variables = [Variable(each["name"], type_of(each["type"])) for each in type_env if "type" in each]
+        variables += [Variable(name, type_of(type_)) for name, type_ in (declared or {}).items()]
         functions = [
             Overload(
                 each["name"],
@@ -103,7 +112,8 @@ class Adapter:
             for form in each.get("overloads", ())
         ]
         environment = Environment(variables=variables, functions=[*STANDARD_FUNCTIONS, *functions], container=container)
-        return Program(environment.expression(expr, check_types=not disable_check))
+        expression = environment.expression(expr, check_types=not disable_check)
+        return expression if declared is not None else Program(expression)
 
     def from_neutral(self, value: dict[str, Any]) -> Any:
         ((tag, payload),) = value.items()
