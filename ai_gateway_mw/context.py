@@ -179,7 +179,8 @@ class Context:
     def payload(self) -> JSONBody | FormBody | None:
         """The body as something with named members, once it has been read: JSON or a form; None without a body."""
         if not self.body:
-            return None if self.method in ("GET", "HEAD", "DELETE") else self.json
+            needed = self.method == "POST" and self.route is not None and self.route.task == "generate"
+            return self.json if needed else None
         boundary = form_boundary(self.request_fields.get(b"content-type") or b"")
         return FormBody(self.body, boundary) if boundary else self.json
 

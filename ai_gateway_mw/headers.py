@@ -13,6 +13,10 @@ CONNECTION_SPECIFIC = frozenset(
     [b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"]
     + [b"proxy-authenticate", b"proxy-authorization", b"http2-settings"]
 )
+# What an action's result and a log do not show of a head: credentials, also those of the app around us.
+PRIVATE_FIELDS = frozenset(
+    [b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie", b"set-cookie", b"proxy-authorization"]
+)
 CREDENTIAL_FIELDS = frozenset([b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"])
 
 # What goes upstream of a client's own fields; everything else stays here. A policy adds with `add-headers`.

@@ -157,13 +157,6 @@ class Settings(BaseSettings):
         True, description="Answer errors in the format of the API that was called; off: always in that of OpenAI."
     )
     connect_timeout: _Seconds = Field(10.0, description="Time to connect to an upstream, TLS included, such as 10s.")
-    stream_idle_timeout: _Seconds = Field(
-        120.0, description="Time between two pieces of an upstream's stream after which it counts as stalled."
-    )
-    failure_window: _Seconds = Field(60.0, description="Length of the sliding window that error rates look back on.")
-    failure_samples: Annotated[int, Field(ge=1)] = Field(
-        10, description="Attempts within the window before an error rate is other than 0."
-    )
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[Problem, ...] = PrivateAttr(())

@@ -103,15 +103,15 @@ def test_all_problems_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_arguments_go_before_variables_and_these_before_the_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / ".env").write_text("AI_GATEWAY_CONNECT_TIMEOUT=1\nAI_GATEWAY_SECRETS_TTL=1\nAI_GATEWAY_FAILURE_WINDOW=1\n")
+    (here / ".env").write_text("AI_GATEWAY_CONNECT_TIMEOUT=1\nAI_GATEWAY_SECRETS_TTL=1\nAI_GATEWAY_MAX_BODY=1\n")
     monkeypatch.setenv("AI_GATEWAY_SECRETS_TTL", "2")
-    monkeypatch.setenv("AI_GATEWAY_FAILURE_WINDOW", "2")
-    settings = Settings(failure_window=3)
-    assert (settings.connect_timeout, settings.secrets_ttl, settings.failure_window) == (1, 2, 3)
+    monkeypatch.setenv("AI_GATEWAY_MAX_BODY", "2")
+    settings = Settings(max_body=3)
+    assert (settings.connect_timeout, settings.secrets_ttl, settings.max_body) == (1, 2, 3)
     sources = {name: source for name, _, source in settings.described()}
     assert sources["AI_GATEWAY_CONNECT_TIMEOUT"] == ".env"
     assert sources["AI_GATEWAY_SECRETS_TTL"] == "environment"
-    assert sources["AI_GATEWAY_FAILURE_WINDOW"] == "argument"
+    assert sources["AI_GATEWAY_MAX_BODY"] == "argument"
     assert sources["AI_GATEWAY_DATA_DIR"] == "default"
 
 
@@ -195,7 +195,7 @@ def test_described_shows_values_as_they_would_be_written() -> None:
     assert shown["TRUSTED_PROXIES"] == "10.0.0.0/8,::1/128"
     assert shown["MAX_BODY"] == "64.0MiB"
     assert shown["CATALOG"] == ""
-    assert shown["STREAM_IDLE_TIMEOUT"] == "2m"
+    assert shown["SECRETS_TTL"] == "30s"
     again = Settings(hosts=shown["HOSTS"], trusted_proxies=shown["TRUSTED_PROXIES"], max_body=shown["MAX_BODY"])
     assert again == settings
 

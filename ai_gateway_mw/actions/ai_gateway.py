@@ -26,9 +26,9 @@ class AIGateway:
         self._steps = steps(config, runtime)
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
-        if ctx.route is None:
-            raise RouteNotFound(f"{ctx.path} is no path of an AI API.")
         try:
+            if ctx.route is None:
+                raise RouteNotFound(f"{ctx.path} is no path of an AI API.")
             answer = await self._steps.answer(ctx)
         except ClientGone:
             raise

@@ -1,23 +1,22 @@
-"""What can be worked out when an expression is loaded: calls of literals, time literals, patterns."""
+"""What can be worked out when an expression is loaded: calls of literals, among them times and types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from ai_gateway_mw.cel.checker import Checked
-from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.limits import Budget
 from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.nodes import Apply, Literal, Node, children
-from ai_gateway_mw.cel.patterns import PATTERN_ARGUMENT, finder
 from ai_gateway_mw.cel.problems import EvaluationError
-from ai_gateway_mw.cel.types import BOOL, STRING
+from ai_gateway_mw.cel.types import BOOL
 
 # Only what nobody can change is shared between evaluations; and no secret is worked out ahead.
 _SHARED = (type(None), bool, int, float, str, bytes, Timestamp, Duration)
 _LONGEST = 4096
+_STEPS = 5000  # for all of an expression; what would take longer is left for when it is evaluated
 
 
 def folded(checked: Checked, evaluator: Evaluator) -> Node:
@@ -29,10 +28,14 @@ class _Folder:
     def __init__(self, checked: Checked, evaluator: Evaluator) -> None:
         self._types = checked.types
         self._evaluator = evaluator
+        self._budget = Budget(replace(evaluator.limits, steps=_STEPS))
 
     def fold(self, node: Node) -> Node:
         """The node itself where nothing below it is constant."""
-        below = {child: self.fold(child) for child in children(node)}
+        parts = children(node)
+        if not parts:
+            return node
+        below = {child: self.fold(child) for child in parts}
         made = node if all(old is new for old, new in below.items()) else _rebuilt(node, below)
         if isinstance(made, Apply):
             made = self._call(made)
@@ -43,28 +46,17 @@ class _Folder:
     def _call(self, node: Apply) -> Node:
         if any(each.contextual or each.sensitive for each in node.overloads) or not node.overloads:
             return node
-        if all(isinstance(arg, Literal) for arg in node.args):
-            return self._constant(node)
-        pattern = node.args[PATTERN_ARGUMENT[node.function]] if node.function == "matches" else None
-        return _with_pattern(node, pattern.value) if isinstance(pattern, Literal) else node
+        return self._constant(node) if all(isinstance(arg, Literal) for arg in node.args) else node
 
     def _constant(self, node: Apply) -> Node:
         """An error stays in the tree: it may never be reached, or be absorbed."""
         try:
-            value = self._evaluator.run(node, None)
+            value = self._evaluator.run(node, None, None, self._budget)
         except EvaluationError:
             return node
         if not isinstance(value, _SHARED) or (isinstance(value, (str, bytes)) and len(value) > _LONGEST):
             return node
         return Literal(node.offset, node.length, value)
-
-
-def _with_pattern(node: Apply, pattern: Any) -> Node:
-    if not isinstance(pattern, str):
-        return node
-    find: Callable[[str], bool] = finder(pattern)
-    row = Overload("matches", (STRING,), BOOL, find, member=node.overloads[0].member)
-    return Apply(node.offset, node.length, node.function, (row,), node.args[:1])
 
 
 def _rebuilt(node: Node, below: dict[Node, Node]) -> Node:

@@ -1,18 +1,19 @@
-"""How each macro that walks a list or a map makes its result from the elements."""
+"""Macros, as the evaluator means them: those that walk a list or a map, `cel.bind`, and `optMap`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ai_gateway_mw.cel.frames import Failed, Frame
 from ai_gateway_mw.cel.limits import OverBudget
-from ai_gateway_mw.cel.nodes import Comprehension
-from ai_gateway_mw.cel.ordering import ordered
+from ai_gateway_mw.cel.nodes import Bind, Comprehension, Node, OptionalMap
+from ai_gateway_mw.cel.ordering import extreme, keyless_last, ordered, present
 from ai_gateway_mw.cel.problems import EvaluationError
-from ai_gateway_mw.cel.values import map_of
+from ai_gateway_mw.cel.values import NONE, OptionalValue, map_of, merged, opened
 
 if TYPE_CHECKING:
-    from ai_gateway_mw.cel.evaluator import Evaluator, Frame
+    from ai_gateway_mw.cel.evaluator import Evaluator
 
 
 class Walk:
@@ -22,6 +23,7 @@ class Walk:
         self._evaluator = evaluator
         self._node = node
         self._frame = frame
+        self.lenient = evaluator.lenient
         if not isinstance(range_, (list, tuple, Mapping)):
             raise EvaluationError(f"`{node.kind}` walks a list or a map", node.offset)
         self._range = range_
@@ -38,10 +40,19 @@ class Walk:
             yield locals_[names[0]]
 
     def test(self) -> bool:
-        return self._evaluator.test(self._node, self._frame)
+        """What the macro's test says of the element that its variables hold now."""
+        if self._node.test is None:
+            return True
+        try:
+            return self._evaluator.truth(self._node.test, self._frame)
+        except OverBudget:
+            raise
+        except EvaluationError:
+            if self.lenient:
+                return False
+            raise
 
     def result(self) -> Any:
-        self._frame.budget.size -= 64
         return self._evaluator.evaluate(self._node.result[0], self._frame)
 
     def key(self) -> Any:
@@ -51,7 +62,7 @@ class Walk:
         except OverBudget:
             raise
         except EvaluationError:
-            if self._evaluator.lenient:
+            if self.lenient:
                 return None
             raise
 
@@ -70,39 +81,23 @@ class Walk:
             raise failed
         return not decisive
 
-    def keyed(self) -> tuple[list[tuple[Any, Any]], list[Any]]:
-        """(key, element) pairs, and the elements without a key, which only lenient expressions may have."""
-        pairs = [(self.key(), element) for element in self]
-        if not self._evaluator.lenient:
-            return pairs, []
-        return [pair for pair in pairs if pair[0] is not None], [element for key, element in pairs if key is None]
+    def keyed(self) -> list[tuple[Any, Any]]:
+        """(key, element) pairs; only lenient expressions have elements without a key."""
+        return [(self.key(), element) for element in self]
 
 
 def _sorted(walk: Walk) -> list[Any]:
-    pairs, rest = walk.keyed()
-    return [element for _, element in ordered(pairs)] + rest
+    if walk.lenient:
+        return keyless_last(walk.keyed())
+    return [element for _, element in ordered(walk.keyed())]
 
 
 def _extreme(place: int) -> Callable[[Walk], Any]:
-    def pick(walk: Walk) -> Any:
-        pairs = ordered(walk.keyed()[0])
-        if not pairs:
-            raise EvaluationError("an empty list has neither a smallest nor a largest element")
-        best = pairs[place][0]
-        return next(element for key, element in pairs if key == best)
-
-    return pick
+    return lambda walk: extreme(present(walk.keyed()) if walk.lenient else walk.keyed(), place)
 
 
-def _merged(walk: Walk) -> Mapping[Any, Any]:
-    pairs: list[tuple[Any, Any]] = []
-    for _ in walk:
-        if walk.test():
-            entries = walk.result()
-            if not isinstance(entries, Mapping):
-                raise EvaluationError("`transformMapEntry` makes a map of each element")
-            pairs += entries.items()
-    return map_of(pairs)
+def _entries(walk: Walk) -> Mapping[Any, Any]:
+    return merged([walk.result() for _ in walk if walk.test()])
 
 
 FOLDS: dict[str, Callable[[Walk], Any]] = {
@@ -112,8 +107,38 @@ FOLDS: dict[str, Callable[[Walk], Any]] = {
     "filter": lambda walk: [element for element in walk if walk.test()],
     "map": lambda walk: [walk.result() for _ in walk if walk.test()],
     "transformMap": lambda walk: map_of([(key, walk.result()) for key in walk if walk.test()]),
-    "transformMapEntry": _merged,
+    "transformMapEntry": _entries,
     "sortBy": _sorted,
     "minBy": _extreme(0),
     "maxBy": _extreme(-1),
+}
+
+
+def _comprehension(evaluator: Evaluator, node: Comprehension, frame: Frame) -> Any:
+    return FOLDS[node.kind](Walk(evaluator, node, frame, evaluator.evaluate(node.range, frame)))
+
+
+def _bind(evaluator: Evaluator, node: Bind, frame: Frame) -> Any:
+    try:
+        frame.locals[node.name] = evaluator.evaluate(node.value, frame)
+    except OverBudget:
+        raise
+    except EvaluationError as error:
+        frame.locals[node.name] = Failed(error)
+    return evaluator.evaluate(node.body, frame)
+
+
+def _optional_map(evaluator: Evaluator, node: OptionalMap, frame: Frame) -> OptionalValue:
+    target = opened(evaluator.evaluate(node.target, frame))
+    if not target.present:
+        return NONE
+    frame.locals[node.name] = target.value
+    value = evaluator.evaluate(node.body, frame)
+    return opened(value) if node.flat else OptionalValue(True, value)
+
+
+MACROS: dict[type[Node], Callable[[Evaluator, Any, Frame], Any]] = {
+    Comprehension: _comprehension,
+    Bind: _bind,
+    OptionalMap: _optional_map,
 }

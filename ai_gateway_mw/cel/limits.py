@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ai_gateway_mw.cel.problems import EvaluationError
 
-# No single text, list or map that a function makes may have more characters or elements than this.
-LARGEST_RESULT = 16 * 1024 * 1024
+# No single text, list or map that a function makes may be larger than this, in characters; see `Budget.allocate`.
+LARGEST_RESULT = 4 * 1024 * 1024
+_ELEMENT = 64  # characters that an element of a list or an entry of a map counts for
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`length`, `tokens` and `nesting` of the text, `depth` of its tree and `loops` in each other; `steps` and `size` bound
-    one evaluation."""
+    """`length`, `tokens` (without commas) and `nesting` of the text, `depth` of its tree, `loops` in each other, and
+    the size of its `patterns` once they are compiled bound what is loaded; `steps` of about 0.4 microseconds each, and
+    `size` in characters, bound one evaluation.
+    """
 
     length: int = 16 * 1024
-    tokens: int = 4096
+    tokens: int = 1500
     nesting: int = 64
     depth: int = 128
     loops: int = 8
+    patterns: int = 16 * 1024
     steps: int = 30_000
-    size: int = 32 * 1024 * 1024
+    size: int = 8 * 1024 * 1024
 
 
 class OverBudget(EvaluationError):
@@ -45,29 +49,23 @@ class Budget:
             raise OverBudget("this expression takes too many steps")
 
     def allocate(self, value: Any) -> None:
-        """Charges for a value that was made; an element of a list counts as much as 64 characters."""
+        """Charges for a value that was made."""
         if isinstance(value, (str, bytes)):
             self.size -= len(value)
         elif isinstance(value, (list, Mapping)):
-            self.size -= len(value) * 64
+            self.size -= len(value) * _ELEMENT
         if self.size < 0:
             raise OverBudget("this expression makes values that are too large")
 
 
-def work(function: str, args: Iterable[Any]) -> int:
-    """How many steps a call counts for: most functions look at every element or character that they get."""
-    if function in CONSTANT_WORK:
-        return 0
-    return sum(len(arg) >> _SHIFT.get(type(arg), 10) for arg in args if type(arg) in _SHIFT)
-
-
-# An element of a list takes a quarter of a step, a thousand characters take one.
-_SHIFT: dict[type, int] = {list: 2, tuple: 2, str: 10, bytes: 10}
-CONSTANT_WORK = frozenset({"size", "type", "dyn", "optional.of", "first", "last", "startsWith", "endsWith"})
-
-
 def checked_size(size: int) -> int:
-    """`size`, unless nothing that large may be made; functions ask before they make it."""
+    """`size` in characters, unless nothing that large may be made; functions ask before they make it."""
     if size > LARGEST_RESULT:
         raise OverBudget("this expression makes values that are too large")
     return size
+
+
+def checked_count(count: int) -> int:
+    """`count` elements, unless no list or map may have so many."""
+    checked_size(count * _ELEMENT)
+    return count

@@ -1,7 +1,7 @@
 """The syntax tree. `offset` and `length` point at the word or operator that a message about the node should show.
 
-The parser makes the nodes of the first part; the checker replaces names and calls by those of the second. Nobody changes
-a node after it was made; they are not frozen only because that takes three times as long to make and to import.
+The parser makes the nodes of the first part; the checker replaces names and calls by those of the second. Nobody
+changes a node after it was made; they are not frozen only because that takes three times as long to make and to import.
 """
 
 from __future__ import annotations

@@ -26,12 +26,15 @@ from ai_gateway_mw.cel.nodes import (
     dotted,
 )
 from ai_gateway_mw.cel.problems import ExpressionError
-from ai_gateway_mw.cel.scanner import Token, check_nesting, tokens
+from ai_gateway_mw.cel.scanner import Token, check_count, check_nesting, tokens
 from ai_gateway_mw.cel.syntax import unexpected
 
 # How tightly an operator binds. All of them group to the left.
 _BINDING = {
-    "||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5,
+    "||": 1, "&&": 2,
+    "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3,
+    "+": 4, "-": 4,
+    "*": 5, "/": 5, "%": 5,
 }  # fmt: skip
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _NUMBERS = frozenset({"int", "double"})
@@ -46,8 +49,7 @@ def parse(text: str, limits: Limits) -> Node:
         if not text.strip():
             raise Refused("an expression is missing here", 0)
         found = tokens(text)
-        if len(found) > limits.tokens:
-            raise Refused(f"an expression may have {limits.tokens:,} names, literals and signs; this one has more", 0)
+        check_count(found, limits.tokens)
         check_nesting(found, limits.nesting)
         tree = _Parser(found).whole()
         _check_depth(tree, limits)

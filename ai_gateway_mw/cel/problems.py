@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,12 +53,19 @@ class EvaluationError(Exception):
         self.offset = offset
 
 
+_LONGEST_MEANT = 80
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that `name` was probably meant to be, or an empty text."""
+    if len(name) > _LONGEST_MEANT:
+        return ""
     names = sorted(set(known))
     folded = {each.lower().replace("_", ""): each for each in names}
     same = folded.get(name.lower().replace("_", ""))
     if same is not None:
         return same
+    import difflib  # noqa: PLC0415 - only who made a mistake pays for loading it
+
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     return near[0] if near else ""

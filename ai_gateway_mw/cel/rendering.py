@@ -8,7 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ai_gateway_mw.cel.costs import is_endless
+from ai_gateway_mw.cel.limits import OverBudget
 from ai_gateway_mw.cel.moments import Duration, Timestamp
+from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.values import CelType, OptionalValue, adapted
 
 
@@ -31,11 +34,25 @@ def render_value(value: Any) -> str:
         return render_value(value.value) if value.present else ""
     if isinstance(value, (int, Timestamp, CelType)):
         return str(value)
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON."""
+    if is_endless(value):
+        raise OverBudget("a value is too large to be shown")
     return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
 
 
 def to_json(value: Any) -> Any:
     """A value as the json module takes it: times as text, bytes as base64, keys as text, objects by their name."""
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise EvaluationError("a value is nested too deeply") from None
+
+
+def _plain(value: Any) -> Any:
     value = adapted(value)
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -44,13 +61,13 @@ def to_json(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else render_value(key): to_json(each) for key, each in value.items()}
+        return {key if isinstance(key, str) else render_value(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_json(each) for each in value]
+        return [_plain(each) for each in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, OptionalValue):
-        return to_json(value.value) if value.present else None
+        return _plain(value.value) if value.present else None
     if isinstance(value, Duration):
         return go_duration(value)
     return str(value)

@@ -66,6 +66,15 @@ def tokens(text: str) -> list[Token]:
     return found
 
 
+def check_count(found: list[Token], allowed: int) -> None:
+    """Refuses more tokens than allowed; commas are not counted, as long lists are little work."""
+    if len(found) > allowed:
+        counted = [token for token in found if token.kind != ","]
+        if len(counted) > allowed + 1:
+            place = counted[allowed].offset
+            raise Refused(f"an expression may have {allowed:,} names, literals and signs; this is one more", place)
+
+
 def check_nesting(found: list[Token], allowed: int) -> None:
     """Refuses brackets that nest deeper than allowed."""
     depth = 0

@@ -35,6 +35,7 @@ class Scope:
         self.functions: dict[str, list[Overload]] = {}
         for overload in functions:
             self.functions.setdefault(overload.name, []).append(overload)
+        self.resolved: dict[Any, tuple[tuple[Overload, ...], Type]] = {}  # what calls came to; see checking/overloads
         self._constants: dict[str, tuple[Any, Type]] = {name: (CelType(name), TypeType(DYN)) for name in _TYPE_NAMES}
         self._constants["google.protobuf.NullValue.NULL_VALUE"] = (None, NULL)
         self._constants["google.protobuf.NullValue"] = (CelType("google.protobuf.NullValue"), TypeType(INT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,12 +12,18 @@ from ai_gateway_mw.cel.values import equals
 def same(left: Any, right: Any) -> bool:
     """`==`, in constant time for two strings or two byte strings."""
     if isinstance(left, str) and isinstance(right, str):
-        return hmac.compare_digest(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
+        return _same_bytes(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
     if isinstance(left, bytes) and isinstance(right, bytes):
-        return hmac.compare_digest(left, right)
+        return _same_bytes(left, right)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         return len(left) == len(right) and sum(map(same, left, right)) == len(left)
     return equals(left, right)
+
+
+def _same_bytes(left: bytes, right: bytes) -> bool:
+    from hmac import compare_digest  # noqa: PLC0415 - loads OpenSSL: who has no secrets shall not wait for it
+
+    return compare_digest(left, right)
 
 
 def different(left: Any, right: Any) -> bool:

@@ -99,6 +99,11 @@ _NOT_NULLABLE = frozenset({"int", "uint", "double", "bool", "string", "bytes", "
 Bindings = dict[Type, Type]
 
 
+def is_closed(type_: Type) -> bool:
+    """True for types that no type parameter occurs in."""
+    return not type_.is_param and all(map(is_closed, type_.params))
+
+
 def is_open(type_: Type) -> bool:
     """True for types of which nothing is known before the expression runs."""
     return type_.name in _OPEN
@@ -116,9 +121,23 @@ def substitute(type_: Type, bindings: Bindings, *, close: bool = False) -> Type:
     return Type(type_.name, tuple(substitute(param, bindings, close=close) for param in type_.params))
 
 
+class _Trial(Bindings):
+    """Bindings on top of others, which stay as they are."""
+
+    def __init__(self, under: Bindings) -> None:
+        super().__init__()
+        self._under = under
+
+    def get(self, key: Type, default: Any = None) -> Any:
+        found = super().get(key)
+        return self._under.get(key, default) if found is None else found
+
+
 def assign(actual: Type, formal: Type, bindings: Bindings) -> bool:
     """True if a value of type `actual` may stand where `formal` is wanted; type parameters get bound on the way."""
-    trial = dict(bindings)
+    if actual is formal:
+        return True
+    trial = _Trial(bindings)
     if not _assign(actual, formal, trial):
         return False
     bindings.update(trial)
@@ -127,7 +146,7 @@ def assign(actual: Type, formal: Type, bindings: Bindings) -> bool:
 
 def assign_all(actuals: tuple[Type, ...], formals: tuple[Type, ...], bindings: Bindings) -> bool:
     """`assign` for each pair, or for none."""
-    trial = dict(bindings)
+    trial = _Trial(bindings)
     if not all(_assign(actual, formal, trial) for actual, formal in zip(actuals, formals, strict=True)):
         return False
     bindings.update(trial)
@@ -208,3 +227,8 @@ def _at_least_as_general(left: Type, right: Type) -> bool:
         return True
     pairs = zip(left.params, right.params, strict=False)
     return len(left.params) == len(right.params) and all(_at_least_as_general(a, b) for a, b in pairs)
+
+
+def with_article(type_: Type) -> str:
+    """`an int`, `a string`."""
+    return f"{'an' if type_.name[0] in 'aeiou' and type_.name != 'uint' else 'a'} {type_}"

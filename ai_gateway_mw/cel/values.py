@@ -76,6 +76,13 @@ class OptionalValue:
 NONE = OptionalValue(False)
 
 
+def opened(value: Any) -> OptionalValue:
+    """`value`, which must be an optional."""
+    if not isinstance(value, OptionalValue):
+        raise EvaluationError("expected an optional value")
+    return value
+
+
 class MixedMap(Mapping[Any, Any]):
     """A map that has both booleans and numbers as keys: to Python, True and 1 are one key, to CEL they are two."""
 
@@ -98,7 +105,9 @@ class MixedMap(Mapping[Any, Any]):
 
 
 MISSING: Any = object()
+KEY_KINDS = frozenset({"string", "int", "uint", "bool"})
 _KEY_CLASSES = (str, int, float)
+_FEW = 64
 
 
 def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
@@ -111,6 +120,8 @@ def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
         return MISSING
     if isinstance(key, str) or key not in (0, 1) or isinstance(mapping, MixedMap):
         return value
+    if len(mapping) > _FEW:  # which key is there cannot be told without walking them all; a host's is no boolean
+        return MISSING if isinstance(key, bool) else value
     is_bool = isinstance(key, bool)
     return value if any(isinstance(each, bool) is is_bool for each in mapping if each == key) else MISSING
 
@@ -118,12 +129,19 @@ def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
 def map_of(pairs: list[tuple[Any, Any]]) -> Mapping[Any, Any]:
     """A map with these entries; the same key twice is an error."""
     made: Mapping[Any, Any] = dict(pairs)
-    if len(made) < len(pairs) or (True in made or False in made):
-        kinds = {type(key) is bool for key, _ in pairs if not isinstance(key, str)}
+    if len(made) < len(pairs) or True in made or False in made:
+        kinds = {type(key) is bool for key, _ in pairs}
         made = MixedMap(pairs) if len(kinds) > 1 else made
     if len(made) < len(pairs):
         raise EvaluationError("a map has the same key twice")
     return made
+
+
+def merged(maps: list[Any]) -> Mapping[Any, Any]:
+    """One map with the entries of several."""
+    if not all(isinstance(each, Mapping) for each in maps):
+        raise EvaluationError("`transformMapEntry` makes a map of each element")
+    return map_of([entry for each in maps for entry in each.items()])
 
 
 def adapted(value: Any) -> Any:

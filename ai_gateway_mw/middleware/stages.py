@@ -7,7 +7,7 @@ its own action refuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ai_gateway_mw.actions import ACTIONS
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, cancelled_by, raw_route_path, route_path, run_lifespan
@@ -16,12 +16,15 @@ from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyDenied, PolicyError
 from ai_gateway_mw.middleware.exchange import ResponseGate, check, edited_scope, exchange
 from ai_gateway_mw.middleware.websocket import refuse_websocket
+from ai_gateway_mw.policy import ActionConfig, Phase, load_policy, validated
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.upstream.config import AIGatewayConfig
 from ai_gateway_mw.upstream.steps import steps
+
+C = TypeVar("C", bound=ActionConfig)
 
 _CONTEXT = "ai_gateway_mw.context"
 
@@ -30,8 +33,9 @@ class _Layer:
     """One step of an exchange put around an app."""
 
     def __init__(self, app: ASGIApp, stores: Stores | None) -> None:
+        """Layers that stand directly in each other share their stores: what one learns, the next one knows."""
         self.app = app
-        self.stores = stores or Stores(Settings())
+        self.stores: Stores = stores or (app.stores if isinstance(app, _Layer) else Stores(Settings()))
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         raise NotImplementedError
@@ -86,9 +90,16 @@ class _Layer:
 
     def _made(self, action_type: str, **config: Any) -> Action:
         kind, runtime = ACTIONS[action_type], Runtime(self.stores)
-        action = kind(kind.Config.model_validate(config), runtime)
+        action = kind(self._validated(action_type, kind.Config, config), runtime)
         _raise_problems(runtime)
         return action
+
+    def _validated(self, action_type: str, config_class: type[C], config: Mapping[str, Any]) -> C:
+        """The keyword arguments as the config of an action. Raises `PolicyError`, as a policy that says the same."""
+        written = {"on_http_request": [{"type": action_type, "config": config}]}
+        policy = load_policy(written, name=type(self).__name__)
+        spec = policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0]
+        return validated(config_class, spec, policy.document)
 
 
 class AuthMiddleware(_Layer):
@@ -98,6 +109,8 @@ class AuthMiddleware(_Layer):
         self, app: ASGIApp, *, keys: Iterable[str | Mapping[str, Any]], stores: Stores | None = None, **config: Any
     ) -> None:
         super().__init__(app, stores)
+        if isinstance(keys, str):
+            raise TypeError("AuthMiddleware takes a list of keys: keys=[…]")
         named = [
             {"name": f"key-{n}", "value": key} if isinstance(key, str) else dict(key) for n, key in enumerate(keys, 1)
         ]
@@ -114,6 +127,8 @@ class IPAllowlistMiddleware(_Layer):
         self, app: ASGIApp, *, allow: Sequence[str], deny: Sequence[str] = (), stores: Stores | None = None
     ) -> None:
         super().__init__(app, stores)
+        if isinstance(allow, str) or isinstance(deny, str):
+            raise TypeError("IPAllowlistMiddleware takes lists of ranges: allow=[…]")
         self._action = self._made("restrict-ips", allow=list(allow), deny=list(deny))
 
     async def work(self, ctx: Context) -> ASGIApp | None:
@@ -126,7 +141,7 @@ class _UpstreamLayer(_Layer):
     def __init__(self, app: ASGIApp, *, stores: Stores | None = None, **config: Any) -> None:
         super().__init__(app, stores)
         runtime = Runtime(self.stores)
-        self._steps = steps(AIGatewayConfig.model_validate(config), runtime)
+        self._steps = steps(self._validated("ai-gateway", AIGatewayConfig, config), runtime)
         _raise_problems(runtime)
 
     async def failover(self, ctx: Context) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from ai_gateway_mw.errors import SecretError, SecretMissing
 from ai_gateway_mw.secrets.redaction import Redactor
@@ -25,6 +25,7 @@ class SecretStore:
         self.sources = tuple(sources)
         self._cache: TTLCache[tuple[str, str], Secret] = TTLCache(_CACHED, ttl, timer=clock)
         self._redactor = Redactor()
+        self._handed_out: LRUCache[Secret, bool] = LRUCache(_CACHED)
         self._lock = threading.Lock()
 
     def get(self, vault: str, name: str) -> Secret:
@@ -58,6 +59,7 @@ class SecretStore:
     def remember(self, secret: Secret) -> None:
         """Redact this one too, although it did not come from here (a setting, a client's credential)."""
         self._redactor.add(secret.reveal())
+        self._handed_out[secret] = True
 
     def redact(self, text: str) -> str:
         """The text without any secret of eight characters or more that was handed out so far, in whatever encoding."""
@@ -70,8 +72,9 @@ class SecretStore:
         return self._redactor.redacted(data)
 
     def contains_secret(self, text: str) -> bool:
-        """Whether `redact` would change the text."""
-        return self._redactor.found_in(text.encode("utf-8", "surrogatepass"))
+        """Whether `redact` would change the text, or the text is a secret, however short."""
+        known = Secret(text, "asked/for") in self._handed_out
+        return known or self._redactor.found_in(text.encode("utf-8", "surrogatepass"))
 
 
 def _asked(source: SecretSource, vault: str, name: str) -> Secret | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ai_gateway_mw.errors import GatewayError
-from ai_gateway_mw.headers import Field
+from ai_gateway_mw.headers import PRIVATE_FIELDS, Field
 from ai_gateway_mw.keys import ClientCredential
 from ai_gateway_mw.providers import ApiSurface, Model, Provider
 from ai_gateway_mw.secrets import Secret
@@ -116,6 +116,8 @@ class Attempt:
         """This attempt in the action result (`models_tried[].requests_made[]`)."""
         values: dict[str, list[str]] = {}
         for name, value in self.fields:
+            if name in PRIVATE_FIELDS:
+                continue
             values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
         return {
             "status": "success" if self.outcome is Outcome.ACCEPTED else "error",

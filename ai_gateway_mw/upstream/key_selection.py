@@ -24,7 +24,7 @@ class KeyRing:
         self._provider = provider
         self._values = values
         self._states = states
-        self._secrets = secrets
+        self.secrets = secrets
         self._made: dict[str, ProviderKey] = {}
 
     def keys(self, ctx: Context) -> list[ProviderKey]:
@@ -40,7 +40,7 @@ class KeyRing:
     def reread(self, ctx: Context) -> ProviderKey | None:
         """The key that took another's place in its secret's source meanwhile, if one did."""
         before = {key.id for key in self.keys(ctx)}
-        self._secrets.forget()
+        self.secrets.forget()
         changed = [key for key in self.keys(ctx) if key.id not in before]
         return changed[0] if changed else None
 
@@ -50,7 +50,7 @@ class KeyRing:
             if len(self._made) > 4 * len(self._values):  # rotated values would pile up
                 self._made.clear()
             secret = usable(value, f"{self._provider.id}/api-key", "the policy")
-            self._secrets.remember(secret)
+            self.secrets.remember(secret)
             live = self._states.state(secret.fingerprint)
             key = self._made[value] = ProviderKey(secret.fingerprint, secret, live, self)
         return key

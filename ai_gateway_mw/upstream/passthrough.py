@@ -70,7 +70,9 @@ class UpstreamAnswer:
 
     async def _send_error(self, send: Send) -> None:
         """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""
-        clean = self._secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
+        key = self._ctx.attempts[-1].candidate.key
+        secrets = key.ring.secrets if key is not None else self._secrets  # a layer above may have a store of its own
+        clean = secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
         head = [item for item in self._head() if item[0] != b"content-length"]
         head.append((b"content-length", b"%d" % len(clean)))
         await send({"type": "http.response.start", "status": self._response.status, "headers": head})

@@ -12,7 +12,7 @@ from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BadBody, GatewayError
 from ai_gateway_mw.form import FormBody
-from ai_gateway_mw.headers import CREDENTIAL_FIELDS
+from ai_gateway_mw.headers import PRIVATE_FIELDS
 from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.outcome import Outcome
@@ -38,7 +38,7 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
 
 
 def _client(ctx: Context) -> dict[str, Any]:
-    fields = {name: values for name, values in ctx.request_fields.map.items() if name.encode() not in CREDENTIAL_FIELDS}
+    fields = {name: values for name, values in ctx.request_fields.map.items() if name.encode() not in PRIVATE_FIELDS}
     asked = _asked(ctx)
     return {
         "method": ctx.method,

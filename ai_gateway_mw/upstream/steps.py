@@ -89,10 +89,12 @@ def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
 
 
 def _ring(provider: Provider, runtime: Runtime) -> KeyRing:
-    values = []
-    for text in provider.api_keys:
-        values.append(runtime.template(text))
-        if values[-1].constant:
+    values = [runtime.template(text) for text in provider.api_keys]
+    for text, value in zip(provider.api_keys, values, strict=True):
+        if value.constant and "secrets.get" in text:
+            message = "this is plain text, and would be sent as the key: write `${secrets.get(…)}`"
+            runtime.problem(message, text.place_of())
+        elif value.constant:
             message = "this key stands in the policy itself, which is for development only: use `${secrets.get(…)}`"
             runtime.problem(message, text.place_of(), severity="warning")
     return KeyRing(provider, values, runtime.stores.provider_keys, runtime.secrets)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -334,3 +335,45 @@ def test_every_layer_is_public() -> None:
     named = {name for name in vars(stages) if name.endswith("Middleware") and not name.startswith("_")}
     assert named <= set(ai_gateway_mw.__all__)
     assert len(named) == 5
+
+
+async def test_a_key_that_an_upstream_echoes_is_redacted_also_by_layers_that_share_nothing() -> None:
+    def echoing(sent: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, json={"error": {"message": f"bad: {sent.headers['authorization']}"}})
+
+    def own() -> Stores:
+        return Stores(Settings(), secrets=secret_store({}), transport=httpx.MockTransport(echoing))
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        await passthrough(scope, receive, send)
+
+    passthrough = FailoverMiddleware(PassthroughMiddleware(Host(), stores=own()), stores=own())
+    providers = [{"id": "openai", "api_keys": [{"value": "sk-operators-0123456789"}]}]
+    app = KeySelectionMiddleware(between, providers=providers, stores=own())
+    answer = await request(app, "POST", "/v1/chat/completions", json={"model": "gpt-4o"})
+    assert answer.status == 400
+    assert "sk-operators" not in answer.text
+
+
+def test_layers_in_each_other_share_their_stores() -> None:
+    inner = PassthroughMiddleware(Host())
+    assert KeySelectionMiddleware(FailoverMiddleware(inner)).stores is inner.stores
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AuthMiddleware(Host(), keys="gw_sk_canary"),
+        lambda: IPAllowlistMiddleware(Host(), allow="10.0.0.0/8"),
+    ],
+    ids=["keys", "allow"],
+)
+def test_text_where_a_list_belongs_is_refused_without_showing_it(make: Any) -> None:
+    with pytest.raises(TypeError, match="list") as caught:
+        make()
+    assert "canary" not in str(caught.value)
+
+
+def test_a_wrong_argument_of_a_layer_is_told_as_in_a_policy() -> None:
+    with pytest.raises(PolicyError, match="unknown field `provider`; did you mean `providers`"):
+        KeySelectionMiddleware(Host(), provider=[])

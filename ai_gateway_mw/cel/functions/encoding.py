@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, unquote_plus, urlencode, urlsplit
@@ -12,7 +14,7 @@ from urllib.parse import parse_qs, quote_plus, unquote_plus, urlencode, urlsplit
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.moments import INT_MAX, INT_MIN
 from ai_gateway_mw.cel.problems import EvaluationError
-from ai_gateway_mw.cel.rendering import render_value, to_json
+from ai_gateway_mw.cel.rendering import json_text, render_value
 from ai_gateway_mw.cel.types import BOOL, BYTES, DYN, STRING, ListType, MapType
 
 _MAP = MapType(STRING, DYN)
@@ -38,22 +40,27 @@ def _utf8(data: bytes) -> str:
         raise EvaluationError("the decoded bytes are not UTF-8") from None
 
 
-def json_text(value: Any) -> str:
-    """Compact JSON."""
-    return json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False)
+_LARGE_NUMBER = re.compile(r"[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
 
 
 def json_value(text: str) -> Any:
     """What a JSON text says: whole numbers within 64 bits are ints, all others doubles."""
     try:
-        return json.loads(text, parse_int=_number, parse_constant=_refused)
+        if _LARGE_NUMBER.search(text):
+            return json.loads(text, parse_int=_number, parse_float=_finite, parse_constant=_refused)
+        return json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         raise EvaluationError("this string is not JSON") from None
 
 
 def _number(text: str) -> int | float:
-    value = int(text) if len(text) < 21 else float(text)
-    return value if INT_MIN <= value <= INT_MAX else float(value)
+    value = int(text) if len(text) < 21 else INT_MAX + 1
+    return value if INT_MIN <= value <= INT_MAX else _finite(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refused(text)
 
 
 def _refused(text: str) -> Any:

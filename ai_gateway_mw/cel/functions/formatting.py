@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import kind_of_class
-from ai_gateway_mw.cel.limits import checked_size
+from ai_gateway_mw.cel.limits import checked_count, checked_size
 from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.rendering import double_text
@@ -69,10 +68,10 @@ def _string(value: Any, digits: int) -> str:
     if isinstance(value, CelType):
         return VALUE_NAMES.get(value.name, value.name)
     if isinstance(value, (list, tuple)):
-        checked_size(len(value) << 10)
+        checked_count(len(value))
         return f"[{', '.join(_string(adapted(each), digits) for each in value)}]"
     if isinstance(value, Mapping):
-        checked_size(len(value) << 10)
+        checked_count(len(value))
         pairs = sorted((_string(key, digits), _string(adapted(each), digits)) for key, each in value.items())
         return f"{{{', '.join(f'{key}: {each}' for key, each in pairs)}}}"
     raise _wrong("s", value)
@@ -98,8 +97,7 @@ def _real(verb: str) -> Callable[[Any, int], str]:
             return _special(value)
         if verb == "e":
             return f"{float(value):.{digits}e}"
-        # Written out exactly, then rounded half to even, as Go does it.
-        return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN, _WIDE):f}"
+        return _rounded(value, digits)
 
     return write
 
@@ -116,7 +114,12 @@ def _whole(verb: str) -> Callable[[Any, int], str]:
     return write
 
 
-_WIDE = Context(prec=2000)
+def _rounded(value: float, digits: int) -> str:
+    """Written out exactly, then rounded half to even, as Go does it."""
+    from decimal import ROUND_HALF_EVEN, Context, Decimal  # noqa: PLC0415 - who does not need it shall not wait for it
+
+    return f"{Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN, Context(prec=2000)):f}"
+
 
 _VERBS: dict[str, Callable[[Any, int], str]] = {
     "s": _string,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
+import functools
 import zlib
 from collections.abc import Callable
 
@@ -22,6 +21,7 @@ _P1, _P2, _P3, _P4, _P5 = (
 _LARGEST = 1024 * 1024  # for the two that are computed here, in Python
 
 
+@functools.cache
 def _crc64_table() -> tuple[int, ...]:
     table = []
     for byte in range(256):
@@ -93,14 +93,22 @@ def _shown(digest: bytes, form: str) -> str:
     raise EvaluationError("a hash is shown as 'hex' or 'base64'")
 
 
+def _hashed(name: str) -> Digest:
+    """A digest of the standard library. It loads OpenSSL, for which nobody shall wait who has no use for it."""
+
+    def digest(data: bytes) -> bytes:
+        from hashlib import new  # noqa: PLC0415
+
+        return new(name, data, usedforsecurity=False).digest()
+
+    return digest
+
+
 _DIGESTS: dict[str, Digest] = {
     "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
     "crc64": _crc64,
-    "md5": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
-    "sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
-    "sha256": lambda data: hashlib.sha256(data).digest(),
-    "sha512": lambda data: hashlib.sha512(data).digest(),
     "xxhash64": _xxhash64,
+    **{name: _hashed(name) for name in ("md5", "sha1", "sha256", "sha512")},
 }
 
 
@@ -114,7 +122,9 @@ def _rows(name: str, digest: Digest) -> list[Overload]:
 
 
 def _hmac(key: str, text: str, form: str = "hex") -> str:
-    return _shown(hmac.digest(key.encode(), text.encode(), "sha256"), form)
+    from hmac import digest  # noqa: PLC0415
+
+    return _shown(digest(key.encode(), text.encode(), "sha256"), form)
 
 
 HASHES: tuple[Overload, ...] = (

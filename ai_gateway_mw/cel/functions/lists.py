@@ -6,11 +6,11 @@ from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.functions.operators import in_list
-from ai_gateway_mw.cel.limits import checked_size
+from ai_gateway_mw.cel.limits import checked_count
 from ai_gateway_mw.cel.ordering import ordered
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, DYN, INT, ListType, OptionalType, TypeParam
-from ai_gateway_mw.cel.values import NONE, OptionalValue, UInt
+from ai_gateway_mw.cel.values import NONE, OptionalValue, UInt, int_in_range, uint_in_range
 
 A = TypeParam("A")
 _LIST = ListType(A)
@@ -50,14 +50,13 @@ def _distinct(values: list[Any]) -> list[Any]:
         elif in_list(value, rest):
             continue
         else:
-            checked_size(len(rest) * 4096)  # comparing one by one is quadratic
             rest.append(value)
         kept.append(value)
     return kept
 
 
 def _range(count: int) -> list[int]:
-    return list(range(checked_size(count * 16) // 16 if count > 0 else 0))
+    return list(range(checked_count(max(0, count))))
 
 
 def _reversed(values: list[Any]) -> list[Any]:
@@ -80,11 +79,12 @@ def _numbers(values: list[Any]) -> None:
 def _sum(values: list[Any]) -> Any:
     _numbers(values)
     total = sum(values)
-    return UInt(total) if values and all(isinstance(value, UInt) for value in values) else total
+    if values and all(isinstance(value, UInt) for value in values):
+        return uint_in_range(total)
+    return total if isinstance(total, float) else int_in_range(total)
 
 
 def _contains_all(values: list[Any], wanted: list[Any]) -> bool:
-    checked_size(len(values) * len(wanted) * 16)
     return all(in_list(each, values) for each in wanted)
 
 
@@ -93,7 +93,6 @@ def _same_set(left: list[Any], right: list[Any]) -> bool:
 
 
 def _intersects(left: list[Any], right: list[Any]) -> bool:
-    checked_size(len(left) * len(right) * 16)
     return any(in_list(each, right) for each in left)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
-from ai_gateway_mw.cel.limits import checked_size
+from ai_gateway_mw.cel.limits import checked_count, checked_size
 from ai_gateway_mw.cel.moments import duration_in_range, timestamp_in_range
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import (
@@ -53,7 +53,7 @@ def concatenated(left: Any, right: Any) -> Any:
 
 def joined_lists(left: Any, right: Any) -> list[Any]:
     """Two lists, one after the other."""
-    checked_size(len(left) + len(right))
+    checked_count(len(left) + len(right))
     return [*left, *right]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-import re2
-
 from ai_gateway_mw.cel.declarations import Overload
-from ai_gateway_mw.cel.limits import checked_size
-from ai_gateway_mw.cel.patterns import compiled, finder
+from ai_gateway_mw.cel.limits import OverBudget, checked_size
+from ai_gateway_mw.cel.patterns import MOST_MATCHES, compiled, finder, quoted
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, INT, STRING, ListType, OptionalType
 from ai_gateway_mw.cel.values import NONE, OptionalValue
@@ -19,9 +18,10 @@ def _matches(text: str, pattern: str) -> bool:
 
 
 def _group(match: Any) -> str:
+    """What is extracted: the group, if there is one."""
     if match.re.groups > 1:
-        raise EvaluationError("regex.extract takes a pattern with at most one group")
-    return str(match[1 if match.re.groups else 0] or "")
+        raise EvaluationError("a pattern to extract with has at most one group")
+    return str(match[match.re.groups] or "")
 
 
 def _extract(text: str, pattern: str) -> OptionalValue:
@@ -29,22 +29,31 @@ def _extract(text: str, pattern: str) -> OptionalValue:
     return NONE if match is None else OptionalValue(True, _group(match))
 
 
+def _all_matches(text: str, pattern: str) -> list[Any]:
+    """Each takes a while, so that there is a limit."""
+    found = list(itertools.islice(compiled(pattern).finditer(text), MOST_MATCHES + 1))
+    if len(found) > MOST_MATCHES:
+        raise OverBudget(f"this pattern matches more than {MOST_MATCHES:,} times")
+    return found
+
+
 def _extract_all(text: str, pattern: str) -> list[str]:
-    return [_group(match) for match in compiled(pattern).finditer(text)]
+    return [_group(match) for match in _all_matches(text, pattern)]
 
 
 def _replace(text: str, pattern: str, replacement: str, count: int = -1) -> str:
     """`\\1` in the replacement is the first group."""
     if count == 0:
         return text
-    checked_size(len(text) + (len(text) + 1) * len(replacement))
+    matches = len(_all_matches(text, pattern))
+    checked_size(len(text) * (1 + replacement.count("\\")) + matches * len(replacement))
     return str(compiled(pattern).sub(replacement, text, max(count, 0)))
 
 
 REGEX: tuple[Overload, ...] = (
     Overload("matches", (STRING, STRING), BOOL, _matches),
     Overload("matches", (STRING, STRING), BOOL, _matches, member=True),
-    Overload("regex.quote", (STRING,), STRING, re2.escape),
+    Overload("regex.quote", (STRING,), STRING, quoted),
     Overload("regex.extract", (STRING, STRING), OptionalType(STRING), _extract),
     Overload("regex.extractAll", (STRING, STRING), ListType(STRING), _extract_all),
     Overload("regex.replace", (STRING, STRING, STRING), STRING, _replace),

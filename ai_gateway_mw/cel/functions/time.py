@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.moments import Duration, Timestamp
@@ -22,25 +21,53 @@ def _zone(name: str) -> tzinfo:
     if match is not None and int(match[2]) < 24 and int(match[3]) < 60:
         offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
         return timezone(-offset if match[1] == "-" else offset)
+    if name == "UTC":
+        return UTC
     try:
         if _NAME.fullmatch(name):
-            return UTC if name == "UTC" else ZoneInfo(name)
+            return _named(name)
     except (OSError, ValueError, LookupError):
         pass
     raise EvaluationError("no such time zone: expected an IANA name or an offset such as +02:00")
 
 
+def _named(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who names a zone waits for it
+
+    return ZoneInfo(name)
+
+
+def _local(moment: Timestamp | datetime, zone: str | None) -> datetime:
+    """The date and time of day in a time zone; `datetime` itself is taken as well, for the planner."""
+    where = UTC if zone is None else _zone(zone)
+    if isinstance(moment, Timestamp):
+        return moment.at(where)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(where)
+
+
 def _part(read: Callable[[datetime], int]) -> Callable[..., int]:
-    def part(moment: Timestamp, zone: str | None = None) -> int:
-        return read(moment.at(UTC if zone is None else _zone(zone)))
+    def part(moment: Timestamp | datetime, zone: str | None = None) -> int:
+        return read(_local(moment, zone))
 
     return part
 
 
-def _milliseconds(moment: Timestamp, zone: str | None = None) -> int:
+def _of_day(scale: int, modulus: int) -> Callable[..., int]:
+    """Hours, minutes and seconds: in UTC there are as many of them every day."""
+
+    def part(moment: Timestamp | datetime, zone: str | None = None) -> int:
+        if zone is None and isinstance(moment, Timestamp):
+            return moment.seconds // scale % modulus
+        at = _local(moment, zone)
+        return (at.hour * 3600 + at.minute * 60 + at.second) // scale % modulus
+
+    return part
+
+
+def _milliseconds(moment: Timestamp | datetime, zone: str | None = None) -> int:
     if zone is not None:
         _zone(zone)
-    return moment.nanos // 1_000_000
+    return moment.nanos // 1_000_000 if isinstance(moment, Timestamp) else moment.microsecond // 1000
 
 
 _PARTS: dict[str, Callable[..., int]] = {
@@ -50,9 +77,9 @@ _PARTS: dict[str, Callable[..., int]] = {
     "getDayOfMonth": _part(lambda at: at.day - 1),
     "getDayOfWeek": _part(lambda at: at.isoweekday() % 7),
     "getDayOfYear": _part(lambda at: at.timetuple().tm_yday - 1),
-    "getHours": _part(lambda at: at.hour),
-    "getMinutes": _part(lambda at: at.minute),
-    "getSeconds": _part(lambda at: at.second),
+    "getHours": _of_day(3600, 24),
+    "getMinutes": _of_day(60, 60),
+    "getSeconds": _of_day(1, 60),
     "getMilliseconds": _milliseconds,
 }
 

@@ -22,6 +22,11 @@ def forgiving(writer: Writer, node: Node) -> str:
     return text or writer.boolean(node)
 
 
+def forgiving_value(writer: Writer, node: Node) -> str:
+    """Source for a value that may as well be null where there is none."""
+    return _value(writer, node) or writer.source(node)
+
+
 def _comparison(writer: Writer, node: Apply) -> str | None:
     """A field or a value that may be null beside a literal."""
     left, right = node.args

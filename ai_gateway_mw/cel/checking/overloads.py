@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.scope import Scope
-from ai_gateway_mw.cel.types import DYN, Bindings, Type, assign_all, substitute
+from ai_gateway_mw.cel.types import DYN, Bindings, Type, assign_all, is_closed, substitute
 
 Types = tuple[Type, ...]
+
+_REMEMBERED = 2000  # calls whose overloads an environment remembers
 
 _VERBS = {
     "_+_": "added", "_-_": "subtracted", "_*_": "multiplied", "_/_": "divided", "_%_": "divided",
@@ -37,10 +39,29 @@ def resolve(
 ) -> tuple[tuple[Overload, ...], Type]:
     """The overloads that may take these types, and the type of the result."""
     known = scope.functions.get(name, [])
-    styled = [each for each in known if each.member is member]
-    sized = tuple(each for each in styled if len(each.params) == len(types))
     if not strict:
-        return sized, DYN
+        return tuple(each for each in known if each.member is member and len(each.params) == len(types)), DYN
+    key = (name, types, member)
+    found = scope.resolved.get(key)
+    if found is None:
+        found = _resolved(scope, known, name, types, bindings, fresh, member=member)
+        if len(scope.resolved) < _REMEMBERED and all(map(is_closed, (*types, found[1]))):
+            scope.resolved[key] = found
+    return found
+
+
+def _resolved(
+    scope: Scope,
+    known: list[Overload],
+    name: str,
+    types: Types,
+    bindings: Bindings,
+    fresh: Callable[[str], Type],
+    *,
+    member: bool,
+) -> tuple[tuple[Overload, ...], Type]:
+    styled = [each for each in known if each.member is member]
+    sized = [each for each in styled if len(each.params) == len(types)]
     if not sized:
         raise _unusable(scope, name, types, known, styled, member=member)
     fitting: list[Overload] = []
@@ -90,7 +111,7 @@ def _unusable(
     return CallError(f"unknown function `{name}`", scope.meant_function(name, member=None if "." in name else member))
 
 
-def _unfit(name: str, types: Types, sized: tuple[Overload, ...], *, member: bool) -> CallError:
+def _unfit(name: str, types: Types, sized: list[Overload], *, member: bool) -> CallError:
     if name in _VERBS:
         return CallError(f"{types[0]} and {types[1]} cannot be {_VERBS[name]} with `{name.strip('_')}`")
     if name == "_in_":
@@ -105,7 +126,7 @@ def _unfit(name: str, types: Types, sized: tuple[Overload, ...], *, member: bool
         return CallError(f"`-` negates int and double, not {types[0]}")
     given = ", ".join(map(str, types[member:]))
     receiver = f" of {types[0]}" if member else ""
-    return CallError(f"`{name}`{receiver} does not take ({given}); known: {_forms(list(sized))}")
+    return CallError(f"`{name}`{receiver} does not take ({given}); known: {_forms(sized)}")
 
 
 def _forms(overloads: list[Overload]) -> str:
