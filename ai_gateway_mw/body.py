@@ -63,8 +63,8 @@ class JSONBody:
 
     def edited(self, changes: Mapping[str, Any], dropped: frozenset[str] = frozenset()) -> bytes:
         """The body with top-level members set and dropped; with nothing to change, the client's own bytes."""
+        dropped = dropped & self.members.keys() - changes.keys()  # a member to set stays, also where it is set already
         changes = {name: value for name, value in changes.items() if not self._holds(name, value)}
-        dropped = dropped & self.members.keys() - changes.keys()
         if not changes and not dropped:
             return self.raw
         pieces = []

@@ -92,6 +92,7 @@ def test_nesting_up_to_the_limit_is_fine_and_many_brackets_side_by_side_are_no_n
         pytest.param(b'{"a":1}', {}, ("z",), b'{"a":1}', id="dropping what is not there"),
         pytest.param(b'{"a":1}', {}, ("a",), b"{}", id="dropping all"),
         pytest.param(b'{"a":1}', {"a": 2}, ("a",), b'{"a":2}', id="set and dropped: set"),
+        pytest.param(b'{"a":1,"b":2}', {"a": 1}, ("a", "b"), b'{"a":1}', id="set to what it is and dropped: stays"),
         pytest.param(b'{"a":1}', {"a": True}, (), b'{"a":true}', id="1 is not true"),
         pytest.param(b'{"a":{"b":1}}', {"a": {"b": True}}, (), b'{"a":{"b":true}}', id="nor is it further down"),
         pytest.param(b'{"a":1}', {"a": 1.0}, (), b'{"a":1.0}', id="nor is 1 the double"),

@@ -28,7 +28,8 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
-_NOT_YET = "this version does not run it yet; until then guard the path in the app around the gateway"
+_GUARDED = "guard the path in the app around the gateway"
+_DONE = "do this in the app around the gateway, or in a proxy in front of it"
 # Types that Traffic Policy has and we refuse by name: silently skipping one would drop a protection.
 UNSUPPORTED: Mapping[str, str] = {
     "owasp-crs-request": "put a web application firewall in front of the app",
@@ -36,9 +37,12 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["basic-auth", "circuit-breaker", "close-connection", "compress-response", "forward-internal", "http-request"]
-        + ["jwt-validation", "oauth", "openid-connect", "rate-limit", "redirect", "request-body-find-replace"]
-        + ["response-body-find-replace", "sse-find-replace", "url-rewrite", "verify-webhook"],
-        _NOT_YET,
+        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "rate-limit", "verify-webhook"],
+        _GUARDED,
+    ),
+    **dict.fromkeys(
+        ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"]
+        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace", "url-rewrite"],
+        _DONE,
     ),
 }

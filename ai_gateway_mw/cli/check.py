@@ -13,7 +13,7 @@ import typer
 
 from ai_gateway_mw.cli import reports
 from ai_gateway_mw.cli.console import stop
-from ai_gateway_mw.cli.loading import settings_or_stop
+from ai_gateway_mw.cli.loading import missing_secrets, settings_or_stop
 from ai_gateway_mw.errors import PolicyError, Problem
 from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.settings import Settings
@@ -61,7 +61,7 @@ def _files(policy: Path) -> Sequence[Path]:
     """The file, or the policies of a directory."""
     if not policy.is_dir():
         if reason := _unreadable(policy):
-            stop(f"{policy}: {reason}", code=2)
+            stop(f"{policy}: cannot be read: {reason}", code=2)
         return [policy]
     files = sorted(file for file in policy.iterdir() if file.suffix in _SUFFIXES and not file.name.endswith(_SCHEMA))
     return files or stop(f"{policy}: no policies here ({', '.join(f'*{suffix}' for suffix in _SUFFIXES)})", code=2)
@@ -84,4 +84,4 @@ def _problems(file: Path, settings: Settings, *, secrets: bool) -> Iterator[Prob
         return
     yield from gateway.warnings
     if secrets:
-        yield from (Problem(str(error)) for error in gateway.missing_secrets())
+        yield from missing_secrets(gateway)

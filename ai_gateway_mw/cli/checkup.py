@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from ai_gateway_mw.cli.console import problem_text
+from ai_gateway_mw.cli.loading import missing_secret
 from ai_gateway_mw.cli.serving import CannotListen, listening
 from ai_gateway_mw.errors import PolicyError, SecretError
 from ai_gateway_mw.middleware import Gateway
-from ai_gateway_mw.secrets import LocalVault
+from ai_gateway_mw.secrets import LocalVault, MasterKey
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.version import VERSION
 
@@ -111,6 +112,19 @@ def sources(settings: Settings) -> Iterator[Finding]:
             yield from _vault(source)
 
 
+def master_key(settings: Settings) -> Iterator[Finding]:
+    """Whether the key that seals stored secrets can be used, where there is one already."""
+    file = settings.data_dir / "master.key"
+    try:
+        if settings.master_key is not None:
+            MasterKey.from_setting(settings.master_key, bytes(16))
+            yield Finding("master key", State.OK, "AI_GATEWAY_MASTER_KEY")
+        elif MasterKey.from_file(file) is not None:
+            yield Finding("master key", State.OK, str(file))
+    except SecretError as error:
+        yield Finding("master key", State.WRONG, str(error))
+
+
 def _vault(vault: LocalVault) -> Iterator[Finding]:
     try:
         entries = vault.entries()
@@ -134,12 +148,8 @@ def policy(file: Path, settings: Settings) -> Iterator[Finding]:
     for warning in gateway.warnings:
         yield Finding("policy", State.WARNING, problem_text(warning))
     for vault, name in sorted(gateway.program.secrets):
-        try:
-            gateway.stores.secrets.get(vault, name)
-        except SecretError as error:
-            yield Finding("secret", State.WRONG, str(error))
-        else:
-            yield Finding("secret", State.OK, f"{vault}/{name}")
+        problem = missing_secret(gateway, vault, name)
+        yield Finding("secret", State.WRONG if problem else State.OK, problem or f"{vault}/{name}")
 
 
 def port(host: str, number: int) -> Iterator[Finding]:

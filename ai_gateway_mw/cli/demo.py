@@ -10,12 +10,13 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final, NoReturn
 
-from ai_gateway_mw.cli.local_model import MODEL, LocalModel, LocalModelUnavailable
+from ai_gateway_mw.cli.local_model import MODEL, LocalModel, LocalModelUnavailable, model_file
 from ai_gateway_mw.cli.progress import progress
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.keys import generate
@@ -24,6 +25,8 @@ from ai_gateway_mw.secrets import VARIABLE_PREFIX, EnvSource, SecretStore
 
 QUESTION: Final = "Why is the sky blue? Answer in two sentences."
 _MAX_TOKENS: Final = 150
+_FAILED_OVER: Final = "Attempt 1 went to `first`, which refused its key; attempt 2 was served by `second`."
+_NO_FAILOVER: Final = "There was to be a second attempt, served by `second`; that is not what happened."
 
 
 def run_demo(once: bool = False) -> int:
@@ -32,14 +35,15 @@ def run_demo(once: bool = False) -> int:
         import openai  # noqa: F401 - of the extra `demo`, which the other commands do without
         import uvicorn  # noqa: F401
     except ImportError as missing:
-        print(f"{missing.name} is not installed; do: pip install 'ai-gateway-mw[demo]'")
+        print(f"{missing.name} is not installed; do: pip install 'ai-gateway-mw[demo]'", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _end)
     try:
+        model_file()  # before anything is started or said
         with ExitStack() as stack:
             return _demo(stack, once=once)
     except LocalModelUnavailable as problem:
-        print(problem)
+        print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.")
@@ -97,12 +101,13 @@ def _ask(url: str, key: str) -> bool:
                 words += bool(piece)
                 print(piece or "", end="", flush=True)
         except openai.APIError as error:
-            print(f"\nThe gateway answered with an error: {error}")
+            print(f"\nThe gateway answered with an error: {error}", file=sys.stderr)
             return False
     provider, attempts = answer.headers.get("x-gateway-provider"), answer.headers.get("x-gateway-attempts")
-    print(f"\n\nAttempt 1 went to `first`, which refused its key; attempt {attempts} was served by `{provider}`.")
+    failed_over = provider == "second" and attempts == "2"
+    print("\n\n" + (_FAILED_OVER if failed_over else _NO_FAILOVER))
     print(f"  (x-gateway-attempts: {attempts}, x-gateway-provider: {provider})", flush=True)
-    return words > 0 and provider == "second" and attempts == "2"
+    return words > 0 and failed_over
 
 
 def _invitation(url: str) -> str:

@@ -40,7 +40,8 @@ on_http_request:
           providers:
             - id: {provider}
 """
-_BASE_URL: Final = "              base_url: https://example.com/  # the address that this provider gave you\n"
+# No address that could be meant: `check` refuses it until it is replaced.
+_BASE_URL: Final = "              base_url: https://<your-address>  # the address that the provider gave you\n"
 _KEYS: Final = """\
               api_keys:
                 - value: ${{secrets.get('{provider}', 'primary')}}
@@ -111,10 +112,10 @@ def _policy(file: Path, provider: ProviderDocument) -> str:
 def _next_steps(file: Path, provider: ProviderDocument) -> Iterator[str]:
     yield "Next:"
     if not provider.base_url:
-        yield f"  set base_url in {file}"
+        yield f"  put the address that this provider gave you into {file}, as base_url"
     if provider.needs_key:
-        yield f"  ai-gateway secrets set {provider.id} primary   # the key that you have from them"
-    yield "  ai-gateway keys new   # a key for your clients, which then goes into"
-    yield "  ai-gateway secrets set gateway first"
+        yield f"  ai-gateway secrets set {provider.id} primary   # asks for the key that you have from the provider"
+    yield "  ai-gateway keys new                    # makes a gateway key, which your clients will send"
+    yield "  ai-gateway secrets set gateway first   # asks for that gateway key"
     yield f"  ai-gateway check --secrets {file}"
     yield f"  ai-gateway run --watch {file}"

@@ -32,7 +32,7 @@ class Reloader:
         """Whether the file's policy is in force now; what is wrong with it is logged."""
         with self._lock:
             try:
-                self._take_over(load_file(self._file))
+                self._take_over(load_file(self._file, strict=False))
             except PolicyError as error:
                 problems = "\n".join(map(problem_text, error.problems))
                 _log.error("%s is not taken over, and the policy in force stays:\n%s", self._file, problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ def text(found: Sequence[Checked]) -> None:
     """The problems as they always print, and a last line that sums up."""
     for checked in found:
         for problem in checked.problems:
-            say_problem(problem)
+            say_problem(_of_file(checked.file, problem))
     errors = sum(checked.errors for checked in found)
     warnings = sum(len(checked.problems) for checked in found) - errors
     style = "bold red" if errors else "bold green"
@@ -51,6 +51,13 @@ def github(found: Sequence[Checked]) -> None:
             place = {"file": row["file"], "line": row["line"], "col": row["column"]}
             properties = ",".join(f"{name}={str(value).translate(_IN_PROPERTIES)}" for name, value in place.items())
             say(f"::{problem.severity} {properties}::{problem.headline.translate(_IN_MESSAGES)}")
+
+
+def _of_file(file: Path, problem: Problem) -> Problem:
+    """A problem without a place says at least of which file it is."""
+    if problem.place or problem.message.startswith(f"{file}: "):
+        return problem
+    return replace(problem, message=f"{file}: {problem.message}")
 
 
 def _row(file: Path, problem: Problem) -> dict[str, Any]:

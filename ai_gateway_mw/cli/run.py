@@ -10,14 +10,13 @@ import typer
 
 from ai_gateway_mw.cli import banner
 from ai_gateway_mw.cli.console import say, say_problem, stop
-from ai_gateway_mw.cli.loading import gateway_or_stop, settings_or_stop
+from ai_gateway_mw.cli.loading import gateway_or_stop, missing_secrets, settings_or_stop
 from ai_gateway_mw.cli.logs import redact_logs
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
 from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, listening, serve
 from ai_gateway_mw.cli.supervisor import Supervisor, file_text
 from ai_gateway_mw.cli.watching import Watcher, content
-from ai_gateway_mw.errors import Problem
 from ai_gateway_mw.middleware import Gateway
 
 app = typer.Typer(add_completion=False)
@@ -51,9 +50,9 @@ def run(
     )
     seen = content(options.file)
     gateway = gateway_or_stop(options.file, settings_or_stop())
-    missing = [] if allow_missing_secrets else [str(error) for error in gateway.missing_secrets()]
+    missing = [] if allow_missing_secrets else list(missing_secrets(gateway))
     if missing:
-        stop(*map(Problem, missing), "Nothing is served. --allow-missing-secrets serves without them.")
+        stop(*missing, "Nothing is served. --allow-missing-secrets serves without them.")
     sock = _socket(host, port)
     for label, text in banner.lines(gateway, options, sock):
         say(f"{label:<10} {text}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.cli.console import stop
+from ai_gateway_mw.cli.console import say, stop
 from ai_gateway_mw.cli.writing import write_whole
 from ai_gateway_mw.policy import policy_schema
 
@@ -31,7 +31,8 @@ def schema(
     try:
         write_whole(output, schema_text())
     except OSError as error:
-        stop(f"{output}: {error.strerror or error}")
+        stop(f"{output}: cannot be written: {error.strerror or error}")
+    say(f"Wrote {output}.", style="bold green")
 
 
 def schema_text() -> str:

@@ -80,7 +80,8 @@ class PolicyApp:
 
     def __call__(self) -> ASGIApp:
         try:
-            gateway = Gateway(load_policy(self.text, name=str(self.options.file)), settings=Settings())
+            policy = load_policy(self.text, name=str(self.options.file), strict=False)
+            gateway = Gateway(policy, settings=Settings())
         except (PolicyError, SettingsError) as error:
             for problem in error.problems:
                 say_problem(problem, stderr=True)

@@ -1,5 +1,6 @@
 """The policy document: what the YAML says, with the place of everything, and nothing about how it runs."""
 
+from ai_gateway_mw.policy.data_file import load_data
 from ai_gateway_mw.policy.document import Document, Node, Path
 from ai_gateway_mw.policy.durations import Duration, duration_text, seconds
 from ai_gateway_mw.policy.loader import load_file, load_policy
@@ -24,6 +25,7 @@ __all__ = [
     "TemplateText",
     "Text",
     "duration_text",
+    "load_data",
     "load_file",
     "load_policy",
     "policy_schema",

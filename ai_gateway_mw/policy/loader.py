@@ -40,7 +40,7 @@ def load_file(path: Path | str, *, endpoint: str | None = None, strict: bool = T
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PolicyError([Problem(f"{path}: cannot be read: {error.strerror or error}")]) from error
-    return _policy(_decoded(data, str(path)), str(path), endpoint, strict)
+    return _policy(decoded(data, str(path)), str(path), endpoint, strict)
 
 
 def _policy(text: str, name: str, endpoint: str | None, strict: bool) -> Policy:
@@ -51,10 +51,13 @@ def _policy(text: str, name: str, endpoint: str | None, strict: bool) -> Policy:
     root = parse(source, problems) or Node({}, Span(source, 0, 0))
     node = policy_node(root, problems, endpoint)
     rules = RuleReader(problems).phases(node)
+    if not any(rules.values()) and not problems.in_order():
+        problems.warning("this policy has no rules: every AI path is answered with 404", node.place)
     return Policy(rules, Document(name, node), problems.warnings() if strict else problems.in_order())
 
 
-def _decoded(data: bytes, name: str) -> str:
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file. Raises `PolicyError` where it has bytes that are none."""
     encoding = _BYTE_ORDER_MARKS.get(data[:2], "utf-8")
     try:
         return data.decode(encoding)

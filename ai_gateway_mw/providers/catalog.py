@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from ai_gateway_mw.errors import PolicyError, Problem
+from ai_gateway_mw.policy import load_data
 from ai_gateway_mw.providers.document import (
     CatalogDocument,
     CredentialDocument,
@@ -75,18 +74,7 @@ def _own(extra: Path | None) -> Iterator[CatalogDocument]:
     if extra is None:
         return
     for file in sorted([*extra.glob("*.yaml"), *extra.glob("*.yml")]) if extra.is_dir() else [extra]:
-        try:
-            content = yaml.load(file.read_bytes(), _LOADER)  # noqa: S506
-            yield CatalogDocument.model_validate({} if content is None else content)
-        except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)
-            raise PolicyError(Problem(f"{file}: {_dotted(each['loc'])}: {each['msg']}") for each in wrong) from None
-        except (OSError, yaml.YAMLError) as error:
-            raise PolicyError([Problem(f"{file}: cannot be read: {error}")]) from error
-
-
-def _dotted(path: tuple[str | int, ...]) -> str:
-    return ".".join(map(str, path)) or "the whole file"
+        yield load_data(file, CatalogDocument)
 
 
 def provider_of(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 
-from ai_gateway_mw.cel import Template
+from ai_gateway_mw.cel import Template, to_json
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import PolicyDenied
-from ai_gateway_mw.headers import Field, field_value, to_upstream
+from ai_gateway_mw.errors import BadRequest, PolicyDenied
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, field_value, to_upstream
 from ai_gateway_mw.providers import Credential
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.candidate import Candidate
@@ -19,6 +20,12 @@ from ai_gateway_mw.upstream.transport import UpstreamRequest
 # Query parameters in which some SDKs put a key: a credential goes where the provider's own rules say, and nowhere else.
 _CREDENTIAL_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
 _IN_PATH = "/:@!$&'()*+,=~-._"
+_IN_QUERY = _IN_PATH + "%?;[]{}|^`\\"  # all of ASCII that a client may have left as it is
+_MAX_URL = 32 * 1024
+# Both spellings of the output limit of chat completions; and Gemini's, whose JSON takes either for every member.
+_CHAT_LIMITS = ("max_completion_tokens", "max_tokens")
+_GEMINI_CONFIGS = ("generationConfig", "generation_config")
+_GEMINI_LIMITS = ("maxOutputTokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,13 @@ def _url(ctx: Context, route: Route, candidate: Candidate, additions: Additions)
         path = f"{head}/models/{candidate.model.sent_as(route.model)}{tail}"
     url = joined(candidate.surface.base_url, quote(path, safe=_IN_PATH))
     ours = _own_query(ctx, candidate, additions)
-    query = [
-        pair for pair in _query_pairs(ctx) if pair[0].lower() not in _CREDENTIAL_PARAMETERS and pair[0] not in ours
-    ]
-    query += ours.items()
-    return f"{url}?{urlencode(query)}" if query else url
+    query = _clients_query(ctx.query, ours)
+    if ours:
+        query.append(urlencode(ours))
+    url = f"{url}?{'&'.join(query)}" if query else url
+    if len(url) > _MAX_URL:
+        raise BadRequest("The request target is too long.")
+    return url
 
 
 def _own_query(ctx: Context, candidate: Candidate, additions: Additions) -> dict[str, str]:
@@ -77,8 +86,16 @@ def _own_query(ctx: Context, candidate: Candidate, additions: Additions) -> dict
     return ours | {name: template.render(ctx) for name, template in additions.query}
 
 
-def _query_pairs(ctx: Context) -> list[tuple[str, str]]:
-    return parse_qsl(ctx.query.decode("latin-1"), keep_blank_values=True) if ctx.query else []
+def _clients_query(query: bytes, ours: Mapping[str, str]) -> list[str]:
+    """The client's parameters as they were written, without credentials and without those that are set here."""
+    if not query:
+        return []
+    kept = []
+    for pair in query.split(b"&"):
+        name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
+        if name.lower() not in _CREDENTIAL_PARAMETERS and name not in ours:
+            kept.append(quote(pair, safe=_IN_QUERY))
+    return kept
 
 
 def _fields(ctx: Context, candidate: Candidate, additions: Additions) -> list[Field]:
@@ -94,7 +111,7 @@ def _fields(ctx: Context, candidate: Candidate, additions: Additions) -> list[Fi
         fields = [item for item in fields if item[0] != name]
         fields.append((name, _rendered_field(name, template, ctx)))
     fields.append((b"accept-encoding", b"identity"))  # what passes must stay readable: errors, events, usage
-    credentials = _credentials(ctx, candidate)
+    credentials = _credentials(ctx, candidate, additions)
     names = {name for name, _ in credentials}
     return [item for item in fields if item[0] not in names] + credentials
 
@@ -106,12 +123,13 @@ def _rendered_field(name: bytes, template: Template, ctx: Context) -> bytes:
         raise PolicyDenied(f"ai-gateway, field {name.decode()}: {error}") from None
 
 
-def _credentials(ctx: Context, candidate: Candidate) -> list[Field]:
-    """The provider key in the provider's own field; a client's own key in whichever field the client put it."""
+def _credentials(ctx: Context, candidate: Candidate, additions: Additions) -> list[Field]:
+    """The provider key in the provider's own field; a client's own key in whichever field the client put it, unless
+    the policy itself sets a credential."""
     rule: Credential = candidate.surface.credential
     if candidate.key is not None:
         return [rule.header(candidate.key.value.reveal())]  # the one place where a provider key becomes bytes
-    if candidate.credential is None:
+    if candidate.credential is None or any(name in CREDENTIAL_FIELDS for name, _ in additions.fields):
         return []
     if candidate.credential.in_query:
         return [rule.header(candidate.credential.secret.reveal())]
@@ -122,13 +140,9 @@ def _content(ctx: Context, route: Route, candidate: Candidate, additions: Additi
     """The client's bytes, with only those top-level members changed that the policy or the model's name changes."""
     if candidate.model is None or (payload := ctx.payload) is None:
         return ctx.body or b""
-    dropped = {"models"}
-    allowed = candidate.surface.supported_params
-    if allowed:
-        dropped |= {name for name in payload.names if name not in allowed}
-    dropped |= candidate.model.unsupported_params
+    dropped = {"models", *(name for name in payload.names if not _accepted(name, candidate))}
     changes: dict[str, Any] = {}
-    if route.model is None and "model" not in dropped:
+    if route.model is None and _accepted("model", candidate):
         changes["model"] = candidate.model.sent_as(payload.get("model"))
     if additions.max_output_tokens is not None:
         changes |= _capped(payload.get, route, candidate, additions.max_output_tokens)
@@ -136,17 +150,21 @@ def _content(ctx: Context, route: Route, candidate: Candidate, additions: Additi
     return payload.edited(changes, frozenset(dropped))
 
 
-def _capped(value_of: Any, route: Route, candidate: Candidate, limit: int) -> dict[str, Any]:
+def _accepted(name: str, candidate: Candidate) -> bool:
+    """Whether this candidate takes a member of that name."""
+    allowed = candidate.surface.supported_params
+    denied = candidate.model.unsupported_params if candidate.model else ()
+    return (not allowed or name in allowed) and name not in denied
+
+
+def _capped(value_of: Callable[[str], Any], route: Route, candidate: Candidate, limit: int) -> dict[str, Any]:
     """The smaller of the client's own output limit and the policy's, in the member that this surface reads."""
     if route.format == "gemini":
-        config = value_of("generationConfig")
-        config = dict(config) if isinstance(config, dict) else {}
-        return {"generationConfig": {**config, "maxOutputTokens": _smaller(config.get("maxOutputTokens"), limit)}}
+        return _gemini_capped(value_of, limit)
+    if route.surface == "chat-completions":
+        return _chat_capped(value_of, candidate, limit)
     if route.surface == "responses":
         names = ["max_output_tokens"]
-    elif route.surface == "chat-completions":
-        names = [name for name in ("max_completion_tokens", "max_tokens") if value_of(name) is not None]
-        names = names or [candidate.surface.output_limit_param]
     elif route.surface == "messages" or route.path == "/v1/completions":
         names = ["max_tokens"]
     else:
@@ -154,16 +172,55 @@ def _capped(value_of: Any, route: Route, candidate: Candidate, limit: int) -> di
     return {name: _smaller(value_of(name), limit) for name in names}
 
 
+def _chat_capped(value_of: Callable[[str], Any], candidate: Candidate, limit: int) -> dict[str, Any]:
+    """The client's own spelling where the candidate takes it, else the surface's, else the other one."""
+    asked = {name: value for name in _CHAT_LIMITS if (value := value_of(name)) is not None}
+    kept = {name: _smaller(value, limit) for name, value in asked.items() if _accepted(name, candidate)}
+    if kept:
+        return kept
+    usual = candidate.surface.output_limit_param
+    name = next((name for name in (usual, *_CHAT_LIMITS) if _accepted(name, candidate)), usual)
+    return {name: min([limit, *(_smaller(value, limit) for value in asked.values())])}
+
+
+def _gemini_capped(value_of: Callable[[str], Any], limit: int) -> dict[str, Any]:
+    changes = {}
+    for name in [name for name in _GEMINI_CONFIGS if value_of(name) is not None] or _GEMINI_CONFIGS[:1]:
+        given = value_of(name)
+        config = dict(given) if isinstance(given, dict) else {}
+        members = [member for member in _GEMINI_LIMITS if member in config] or _GEMINI_LIMITS[:1]
+        changes[name] = config | {member: _smaller(config.get(member), limit) for member in members}
+    return changes
+
+
 def _smaller(value: Any, limit: int) -> int:
-    return min(value, limit) if isinstance(value, int) and not isinstance(value, bool) else limit
+    """The client's limit where it is one and lies below: some providers read 0 and -1 as "no limit"."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < limit else limit
 
 
 def rendered(value: Any, ctx: Context) -> Any:
-    """A configured value with the templates at its leaves rendered."""
+    """A configured value with the templates at its leaves rendered, as JSON takes it. Raises `PolicyDenied`."""
     if isinstance(value, Template):
-        return value.value(ctx)
+        return _as_json(value.value(ctx))
     if isinstance(value, Mapping):
         return {name: rendered(item, ctx) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [rendered(item, ctx) for item in value]
-    return value
+    return _as_json(value)
+
+
+def _as_json(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool):
+        return value
+    made = to_json(value)  # first, since it refuses what is nested too deeply
+    if _has_nan(value):
+        raise PolicyDenied("ai-gateway, body: a number is infinite or none at all, which JSON cannot say")
+    return made
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(map(_has_nan, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_nan, value))

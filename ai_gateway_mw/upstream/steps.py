@@ -142,7 +142,7 @@ def _additions(config: AIGatewayConfig, runtime: Runtime) -> Additions:
         except ValueError as error:
             runtime.problem(str(error), text.place_of())
             continue
-        if raw in CONNECTION_SPECIFIC or raw in (b"host", b"content-length"):
+        if raw in CONNECTION_SPECIFIC or raw in (b"host", b"content-length", b"accept-encoding"):
             runtime.problem(f"`{name}` belongs to the connection and cannot be set", text.place_of())
         fields.append((raw, runtime.template(text)))
     return Additions(

@@ -108,7 +108,8 @@ async def send(
     transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts, hosts: Mapping[str, HostAddress]
 ) -> UpstreamResponse:
     """Send one request and wait for the head of its answer. Raises `UpstreamError` or `Overloaded`."""
-    url = httpx.URL(request.url)
+    with _errors_as_ours():  # an address may be too long for httpx, or no address
+        url = httpx.URL(request.url)
     extensions: dict[str, object] = {"timeout": timeouts.as_extension()}
     fields = [(b"host", url.netloc), *request.fields]
     mapped = hosts.get(url.host)

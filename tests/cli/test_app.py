@@ -106,4 +106,4 @@ def test_what_the_terminal_cannot_show_is_escaped() -> None:
     call = [sys.executable, "-m", "ai_gateway_mw", "check", "nowhere-é.yaml"]
     environment = clean_environment() | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "nowhere-\\xe9.yaml: No such file or directory\n")
+    assert (done.returncode, done.stderr) == (2, "nowhere-\\xe9.yaml: cannot be read: No such file or directory\n")

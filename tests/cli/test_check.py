@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_gateway_mw.actions import UNSUPPORTED
 from tests.cli.conftest import Command
 
 GOOD = "on_http_request:\n  - actions:\n      - type: ai-gateway\n"
@@ -81,14 +82,14 @@ def test_a_directory_means_its_policies(command: Command, policies: Path) -> Non
     (policies / "policy.schema.json").write_text("{}")
     (policies / "as.json").write_text("{}")
     (policies / "as.yml").write_text("{}")
-    assert command("check", policies).stdout.endswith("6 policies: 2 errors, 1 warning\n")
+    assert command("check", policies).stdout.endswith("6 policies: 2 errors, 3 warnings\n")
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("nowhere.yaml", "nowhere.yaml: No such file or directory\n"),
-        ("file.txt/policy.yaml", "file.txt/policy.yaml: Not a directory\n"),
+        ("nowhere.yaml", "nowhere.yaml: cannot be read: No such file or directory\n"),
+        ("file.txt/policy.yaml", "file.txt/policy.yaml: cannot be read: Not a directory\n"),
         ("empty", "empty: no policies here ("),
     ],
     ids=["no such file", "below a file", "empty directory"],
@@ -148,7 +149,43 @@ def test_secrets_are_looked_for_only_on_demand(command: Command, policies: Path)
     assert command("check", "policies/with-secret.yaml").exit_code == 0
     result = command("check", "--secrets", "policies/with-secret.yaml")
     assert result.exit_code == 1
-    assert "no secret openai/primary; looked at: variable AI_GATEWAY_SECRET__OPENAI__PRIMARY" in result.stdout
+    line = result.stdout.splitlines()[0]
+    assert line.startswith(
+        "policies/with-secret.yaml: no secret openai/primary; looked at: variable AI_GATEWAY_SECRET__OPENAI__PRIMARY"
+    )
+    assert line.endswith("; `ai-gateway secrets set openai primary` stores it")
+
+
+def test_a_vault_that_nobody_asks_is_not_advised(command: Command, policies: Path) -> None:
+    result = command("check", "--secrets", "policies/with-secret.yaml", env={"AI_GATEWAY_SECRETS": "env"})
+    assert result.exit_code == 1
+    assert "ai-gateway secrets set" not in result.stdout
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "# nothing\n", "{}", "on_http_request: []\n"])
+def test_a_policy_without_rules_is_warned_of(command: Command, tmp_path: Path, text: str) -> None:
+    (tmp_path / "empty.yaml").write_text(text)
+    result = command("check", "empty.yaml")
+    assert result.exit_code == 0
+    assert "warning: this policy has no rules: every AI path is answered with 404" in result.stdout
+    assert result.stdout.endswith("1 policy: good, 1 warning\n")
+
+
+@pytest.mark.parametrize(
+    "type_", ["rate-limit", "redirect", "saml", "terminate-tls", "owasp-crs-request", "http-request"]
+)
+def test_other_traffic_policy_types_are_refused_by_name(command: Command, tmp_path: Path, type_: str) -> None:
+    (tmp_path / "policy.yaml").write_text(f"on_http_request: [{{actions: [{{type: {type_}}}]}}]\n")
+    result = command("check", "policy.yaml")
+    assert result.exit_code == 1
+    assert f"`{type_}` is not supported: {UNSUPPORTED[type_]}" in result.stdout
+
+
+def test_a_broken_catalogue_file_is_reported_in_its_place(command: Command, policies: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("providers:\n  - id: here\n    base_ulr: https://models.example.com\n")
+    result = command("check", "policies/good.yaml", env={"AI_GATEWAY_CATALOG": "mine.yaml"})
+    assert result.exit_code == 1
+    assert "mine.yaml:3:5: unknown field `base_ulr`; did you mean `base_url`?" in result.stdout
 
 
 def test_secrets_that_are_there_are_not_shown(command: Command, policies: Path) -> None:

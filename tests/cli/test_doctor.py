@@ -118,6 +118,30 @@ def test_a_vault_whose_master_key_is_lost(command: Command, tmp_path: Path) -> N
     assert "sealed with a master key that is not here" in _findings(result.stdout, "wrong")[0]
 
 
+@pytest.mark.parametrize("where", ["setting", "file"])
+def test_a_broken_master_key_before_anything_is_stored(command: Command, tmp_path: Path, where: str) -> None:
+    (tmp_path / ".ai-gateway").mkdir()
+    if where == "file":
+        file = tmp_path / ".ai-gateway" / "master.key"
+        file.write_text("no key")
+        file.chmod(0o600)
+    result = command("doctor", "--json", env={"AI_GATEWAY_MASTER_KEY": "too short"} if where == "setting" else {})
+    assert result.exit_code == 1
+    says = {
+        "setting": "the master key is a passphrase of fewer than 16 characters",
+        "file": ".ai-gateway/master.key does not hold a master key",
+    }
+    assert _findings(result.stdout, "wrong") == [f"master key: {says[where]}"]
+
+
+def test_what_settings_are_for_is_told_on_demand(command: Command) -> None:
+    said = "Largest request body that is read"
+    assert said not in command("doctor", "--port", "0").stdout
+    assert said in command("doctor", "--port", "0", "--explain").stdout
+    settings = json.loads(command("doctor", "--port", "0", "--json").stdout)["settings"]
+    assert all(one["description"] for one in settings)
+
+
 def test_a_data_directory_that_is_a_file(command: Command, tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     result = command("doctor", "--json", env={"AI_GATEWAY_DATA_DIR": "data"})

@@ -32,11 +32,32 @@ def test_its_modeline_leads_to_the_schema(command: Command, tmp_path: Path) -> N
 )
 def test_it_starts_with_any_known_provider(command: Command, tmp_path: Path, provider: str, id_: str) -> None:
     assert command("init", "--provider", provider).exit_code == 0
-    assert command("check", "policy.yaml").exit_code == 0
     policy = yaml.safe_load((tmp_path / "policy.yaml").read_text())
     config = policy["on_http_request"][1]["actions"][0]["config"]
     assert [each["id"] for each in config["providers"]] == [id_]
     assert config["providers"][0]["api_keys"] == [{"value": f"${{secrets.get('{id_}', 'primary')}}"}]
+
+
+def test_an_address_that_only_the_user_knows_is_asked_for_by_check(command: Command, tmp_path: Path) -> None:
+    written = command("init", "--provider", "azure-openai")
+    assert "put the address that this provider gave you into policy.yaml, as base_url" in written.stdout
+    checked = command("check", "policy.yaml")
+    assert checked.exit_code == 1
+    assert "`providers[0].base_url`: a base_url names a host" in checked.stdout
+    file = tmp_path / "policy.yaml"
+    file.write_text(file.read_text().replace("https://<your-address>", "https://mine.openai.azure.com"))
+    assert command("check", "policy.yaml").stdout == "1 policy: good\n"
+
+
+def test_each_step_that_follows_is_a_command_with_what_it_does(command: Command) -> None:
+    steps = command("init").stdout.partition("Next:\n")[2].splitlines()
+    assert [step.partition("#")[0].split()[:3] for step in steps] == [
+        ["ai-gateway", "secrets", "set"],
+        ["ai-gateway", "keys", "new"],
+        ["ai-gateway", "secrets", "set"],
+        ["ai-gateway", "check", "--secrets"],
+        ["ai-gateway", "run", "--watch"],
+    ]
 
 
 def test_an_unknown_provider(command: Command, tmp_path: Path) -> None:

@@ -65,6 +65,16 @@ def test_a_broken_one_leaves_the_last_in_force(file: Path, said: pytest.LogCaptu
     assert f"{file}:1:37: unknown action type `denny`; did you mean `deny`?" in said.text
 
 
+def test_a_broken_one_is_reported_as_check_reports_it(file: Path, said: pytest.LogCaptureFixture) -> None:
+    """What can be read is compiled although other parts cannot be read, so that all problems come at once."""
+    reloader = _reloader(file, {})
+    file.write_text("on_http_request: [{actoins: []}, {actions: [{type: denny}]}]")
+    assert not reloader.reload()
+    assert _in_force(reloader) == "first"
+    assert "did you mean `actions`?" in said.text
+    assert "did you mean `deny`?" in said.text
+
+
 def test_a_file_that_is_gone_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:
     reloader = _reloader(file, {})
     file.unlink()

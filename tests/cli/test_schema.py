@@ -17,7 +17,7 @@ def test_it_knows_every_action(command: Command) -> None:
 
 def test_it_writes_a_file(command: Command, tmp_path: Path) -> None:
     result = command("schema", "--output", "policy.schema.json")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, "Wrote policy.schema.json.\n")
     assert (tmp_path / "policy.schema.json").read_text() == command("schema").stdout
     assert [path.name for path in tmp_path.iterdir()] == ["policy.schema.json"]
 
@@ -31,4 +31,7 @@ def test_a_link_goes_on_leading_there(command: Command, tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there(command: Command) -> None:
     result = command("schema", "--output", "nowhere/policy.schema.json")
-    assert (result.exit_code, result.stderr) == (1, "nowhere/policy.schema.json: No such file or directory\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "nowhere/policy.schema.json: cannot be written: No such file or directory\n",
+    )

@@ -63,7 +63,10 @@ def test_a_base_url_and_a_clients_path_are_joined(base_url: str, path: str, url:
         ("/chat/completions", "/v1/chat/completions"),
         ("/v1/v1/chat/completions", "/v1/chat/completions"),
         ("/v1/chat/completions?trace=1&empty=", "/v1/chat/completions?trace=1&empty="),
-        ("/v1/chat/completions?q=a%20b%26c", "/v1/chat/completions?q=a+b%26c"),
+        ("/v1/chat/completions?q=a%20b%26c", "/v1/chat/completions?q=a%20b%26c"),
+        ("/v1/chat/completions?q=a+b&flag&e=%E9&e=%c3%a9", "/v1/chat/completions?q=a+b&flag&e=%E9&e=%c3%a9"),
+        ("/v1/chat/completions?q=\xe9", "/v1/chat/completions?q=%E9"),
+        ("/v1/chat/completions?%6Bey=a&API_key=b&x=1", "/v1/chat/completions?x=1"),
         ("/v1/chat/completions?key=sk-own&api_key=b&access_token=c&x=1", "/v1/chat/completions?x=1"),
         ("/v1/images/edits", "/v1/images/edits"),
     ],
@@ -222,6 +225,8 @@ async def test_the_policys_members_win_over_the_clients(providers: Providers) ->
         ("/v1/chat/completions", {"max_completion_tokens": 50}, {"max_completion_tokens": 50}),
         ("/v1/chat/completions", {"max_completion_tokens": 500}, {"max_completion_tokens": 100}),
         ("/v1/chat/completions", {"max_tokens": 500}, {"max_tokens": 100}),
+        ("/v1/chat/completions", {"max_tokens": 0}, {"max_tokens": 100}),
+        ("/v1/chat/completions", {"max_tokens": -1}, {"max_tokens": 100}),
         ("/v1/chat/completions", {"max_tokens": None}, {"max_tokens": None, "max_completion_tokens": 100}),
         ("/v1/responses", {"max_output_tokens": 101}, {"max_output_tokens": 100}),
         ("/v1/responses", {}, {"max_output_tokens": 100}),
@@ -235,6 +240,70 @@ async def test_the_output_is_capped_in_the_member_that_counts(
 ) -> None:
     await chat(gateway(with_keys("k", max_output_tokens=100), providers), path=path, **asked)
     assert {name: value for name, value in providers.bodies[0].items() if name.startswith("max_")} == sent
+
+
+@pytest.mark.parametrize(
+    ("params", "denied", "asked", "sent"),
+    [
+        pytest.param(["max_tokens"], [], {"max_completion_tokens": 500}, {"max_tokens": 100}, id="not-listed"),
+        pytest.param(["max_tokens"], [], {"max_completion_tokens": 50}, {"max_tokens": 50}, id="a-smaller-one-stays"),
+        pytest.param(["max_completion_tokens"], [], {}, {"max_completion_tokens": 100}, id="the-other-spelling"),
+        pytest.param([], ["max_tokens"], {"max_tokens": 100}, {"max_completion_tokens": 100}, id="denied-by-the-model"),
+        pytest.param([], ["max_completion_tokens"], {"max_tokens": 100}, {"max_tokens": 100}, id="held-already"),
+        pytest.param(["temperature"], [], {"max_tokens": 7}, {"max_tokens": 7}, id="neither-is-listed"),
+    ],
+)
+async def test_the_cap_stands_in_a_member_that_is_not_dropped(
+    providers: Providers, params: list[str], denied: list[str], asked: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    allowed = [allowing("model", "messages", *params)] if params else []
+    config = box(supported_api_surfaces=allowed, models=[{"id": "any", "unsupported_params": denied}])
+    await chat(gateway({**config, "max_output_tokens": 100}, providers), "box:any", **asked)
+    assert {name: value for name, value in providers.bodies[0].items() if name.startswith("max_")} == sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({}, {"generationConfig": {"maxOutputTokens": 100}}),
+        (
+            {"generation_config": {"max_output_tokens": 900, "temperature": 1}},
+            {"generation_config": {"max_output_tokens": 100, "temperature": 1}},
+        ),
+        ({"generation_config": {}}, {"generation_config": {"maxOutputTokens": 100}}),
+        (
+            {"generationConfig": {"max_output_tokens": 7}, "generation_config": 3},
+            {"generationConfig": {"max_output_tokens": 7}, "generation_config": {"maxOutputTokens": 100}},
+        ),
+    ],
+)
+async def test_gemini_takes_two_spellings_and_both_are_capped(
+    providers: Providers, asked: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    app = gateway({"providers": [GOOGLE], "max_output_tokens": 100}, providers).app
+    await request(app, "POST", "/v1beta/models/gemini-2.5-pro:generateContent", json=asked)
+    assert providers.bodies[0] == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("${timestamp('2024-01-02T03:04:05Z')}", "2024-01-02T03:04:05Z"),
+        ("${duration('90s')}", "1m30s"),
+        ("${b'ab'}", "YWI="),
+        ("${{'a': [1, 2.5, null]}}", {"a": [1, 2.5, None]}),
+    ],
+)
+async def test_a_value_of_the_body_may_be_of_any_type(providers: Providers, value: str, sent: Any) -> None:
+    await chat(gateway(with_keys("k", body={"x": value}), providers))
+    assert providers.bodies[0]["x"] == sent
+
+
+@pytest.mark.parametrize("value", ["${double('NaN')}", "${[{'a': double('Infinity')}]}"])
+async def test_a_value_that_json_cannot_say_is_refused(providers: Providers, value: str) -> None:
+    answer = await chat(gateway(with_keys("k", body={"x": value}), providers))
+    assert (answer.status, answer.json()["error"]["code"]) == (403, "policy_denied")
+    assert providers.requests == []
 
 
 async def test_the_output_of_the_other_formats_is_capped_as_well(providers: Providers) -> None:
@@ -443,6 +512,20 @@ async def test_a_clients_own_key_in_the_query_goes_on_in_the_providers_field(pro
     await request(app, "POST", "/v1beta/models/gemini-2.5-pro:generateContent?key=mine", json={})
     assert providers.requests[0].headers["x-goog-api-key"] == "mine"
     assert "mine" not in providers.urls[0]
+
+
+@pytest.mark.parametrize("field", ["authorization", "x-api-key"])
+async def test_a_credential_that_the_policy_sets_beats_the_clients(providers: Providers, field: str) -> None:
+    config = {"providers": [{"id": "openai"}], "headers": {field: "of the policy"}}
+    await chat(gateway(config, providers), key="sk-own")
+    sent = providers.requests[0].headers
+    assert {name: sent[name] for name in ("authorization", "x-api-key") if name in sent} == {field: "of the policy"}
+
+
+async def test_an_address_that_is_too_long_is_refused(providers: Providers) -> None:
+    answer = await chat(gateway(with_keys("k"), providers), path="/v1/chat/completions?q=" + "a" * 33_000)
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert providers.requests == []
 
 
 async def test_a_key_that_opens_this_gateway_is_never_passed_on(providers: Providers) -> None:

@@ -35,6 +35,7 @@ def policy(config: str) -> str:
         ),
         pytest.param("      headers: {'x y': a}\n", "4:24: `x y` is not a header field name", id="field-name"),
         pytest.param("      headers: {host: a}\n", "4:23: `host` belongs to the connection", id="host"),
+        pytest.param("      headers: {Accept-Encoding: br}\n", "4:34: `Accept-Encoding` belongs", id="encoding"),
         pytest.param("      headers: {Connection: close}\n", "4:29: `Connection` belongs", id="connection"),
         pytest.param(
             "      providers: [{id: openia}]\n", "provider `openia` is not in the catalogue", id="provider-unknown"
