@@ -23,6 +23,7 @@ def _list(evaluator: Evaluator, node: ListLiteral, frame: Frame) -> list[Any]:
             values.append(value)
         elif opened(value).present:
             values.append(value.value)
+    frame.budget.spend(1)
     frame.budget.allocate(values)
     return values
 
@@ -42,6 +43,7 @@ def _map(evaluator: Evaluator, node: MapLiteral, frame: Frame) -> Mapping[Any, A
     for key, _ in pairs:
         if evaluator.kinds.of(key) not in KEY_KINDS:
             raise EvaluationError(f"a {evaluator.kinds.of(key)} cannot be the key of a map", node.offset)
+    frame.budget.spend(3 * len(pairs))
     frame.budget.allocate(pairs)
     return map_of(pairs)
 

@@ -21,15 +21,16 @@ class Rate(NamedTuple):
 
 
 _USUAL = Rate(4, 6, 100)
+_COMPARED = 450
 _CONSTANT = (
     "size", "type", "dyn", "optional.of", "optional.ofNonZeroValue", "optional.none", "first", "last", "startsWith",
-    "endsWith", "charAt", "substring", "hasValue", "value", "ip.isCanonical",
+    "endsWith", "charAt", "substring", "hasValue", "value",
 )  # fmt: skip
 _JSON = ("json.decode", "decodeJson", "isJson", "json.encode", "encodeJson")
 _QUERY = ("queryString.encode", "encodeQueryString", "queryString.decode", "decodeQueryString", "isQueryString")
 _URL = ("url.parse", "parseUrl", "isURL", "url.escape", "escapeUrl", "url.unescape", "unescapeUrl")
 _RATES: dict[str, Rate] = {
-    **dict.fromkeys(("_==_", "_!=_", "_in_"), Rate(0, 0, 450, deep=True)),
+    **dict.fromkeys(("_==_", "_!=_"), Rate(0, 0, _COMPARED, deep=True)),
     **dict.fromkeys(("lower", "upper"), Rate(1, 5, 0)),
     **dict.fromkeys(("lowerAscii", "upperAscii"), Rate(1, 70, 0)),
     **dict.fromkeys(("trim", "split", "replace"), Rate(12, 12, 0)),
@@ -44,7 +45,7 @@ _RATES: dict[str, Rate] = {
     **dict.fromkeys(("url.parse", "parseUrl", "isURL"), Rate(40, 40, 0)),
     **dict.fromkeys(("hash.crc64", "crc64", "hash.xxhash64", "xxhash64"), Rate(120, 480, 0)),
     "format": Rate(10, 70, 2000, deep=True),
-    "sort": Rate(0, 0, 600),
+    **dict.fromkeys(("sort", "sum", "math.greatest", "math.least"), Rate(0, 0, 600)),
     "flatten": Rate(0, 0, 1000, deep=True),
     "inCidrRanges": Rate(4, 4, 6500),
 }
@@ -56,11 +57,10 @@ _PARTS = (
 # Steps that a call takes however small its arguments are, where that is much.
 _BASE: dict[str, int] = {
     **dict.fromkeys(_PARTS, 8),
-    **dict.fromkeys(
-        ("ip", "isIP", "isPrivateIp", "containsIP", "string", "timestamp", "duration", "format", "sort"), 6
-    ),
-    **dict.fromkeys(("cidr", "isCIDR", "containsCIDR", "masked", "regex.extractAll"), 12),
-    **dict.fromkeys(("inCidrRange", "inCidrRanges", "regex.replace"), 16),
+    **dict.fromkeys(("string", "timestamp", "duration", "format", "sort"), 6),
+    **dict.fromkeys(("ip", "isIP", "ip.isCanonical", "isPrivateIp", "containsIP"), 10),
+    **dict.fromkeys(("cidr", "isCIDR", "containsCIDR", "masked", "regex.extractAll"), 16),
+    **dict.fromkeys(("inCidrRange", "inCidrRanges", "regex.replace"), 20),
     **dict.fromkeys((*_JSON, *_QUERY, *_URL, "regex.extract", "isGlobalUnicast"), 8),
     **dict.fromkeys(("int", "uint", "double", "matches", "hmac.sha256"), 4),
 }
@@ -115,7 +115,7 @@ def _time(rate: Rate, value: Any) -> int:
 
 
 def extent(value: Any) -> int:
-    """How many elements a value has at all depths, a map's counting twice and 32 characters once."""
+    """How many elements a value has at all depths: a map's count twice, 32 characters once, what holds others two."""
     count, pending = 0, [value]
     while pending:
         each = pending.pop()
@@ -123,7 +123,7 @@ def extent(value: Any) -> int:
             count += len(each) >> 5
         elif isinstance(each, (list, tuple, Mapping)):
             inside: Iterable[Any] = each.values() if isinstance(each, Mapping) else each
-            count += len(each) * (2 if isinstance(each, Mapping) else 1)
+            count += 2 + len(each) * (2 if isinstance(each, Mapping) else 1)
             if count > _MOST_COUNTED:
                 return _ENDLESS
             pending += [inner for inner in inside if type(inner) not in _SINGLE]
@@ -136,6 +136,11 @@ def is_endless(value: Any) -> bool:
 
 
 _SINGLE = frozenset({type(None), bool, int, float})
+
+
+def _in(args: Sequence[Any]) -> int:
+    """A key of a map is found at once."""
+    return 0 if isinstance(args[1], Mapping) else extent(args[1]) * _COMPARED // STEP
 
 
 def _pairs(args: Sequence[Any]) -> int:
@@ -168,13 +173,22 @@ def _count(args: Sequence[Any]) -> int:
 def _distinct(args: Sequence[Any]) -> int:
     """What Python cannot hash is compared with all others of its kind."""
     values = args[0] if isinstance(args[0], (list, tuple)) else ()
+    if len(values) > _MOST_COUNTED:
+        return _ENDLESS
     rest = [value for value in values if isinstance(value, (list, tuple, Mapping))]
     return (len(values) * 600 + len(rest) * extent(rest) * 300) // STEP
+
+
+def _zoned(args: Sequence[Any]) -> int:
+    """The name of a time zone may have to be looked for on the disk."""
+    return 40 if len(args) > 1 and isinstance(args[1], str) and args[1][-3:-2] != ":" else 0
 
 
 _SPECIAL: dict[str, Callable[[Sequence[Any]], int]] = {
     **dict.fromkeys(("sets.contains", "sets.intersects", "sets.equivalent"), _pairs),
     **{function: _search(function) for function in PATTERN_ARGUMENT},
+    **dict.fromkeys(_PARTS, _zoned),
+    "_in_": _in,
     "distinct": _distinct,
     "lists.range": _count,
 }

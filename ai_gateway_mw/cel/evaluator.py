@@ -12,7 +12,7 @@ from ai_gateway_mw.cel.costs import cost
 from ai_gateway_mw.cel.declarations import Kinds
 from ai_gateway_mw.cel.folds import MACROS
 from ai_gateway_mw.cel.frames import Failed, Frame
-from ai_gateway_mw.cel.limits import Budget, Limits, OverBudget
+from ai_gateway_mw.cel.limits import ERROR, Budget, Limits, OverBudget
 from ai_gateway_mw.cel.lookups import Lookups
 from ai_gateway_mw.cel.nodes import (
     Apply,
@@ -32,7 +32,7 @@ from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.secrecy import CONSTANT_TIME
 from ai_gateway_mw.cel.values import MISSING, OptionalValue
 
-_CALL = 3  # steps that a call takes beside what the function does
+_CALL = 8  # steps that a call takes beside what the function does
 # Methods of optional values whose argument is evaluated only if it is needed, and what they give if it is not.
 _LAZY: dict[str, Callable[[OptionalValue], Any]] = {"or": lambda one: one, "orValue": lambda one: one.value}
 
@@ -172,6 +172,7 @@ class Evaluator:
             except OverBudget:
                 raise
             except EvaluationError as error:
+                frame.budget.spend(ERROR)
                 failed = failed or error
                 continue
             if value is decisive:

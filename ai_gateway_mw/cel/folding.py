@@ -7,6 +7,7 @@ from typing import Any
 
 from ai_gateway_mw.cel.checker import Checked
 from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.functions.net import CelCidr, CelIp
 from ai_gateway_mw.cel.limits import Budget
 from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.nodes import Apply, Literal, Node, children
@@ -14,7 +15,7 @@ from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL
 
 # Only what nobody can change is shared between evaluations; and no secret is worked out ahead.
-_SHARED = (type(None), bool, int, float, str, bytes, Timestamp, Duration)
+_SHARED = (type(None), bool, int, float, str, bytes, Timestamp, Duration, CelIp, CelCidr)
 _LONGEST = 4096
 _STEPS = 5000  # for all of an expression; what would take longer is left for when it is evaluated
 

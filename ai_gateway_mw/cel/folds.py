@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ai_gateway_mw.cel.frames import Failed, Frame
-from ai_gateway_mw.cel.limits import OverBudget
+from ai_gateway_mw.cel.limits import ERROR, OverBudget
 from ai_gateway_mw.cel.nodes import Bind, Comprehension, Node, OptionalMap
 from ai_gateway_mw.cel.ordering import extreme, keyless_last, ordered, present
 from ai_gateway_mw.cel.problems import EvaluationError
@@ -48,6 +48,7 @@ class Walk:
         except OverBudget:
             raise
         except EvaluationError:
+            self._frame.budget.spend(ERROR)
             if self.lenient:
                 return False
             raise
@@ -62,6 +63,7 @@ class Walk:
         except OverBudget:
             raise
         except EvaluationError:
+            self._frame.budget.spend(ERROR)
             if self.lenient:
                 return None
             raise
@@ -76,13 +78,15 @@ class Walk:
             except OverBudget:
                 raise
             except EvaluationError as error:
+                self._frame.budget.spend(ERROR)
                 failed = failed or error
         if failed is not None:
             raise failed
         return not decisive
 
     def keyed(self) -> list[tuple[Any, Any]]:
-        """(key, element) pairs; only lenient expressions have elements without a key."""
+        """(key, element) pairs, to be sorted; only lenient expressions have elements without a key."""
+        self._frame.budget.spend(2 * len(self._range))
         return [(self.key(), element) for element in self]
 
 

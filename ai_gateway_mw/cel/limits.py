@@ -10,6 +10,7 @@ from ai_gateway_mw.cel.problems import EvaluationError
 
 # No single text, list or map that a function makes may be larger than this, in characters; see `Budget.allocate`.
 LARGEST_RESULT = 4 * 1024 * 1024
+ERROR = 4  # steps that an error takes which is absorbed
 _ELEMENT = 64  # characters that an element of a list or an entry of a map counts for
 
 

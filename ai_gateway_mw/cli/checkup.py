@@ -148,8 +148,8 @@ def policy(file: Path, settings: Settings) -> Iterator[Finding]:
     for warning in gateway.warnings:
         yield Finding("policy", State.WARNING, problem_text(warning))
     for vault, name in sorted(gateway.program.secrets):
-        problem = missing_secret(gateway, vault, name)
-        yield Finding("secret", State.WRONG if problem else State.OK, problem or f"{vault}/{name}")
+        reason = missing_secret(gateway, vault, name)
+        yield Finding("secret", State.WRONG if reason else State.OK, reason or f"{vault}/{name}")
 
 
 def port(host: str, number: int) -> Iterator[Finding]:

@@ -25,7 +25,10 @@ _NEEDS: Final = (
     (re.compile(rf"{_VERSION}/messages/batches(?:/.*)?"), Scope.FULL),
     (re.compile(rf"{_VERSION}/(?:chat/completions|completions|embeddings|responses|messages)(?:/.*)?"), Scope.CHAT),
     (
-        re.compile(rf"{_VERSION}/models/.+:(?:generateContent|streamGenerateContent|countTokens|embedContent)"),
+        re.compile(
+            rf"{_VERSION}/models/.+:"
+            "(?:generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents)"
+        ),
         Scope.CHAT,
     ),
 )

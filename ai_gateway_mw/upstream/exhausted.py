@@ -29,7 +29,7 @@ _ALIKE: dict[Outcome, type[GatewayError]] = {
     Outcome.UNREACHABLE: UpstreamUnreachable,
     Outcome.OVERLOADED: Overloaded,
 }
-_BROKEN = frozenset({Outcome.ERRED, Outcome.FAILED, Outcome.INTERRUPTED})
+_BROKEN = frozenset({Outcome.ERRED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.REGION_REFUSED})
 _UNAVAILABLE = frozenset({503, 529})  # the provider says so itself; 529 is Anthropic's
 
 

@@ -64,12 +64,13 @@ class KeySelection:
         self._strategies = strategies
 
     async def __call__(self, ctx: Context) -> None:
+        ctx.key_notes = []  # those of an `ai-gateway` that gave up are not ours
         ctx.candidates = self._candidates(ctx)
 
     def _candidates(self, ctx: Context) -> Iterator[Candidate]:
         assert ctx.route is not None
         failure: GatewayError = KeySelectionFailed("API key selection left no key to try.")
-        served = False
+        served = operators = False
         for offer in ctx.offers:
             surface = offer.provider.surface(ctx.route.format, ctx.route.surface)
             if surface is None:
@@ -79,7 +80,12 @@ class KeySelection:
             except NoProviderKey as error:
                 failure = error
                 continue
+            # Where the operator's keys serve, the client's is a placeholder of its SDK: nobody whom the policy does
+            # not name gets it, and its refusal must not hide why the operator's keys failed.
+            if operators and not offer.provider.configured and any(candidate.credential for candidate in found):
+                continue
             served = served or bool(found)
+            operators = operators or any(candidate.key for candidate in found)
             yield from found
         if not served:
             raise failure

@@ -25,6 +25,7 @@ from ai_gateway_mw.upstream.candidate import Offer
 
 _AUTO = "ngrok/auto"
 _MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
+_MAX_NAME = 256  # characters; names end up in fields, logs and measurements
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class SelectionNotes:
     requested: Sequence[str] = ()
     rejected: Sequence[tuple[str, str]] = ()
     strategies: list[dict[str, Any]] | None = None
+    first_attempt: int = 0  # attempts before it were those of an `ai-gateway` that gave up
 
 
 class ModelSelection:
@@ -80,11 +82,12 @@ class ModelSelection:
 
     async def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
+        ctx.selection = notes = SelectionNotes(first_attempt=len(ctx.attempts))
         if ctx.route.task == "resource":
             ctx.offers = self._owners(ctx.route.format)
             return
         names = requested_names(ctx)
-        ctx.selection = notes = SelectionNotes(names)
+        notes.requested = names
         if names:
             ctx.models = self._named(names, ctx.route.format, notes)
         else:
@@ -152,7 +155,9 @@ class ModelSelection:
                 error, chosen = str(failure), ()
                 wrong = wrong or SelectionFailed(f"Model selection failed: {failure}")
             # Where the client named models, a strategy only filters them: the client's order stands.
-            kept = [model for model in ctx.models if model in chosen] if names else list(chosen)
+            # By their ids: a model asked for by a dated name is a copy of the one in the catalogue.
+            ids = {(model.provider_id, model.id) for model in chosen}
+            kept = [m for m in ctx.models if (m.provider_id, m.id) in ids] if names else list(chosen)
             notes.strategies.append(
                 {"strategy": text, "error": error, "returned": chosen, "allowed": chosen, "kept": kept}
             )
@@ -165,7 +170,7 @@ def requested_names(ctx: Context) -> list[str]:
     """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
     assert ctx.route is not None
     if ctx.route.model is not None:
-        return [ctx.route.model]
+        return _of_fair_length([ctx.route.model])
     payload = ctx.payload
     if payload is None:
         return []
@@ -177,4 +182,10 @@ def requested_names(ctx: Context) -> list[str]:
     names = [name for name in (model, *(models or ())) if name and name.lower() != _AUTO]
     if len(names) > _MAX_NAMES:
         raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
-    return list(dict.fromkeys(names))
+    return _of_fair_length(list(dict.fromkeys(names)))
+
+
+def _of_fair_length(names: list[str]) -> list[str]:
+    if any(len(name) > _MAX_NAME for name in names):
+        raise BadBody(f"Invalid request: a model's name has at most {_MAX_NAME} characters.", param="model")
+    return names

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.state import Result
@@ -33,6 +34,7 @@ class Outcome(Enum):
     QUOTA_EXHAUSTED = "quota_exhausted", Next.ANY_CANDIDATE, Result.QUOTA_EXHAUSTED
     KEY_REJECTED = "key_rejected", Next.ANY_CANDIDATE, Result.KEY_REJECTED
     MODEL_UNAVAILABLE = "model_unavailable", Next.ANY_CANDIDATE, None
+    REGION_REFUSED = "region_refused", Next.OTHER_PROVIDER, None  # where we call from is not the key's fault
     TIMED_OUT = "timed_out", Next.ANY_CANDIDATE, Result.TIMEOUT
     INTERRUPTED = "interrupted", Next.ANY_CANDIDATE, Result.SERVER_ERROR
     ERRED = "erred", Next.ANY_CANDIDATE, Result.SERVER_ERROR
@@ -70,7 +72,14 @@ _QUOTA_WORDS = frozenset(
     + ["organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded"]
     + ["enforced_spend_limit_reached", "contract_spend_limit_reached", "organization_on_hold"]
 )
-_QUOTA_PHRASES = ("credit balance is too low", "specified api usage limits")
+_REGION_WORDS = frozenset(["unsupported_country_region_territory", "unsupported_country", "unsupported_region"])
+# Messages, by their first words: further on, a message may repeat what the client wrote.
+_QUOTA_PHRASES = ("your credit balance is too low", "you have reached your specified api usage limits")
+_KEY_PHRASES = ("api key not valid",)
+_REGION_PHRASES = ("country, region, or territory not supported", "user location is not supported")
+# WHATWG HTML 9.2.5: a line ends with CRLF, LF or CR; a blank line ends an event.
+BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
+_ERROR_OBJECT = re.compile(rb'\{\s*"error"\s*:\s*[^\sn]')  # `"error": null` is none
 _MODEL_WORDS = frozenset(["model_not_found", "model_not_available", "deployment_not_found", "deploymentnotfound"])
 
 
@@ -84,50 +93,83 @@ def outcome_of(status: int) -> Outcome:
     return Outcome.CLIENT_FAULT if 400 <= status < 500 else Outcome.FAILED
 
 
-def outcome_of_error(status: int, body: bytes) -> Outcome:
-    """What an error status says together with its body."""
+def outcome_of_error(status: int, body: bytes, *, of_model: bool = True) -> Outcome:
+    """What an error status says together with its body; `of_model` is whether the request was for a model at all."""
     outcome = outcome_of(status)
     if outcome is Outcome.FAILED or status not in (400, 403, 404, 429):
         return outcome
-    words, message = _error_words(body)
-    if words & _QUOTA_WORDS or any(phrase in message for phrase in _QUOTA_PHRASES):
+    error = _error_of(body)
+    if error.says(_QUOTA_WORDS, _QUOTA_PHRASES):
         return Outcome.QUOTA_EXHAUSTED
-    if status == 404 and (words & _MODEL_WORDS or "model" in message):
+    if of_model and (
+        (status in (403, 404) and error.words & _MODEL_WORDS) or (status == 404 and "model" in error.message)
+    ):
         return Outcome.MODEL_UNAVAILABLE
-    if status == 403 and words & {"content_policy_violation", "moderation", "content_filter"}:
+    if status in (400, 403) and error.says(_REGION_WORDS, _REGION_PHRASES):
+        return Outcome.REGION_REFUSED
+    if status == 403 and error.words & {"content_policy_violation", "moderation", "content_filter"}:
         return Outcome.CLIENT_FAULT
-    if (status == 400 and words & {"invalid_api_key", "api_key_invalid"}) or "api key not valid" in message:
+    if error.says({"invalid_api_key", "api_key_invalid"} if status == 400 else set(), _KEY_PHRASES):
         return Outcome.KEY_REJECTED
     return outcome
 
 
-def _error_words(body: bytes) -> tuple[set[str], str]:
-    """The codes of an error body, and its message in lower case; nothing where it has another shape."""
+class _Error(NamedTuple):
+    """The codes of an error body and its message, in lower case; `about` is the member that it complains of."""
+
+    words: set[str] = set()
+    message: str = ""
+    about: Any = None
+
+    def says(self, words: Set[str], phrases: tuple[str, ...]) -> bool:
+        """One of the codes, or a message that begins like this and is about no member of the request."""
+        return bool(self.words & words) or (self.about is None and self.message.startswith(phrases))
+
+
+def _error_of(body: bytes) -> _Error:
+    """What an error body says; nothing where it has another shape."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        return set(), ""
+        return _Error()
     if isinstance(content, list) and content:  # Google's OpenAI-compatible API wraps its error in a list
         content = content[0]
     error = content.get("error") if isinstance(content, dict) else None
     if error is None and isinstance(content, dict) and content.get("type") == "error":
         error = content  # the error event of OpenAI's responses has no object of its own
     if not isinstance(error, dict):
-        return set(), str(error or "").lower()
+        return _Error(message=str(error or "").lower())
     words = {str(error[name]).lower() for name in ("code", "type", "status", "reason") if error.get(name) is not None}
     details = error.get("details")
     if isinstance(details, list):
         words |= {str(detail.get("reason", "")).lower() for detail in details if isinstance(detail, dict)}
-    return words, str(error.get("message", "")).lower()
+    return _Error(words, str(error.get("message", "")).lower(), error.get("param"))
 
 
-def error_of_first_event(chunk: bytes) -> int | None:
+def first_event(data: bytes) -> bytes | None:
+    """The first complete event of a stream that brings data, without its end, or None where there is none yet.
+
+    Comments and pings keep a connection alive, and say nothing of what follows.
+    """
+    *complete, _ = BLANK_LINE.split(data)
+    return next((event for event in complete if _brings_data(event)), None)
+
+
+def _brings_data(event: bytes) -> bool:
+    lines = event.splitlines()
+    return any(line.startswith(b"data:") for line in lines) and b"ping" not in (
+        line[6:].strip() for line in lines if line.startswith(b"event:")
+    )
+
+
+def error_of_first_event(data: bytes) -> int | None:
     """The status that the first event of a stream stands for where it is an error, else None."""
-    head = chunk.lstrip()[:4096]
-    line = next((line for line in head.splitlines() if line.startswith(b"data:")), b"")
-    if not (head.startswith(b"event: error") or line[5:].lstrip().startswith(b'{"error"')):
+    lines = (first_event(data) or data).splitlines()
+    named = next((line[6:].strip() for line in lines if line.startswith(b"event:")), b"")
+    content = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+    if not (named == b"error" or _ERROR_OBJECT.match(content)):
         return None
-    words, _ = _error_words(line[5:].strip())
+    words = _error_of(content).words
     if words & {"rate_limit_error", "rate_limit_exceeded", "429", "resource_exhausted"}:
         return 429
     if words & _QUOTA_WORDS:

@@ -10,6 +10,7 @@ from ai_gateway_mw.errors import GatewayError, UpstreamError, UpstreamInterrupte
 from ai_gateway_mw.headers import Field, to_client
 from ai_gateway_mw.replies import error_event
 from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.upstream.outcome import BLANK_LINE
 from ai_gateway_mw.upstream.transport import UpstreamResponse
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
@@ -90,19 +91,21 @@ class UpstreamAnswer:
         Bytes after the last complete event wait for their rest, so that an error event never lands inside another; an
         event that is too long for that goes on in parts.
         """
-        held = b""
+        held, open_event = bytearray(), False
         try:
             async for chunk in self._response:
-                whole, held = _complete_events(held + chunk if held else chunk)
+                whole = _complete_events(held, chunk)
+                open_event = open_event and not whole
                 if len(held) > _MAX_HELD:
-                    whole, held = whole + held, b""
+                    whole, open_event = whole + held, True
+                    held.clear()
                 if whole:
                     await send({"type": "http.response.body", "body": whole, "more_body": True})
         except UpstreamError as error:
             provider = self._ctx.attempts[-1].candidate.provider
             _log.warning("request %s: the stream of %s broke off", self._ctx.id, provider.id)
-            held = self._error_event(error)
-        await send({"type": "http.response.body", "body": held})
+            held[:] = (b"\n\n" if open_event else b"") + self._error_event(error)
+        await send({"type": "http.response.body", "body": bytes(held)})
 
     def _error_event(self, error: GatewayError) -> bytes:
         route = self._ctx.route
@@ -115,9 +118,13 @@ def _shown(name: str) -> bytes:
     return "".join(character if character.isprintable() else "?" for character in name).encode("latin-1", "replace")
 
 
-def _complete_events(data: bytes) -> tuple[bytes, bytes]:
-    """The data up to the end of its last complete event, and the rest (WHATWG HTML 9.2.5: a blank line ends one)."""
-    if data.endswith((b"\n\n", b"\r\n\r\n")):
-        return data, b""
-    end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-    return (data[:end], data[end:]) if end > 3 or data.startswith(b"\n\n") else (b"", data)
+def _complete_events(held: bytearray, chunk: bytes) -> bytes:
+    """What was held with the chunk after it, up to the end of the last complete event; the rest is held."""
+    new = max(0, len(held) - 2)  # a blank line may begin in what is held, which has none that is complete
+    if not held and chunk.endswith((b"\n\n", b"\r\n\r\n")):
+        return chunk
+    held += chunk
+    end = max((found.end() for found in BLANK_LINE.finditer(held, new)), default=0)
+    whole = bytes(held[:end])
+    del held[:end]
+    return whole

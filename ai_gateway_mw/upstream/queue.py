@@ -17,6 +17,7 @@ class CandidateQueue:
         self._behind: list[Candidate] = []
         self._failing: set[str] = set()
         self._closed: set[str] = set()
+        self._had: set[tuple[str, str | None, str | None]] = set()
 
     def __iter__(self) -> Iterator[Candidate]:
         for candidate in self._candidates:
@@ -32,8 +33,16 @@ class CandidateQueue:
         self._ahead.append(candidate)
         while self._ahead:
             due = self._ahead.pop()
-            if due.surface.base_url not in self._closed:
+            if due.surface.base_url not in self._closed and self._is_new(due):
                 yield due
+
+    def _is_new(self, candidate: Candidate) -> bool:
+        """Whether nobody like this had a turn: two providers may share an address, or a strategy name a key twice."""
+        model, key = candidate.model, candidate.key
+        like = candidate.surface.base_url, model.id if model else None, key.id if key else None
+        known = like in self._had
+        self._had.add(like)
+        return not known
 
     def first(self, candidate: Candidate) -> None:
         """Let this one have the next turn."""

@@ -32,8 +32,8 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
     if error is not None:
         code = f"ERR_NGROK_{error.ngrok_code}" if error.ngrok_code else error.code
         result["error"] = {"code": code, "message": error.message}
-    elif ctx.attempts and ctx.attempts[-1].outcome is Outcome.ACCEPTED:
-        result["success"] = _success(ctx.attempts, result["models_tried"])
+    elif (attempts := _own_attempts(ctx)) and attempts[-1].outcome is Outcome.ACCEPTED:
+        result["success"] = _success(attempts, result["models_tried"])
     return result
 
 
@@ -88,11 +88,16 @@ def _models_tried(ctx: Context) -> list[dict[str, Any]]:
     for model, steps in ctx.key_notes:
         if model is not None:
             tried[id(model)] = _tried(model, model.provider, steps)
-    for attempt in ctx.attempts:
+    for attempt in _own_attempts(ctx):
         model, provider = attempt.candidate.model, attempt.candidate.provider
         entry = tried.setdefault(id(model), _tried(model, provider, []))
         entry["requests_made"].append(attempt.as_result())
     return list(tried.values())
+
+
+def _own_attempts(ctx: Context) -> Sequence[Attempt]:
+    """Those of this action: an `ai-gateway` before it may have given up."""
+    return ctx.attempts[ctx.selection.first_attempt if ctx.selection else 0 :]
 
 
 def _tried(model: Model | None, provider: Provider, key_selection: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,13 +6,16 @@ from typing import Any
 
 # About four characters of English to a token; other scripts come nearer to one. Keys whose values are prompt text.
 _CHARACTERS_PER_TOKEN = 4
-_PROMPT_KEYS = ("messages", "input", "prompt", "system", "instructions", "contents", "systemInstruction", "tools")
+_PROMPT_KEYS = frozenset(
+    ["messages", "input", "prompt", "system", "instructions", "contents", "content", "tools"]
+    + ["systemInstruction", "system_instruction", "documents", "query"]
+)
 _BINARY_KEYS = frozenset({"data", "image_url", "url", "file_data", "type", "role", "id"})
 
 
 def estimated_tokens(content: dict[str, Any]) -> int:
     """Tokens in the prompt of a request body of any of the formats; never below the true order of magnitude."""
-    ascii_characters = other = 0
+    ascii_characters = other = ready = 0
     pending: list[Any] = [content[key] for key in _PROMPT_KEYS if key in content]
     while pending:
         item = pending.pop()
@@ -21,7 +24,9 @@ def estimated_tokens(content: dict[str, Any]) -> int:
             ascii_characters += narrow
             other += len(item) - narrow
         elif isinstance(item, list):
-            pending.extend(item)
+            numbers = sum(type(each) is int for each in item)  # a prompt may come as tokens, for embeddings say
+            ready += numbers
+            pending.extend(item if not numbers else (each for each in item if type(each) is not int))
         elif isinstance(item, dict):
             pending.extend(value for key, value in item.items() if key not in _BINARY_KEYS)
-    return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other
+    return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready

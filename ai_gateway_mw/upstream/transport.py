@@ -52,11 +52,12 @@ class ConnectTimeout(UpstreamUnreachable):
 class UpstreamResponse:
     """An answer whose head has arrived; iterate it for the raw body, once, and `aclose` it on every path."""
 
-    __slots__ = ("_chunks", "_first", "_response", "fields", "on_close", "status")
+    __slots__ = ("_chunks", "_first", "_response", "fields", "on_break", "on_close", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self.on_close: Callable[[], None] | None = None
+        self.on_break: Callable[[UpstreamError], None] | None = None  # told of a body that breaks off on its way
         self._chunks: AsyncIterator[bytes] | None = None
         self._first: bytes | None = None
         self.status = response.status_code
@@ -80,16 +81,26 @@ class UpstreamResponse:
             yield self._first
             if not self._first:
                 return
-        async for chunk in self._raw():
-            yield chunk
+        try:
+            async for chunk in self._raw():
+                yield chunk
+        except UpstreamError as error:
+            if self.on_break is not None:
+                self.on_break(error)
+            raise
 
-    async def buffered(self, limit: int) -> bytes:
-        """The body up to about `limit` bytes, which iteration will hand out again."""
+    async def buffered(self, limit: int, enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
+        """The body up to about `limit` bytes, or until it is `enough`; iteration will hand it out again, also where
+        it broke off meanwhile."""
         body = await self.first_chunk()
-        while len(body) < limit and (chunk := await anext(self._raw(), b"")):
-            body += chunk
-        self._first = body
+        while body and len(body) < limit and not enough(body) and (chunk := await anext(self._raw(), b"")):
+            body = self._first = body + chunk
         return body
+
+    @property
+    def collected(self) -> bytes:
+        """What has been read so far to look at it."""
+        return self._first or b""
 
     async def aclose(self) -> None:
         """Let go of the connection; harmless when repeated."""

@@ -27,5 +27,17 @@ def test_one_answer_through_a_failover() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.subprocess
+@pytest.mark.parametrize("module", ["openai", "xllamacpp"])
+def test_without_its_extra_nothing_is_started(module: str) -> None:
+    code = (
+        f"import sys; sys.modules['{module}'] = None; from ai_gateway_mw.cli.demo import run_demo; sys.exit(run_demo())"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{module} is not installed; do: pip install 'ai-gateway-mw[demo]'\n"
+
+
 def test_its_policy_is_one_of_the_ready_ones() -> None:
     assert ready_policy("demo").is_file()

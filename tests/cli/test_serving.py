@@ -79,9 +79,12 @@ async def test_a_worker_serves_the_text_that_it_was_given(tmp_path: Path) -> Non
 
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        PolicyApp("on_http_request: [{actions: [{type: denny}]}]", Options(tmp_path / "policy.yaml"))()
+        text = "on_http_request: [{actoins: []}, {actions: [{type: denny}]}]"
+        PolicyApp(text, Options(tmp_path / "policy.yaml"))()
     assert ended.value.code == 1
-    assert "unknown action type `denny`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "did you mean `actions`?" in said
+    assert "unknown action type `denny`" in said
 
 
 @pytest.mark.parametrize(

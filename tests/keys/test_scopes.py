@@ -28,6 +28,7 @@ from ai_gateway_mw.keys import Scope, permits, scope_for
         ("POST", "/v1/messages/batches", Scope.FULL),
         ("GET", "/v1/messages/batches/msgbatch_1/results", Scope.FULL),
         ("POST", "/v1beta/models/gemini-2.5-pro:generateContent", Scope.CHAT),
+        ("POST", "/v1beta/models/gemini-embedding-001:batchEmbedContents", Scope.CHAT),
         ("GET", "/v1beta/models/gemini-2.5-pro:streamGenerateContent", Scope.CHAT),
         ("POST", "/v1/models/gemini-2.5-pro:countTokens", Scope.CHAT),
         ("POST", "/v1beta/models/gemini-2.5-pro:predictLongRunning", Scope.FULL),

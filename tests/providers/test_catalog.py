@@ -203,10 +203,13 @@ providers:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("providers: [{id: x, base_url: nowhere}]", "`providers[0].base_url`: a base_url begins with https:// or http://"),
+        (
+            "providers: [{id: x, base_url: nowhere}]",
+            "`providers[0].base_url`: a base_url begins with https:// or http://",
+        ),
         ("provider: []", "unknown field `provider`; did you mean `providers`?"),
         ("providers: [", "mine.yaml:1:"),
-        ("[]", "mine.yaml:1:1: expected a mapping, found a list"),
+        ("[]", "mine.yaml:1:1: expected a mapping, found an empty list"),
     ],
 )
 def test_users_data_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:

@@ -185,11 +185,17 @@ async def test_one_attempt_has_its_time(providers: Providers) -> None:
 async def test_all_attempts_together_have_their_time(providers: Providers) -> None:
     providers.on("k1", 429)
     providers.on("k2", hang)
-    answer = await chat(gateway(with_keys("k1", "k2", "k3", total_timeout="50ms"), providers))
+    gateway_ = gateway(with_keys("k1", "k2", "k3", total_timeout="50ms"), providers)
+    answer = await chat(gateway_)
     assert providers.keys == ["k1", "k2"]
     assert answer.status == 504
     assert answer.json()["error"]["code"] == "gateway_timeout"
-    assert answer.json()["error"]["message"].startswith("ERR_NGROK_3810: ")
+    assert answer.json()["error"]["message"] == (
+        "ERR_NGROK_3810: Request timed out after 0.05s "
+        "([429] openai/gpt-4o: rate_limited; [0] openai/gpt-4o: timed_out)."
+    )
+    assert answer.headers["x-gateway-attempts"] == "2"
+    assert record_of(gateway_, "k2").samples == 1
     assert answer.headers["x-should-retry"] == "false"
 
 
@@ -212,6 +218,110 @@ async def test_a_clients_own_key_gets_one_attempt_although_nobody_answers(provid
     assert providers.keys == ["sk-own"]
 
 
+@pytest.mark.parametrize(
+    ("failure", "status", "asked"),
+    [
+        pytest.param(401, 401, ["junk"], id="refused"),
+        pytest.param(403, 403, ["junk"], id="forbidden"),
+        pytest.param(402, 402, ["junk"], id="unpaid"),
+        pytest.param(429, 429, ["junk"], id="limited"),
+        pytest.param(503, 200, ["junk", "o1"], id="down"),
+        pytest.param(httpx.ConnectError("refused"), 200, ["junk", "o1"], id="not-running"),
+    ],
+)
+async def test_a_clients_key_that_a_local_provider_refuses_does_not_turn_into_the_operators_money(
+    providers: Providers, failure: Answer, status: int, asked: list[str]
+) -> None:
+    """A local model that is down may be replaced by one in the cloud."""
+    providers.on("junk", failure)
+    box = {"id": "box", "base_url": "http://localhost:11434/v1"}
+    config = {"providers": [box, {"id": "openai", "api_keys": [{"value": "o1"}]}]}
+    answer = await chat(gateway(config, providers), "box:llama", models=["gpt-4o"], key="junk")
+    assert (answer.status, providers.keys) == (status, asked)
+
+
+@pytest.mark.parametrize(
+    ("failure", "keys"),
+    [
+        pytest.param(failing(403, "model_not_found"), ["o1", "o2", "a1"], id="no-access-to-the-model"),
+        pytest.param(failing(403, "unsupported_country_region_territory"), ["o1", "a1"], id="region"),
+    ],
+)
+async def test_what_is_not_the_keys_fault_is_not_held_against_it(
+    providers: Providers, failure: Answer, keys: list[str]
+) -> None:
+    providers.on("o1", failure)
+    providers.on("o2", failure)
+    gateway_ = gateway(ANTHROPIC_TOO, providers)
+    await chat(gateway_, models=["claude-sonnet-4-5"])
+    assert providers.keys == keys
+    assert (record_of(gateway_, "o1").samples, record_of(gateway_, "o1").state) == (0, "ok")
+
+
+class Broken(httpx.AsyncByteStream):
+    """A body of some chunks that then breaks off."""
+
+    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
+        self._chunks, self._error = chunks, error or httpx.ReadError("reset")
+
+    async def __aiter__(self) -> Any:
+        for chunk in self._chunks:
+            yield chunk
+        raise self._error
+
+
+async def test_an_error_whose_body_breaks_off_keeps_its_status(providers: Providers) -> None:
+    providers.on("k1", httpx.Response(429, stream=Broken(b'{"error"'), headers={"retry-after": "7"}))
+    gateway_ = gateway(with_keys("k1"), providers)
+    assert (await chat(gateway_)).headers["retry-after"] == "7"
+    assert record_of(gateway_, "k1").state == "cooling"
+
+
+@pytest.mark.parametrize(
+    ("error", "rate"), [(httpx.ReadError("reset"), "server"), (httpx.ReadTimeout("idle"), "timeout")]
+)
+async def test_an_answer_that_breaks_off_later_counts_against_its_key(
+    providers: Providers, error: Exception, rate: str
+) -> None:
+    head = {"content-type": "text/event-stream"}
+    providers.on("k1", lambda _: httpx.Response(200, stream=Broken(b"data: {}\n\n", error=error), headers=head))
+    gateway_ = gateway(with_keys("k1"), providers)
+    for _ in range(10):
+        assert (await chat(gateway_)).status == 200
+    assert record_of(gateway_, "k1").samples == 20
+    assert getattr(record_of(gateway_, "k1").error_rate, rate) == 0.5
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([b": hello\n\n", b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n'], id="after-a-comment"),
+        pytest.param([b"data: {", b'"error": {"code": "rate_limit_', b'exceeded"}}\n', b"\n"], id="in-pieces"),
+        pytest.param([b": hello\n\n"], id="a-comment-and-no-more"),
+    ],
+)
+async def test_a_stream_is_judged_by_its_first_event_however_it_is_cut(
+    providers: Providers, chunks: list[bytes]
+) -> None:
+    head = {"content-type": "text/event-stream"}
+    providers.on("k1", httpx.Response(200, stream=Broken(*chunks), headers=head))
+    answer = await chat(gateway(with_keys("k1", "k2"), providers))
+    assert (answer.status, providers.keys) == (200, ["k1", "k2"])
+    assert answer.json() == {"id": "fine"}
+
+
+@pytest.mark.parametrize(("status", "samples"), [(429, 0), (401, 0), (200, 1)])
+async def test_a_clients_own_limits_are_no_measure_of_the_model(
+    providers: Providers, status: int, samples: int
+) -> None:
+    gateway_ = gateway({}, providers)
+    providers.on("sk-own", status)
+    await chat(gateway_, key="sk-own")
+    await chat(gateway_, "openai:made-up", key="sk-own")
+    metrics = gateway_.stores.model_metrics
+    assert [bool(model._history) for model in metrics._models.values()] == [True] * samples
+
+
 async def test_a_clients_own_key_is_not_remembered(providers: Providers) -> None:
     gateway_ = gateway({}, providers)
     providers.on("sk-own", failing(429, retry_after="60"))
@@ -231,15 +341,27 @@ async def test_a_secret_that_changed_is_tried_at_once(providers: Providers) -> N
     assert providers.keys == ["sk-old", "sk-old", "sk-new"]
 
 
-async def test_a_secret_that_changed_is_tried_although_the_old_one_is_set_aside(providers: Providers) -> None:
+async def test_a_secret_is_read_again_on_the_first_refusal_only(providers: Providers) -> None:
+    """Else every request with a key that is bad for good would go to the secret's source; there is its TTL for that."""
     vaults = {"openai": {"key": "sk-old"}}
     config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'key')}"}]}]}
     gateway_ = gateway(config, providers, secrets=vaults)
     providers.on("sk-old", 401)
     assert (await chat(gateway_)).status == 502
     vaults["openai"]["key"] = "sk-new"
+    assert (await chat(gateway_)).status == 502
+    assert providers.keys == ["sk-old", "sk-old"]
+
+
+async def test_a_secret_that_changed_is_tried_although_the_old_one_is_set_aside(providers: Providers) -> None:
+    vaults = {"openai": {"key": "sk-old"}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'key')}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults, secrets_ttl=0)
+    providers.on("sk-old", 401)
+    assert (await chat(gateway_)).status == 502
+    vaults["openai"]["key"] = "sk-new"
     assert (await chat(gateway_)).status == 200
-    assert providers.keys == ["sk-old", "sk-old", "sk-new"]
+    assert providers.keys == ["sk-old", "sk-new"]
 
 
 async def test_a_secret_that_did_not_change_is_not_tried_again(providers: Providers) -> None:

@@ -171,3 +171,19 @@ async def test_automatic_choice_among_configured_providers_takes_the_clients_key
     app = gateway({"providers": [{"id": "openai"}]}, providers).app
     await request(app, "POST", CHAT, headers=MINE, json={})
     assert providers.keys == ["mine"]
+
+
+async def test_a_clients_placeholder_goes_to_nobody_unnamed_once_the_operators_keys_were_tried(
+    providers: Providers,
+) -> None:
+    """Its refusal would take the place of the real error."""
+    providers.on("k1", 429)
+    answer = await chat(gateway(with_keys("k1"), providers), "gpt-4o", models=["groq:any"], key="placeholder")
+    assert (answer.status, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert providers.keys == ["k1"]
+
+
+async def test_a_provider_that_the_policy_names_may_still_get_the_clients_key(providers: Providers) -> None:
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "k1"}]}, {"id": "groq"}]}
+    await chat(gateway(config, providers), "gpt-4o", models=["groq:any"], key="mine")
+    assert providers.keys == ["k1", "mine"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.asgi import Response, request
-from tests.upstream.scripted import Providers, chat, gateway
+from tests.upstream.scripted import Providers, chat, gateway, with_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -140,7 +140,8 @@ async def test_a_disabled_provider_is_out_of_every_selection(providers: Provider
 
 
 async def test_a_model_of_several_providers_is_tried_in_the_order_of_the_policy(providers: Providers) -> None:
-    listed = [{**BOX, "id": name, "id_aliases": [], "base_url": "https://box.test"} for name in ("b-box", "a-box")]
+    names = ("b-box", "a-box")
+    listed = [{**BOX, "id": name, "id_aliases": [], "base_url": f"https://box.test/{name[0]}"} for name in names]
     _, answer = await tried(providers, {"model": "llama"}, listed=listed)
     assert answer.json()["error"]["message"].endswith("[500] b-box/llama: erred; [500] a-box/llama: erred")
 
@@ -265,3 +266,26 @@ async def test_one_strategy_may_stand_alone(providers: Providers, strategy: str)
     assert [str(warning.message) for warning in gateway_.warnings] == (
         ["`ordered` is no expression; it is read as `ai.models`"] if strategy == "ordered" else []
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/v1/chat/completions", {"model": "m" * 257}, id="model"),
+        pytest.param("/v1/chat/completions", {"models": ["gpt-4o", "m" * 257]}, id="models"),
+        pytest.param(f"/v1beta/models/{'m' * 257}:generateContent", {}, id="path"),
+    ],
+)
+async def test_a_name_of_endless_length_is_refused(providers: Providers, path: str, body: dict[str, Any]) -> None:
+    answer = await request(gateway({}, providers).app, "POST", path, json=body)
+    assert answer.status == 400
+    assert "at most 256 characters" in answer.text
+
+
+async def test_a_strategy_that_reads_the_catalogue_keeps_a_model_asked_for_by_its_dated_name(
+    providers: Providers,
+) -> None:
+    config = with_keys("k", model_selection={"strategy": ["ai.providers.filter(p, p.id == 'openai')[0].models"]})
+    answer = await chat(gateway(config, providers), "gpt-4o-2024-11-20")
+    assert answer.status == 200
+    assert providers.bodies[0]["model"] == "gpt-4o-2024-11-20"

@@ -12,6 +12,7 @@ from ai_gateway_mw.upstream.outcome import (
     Next,
     Outcome,
     error_of_first_event,
+    first_event,
     outcome_of,
     outcome_of_error,
     retry_after,
@@ -112,12 +113,64 @@ def google_error(status: str, message: str = "No.", reason: str | None = None) -
         pytest.param(400, openai_error("context_length_exceeded"), Outcome.CLIENT_FAULT, id="prompt-too-long"),
         pytest.param(403, openai_error("content_policy_violation"), Outcome.CLIENT_FAULT, id="moderated"),
         pytest.param(403, openai_error(), Outcome.KEY_REJECTED, id="forbidden"),
+        pytest.param(403, openai_error("model_not_found"), Outcome.MODEL_UNAVAILABLE, id="no-access-to-the-model"),
+        pytest.param(
+            403, openai_error("unsupported_country_region_territory"), Outcome.REGION_REFUSED, id="openai-region"
+        ),
+        pytest.param(
+            403,
+            openai_error(message="Country, region, or territory not supported"),
+            Outcome.REGION_REFUSED,
+            id="region-by-message",
+        ),
+        pytest.param(
+            400,
+            google_error("FAILED_PRECONDITION", "User location is not supported for the API use."),
+            Outcome.REGION_REFUSED,
+            id="google-region",
+        ),
+        pytest.param(
+            400,
+            openai_error(message="Unknown role 'your credit balance is too low'"),
+            Outcome.CLIENT_FAULT,
+            id="the-clients-own-words",
+        ),
+        pytest.param(
+            400, openai_error(message="Bad input: API key not valid"), Outcome.CLIENT_FAULT, id="its-words-of-a-key"
+        ),
+        pytest.param(
+            400,
+            {"error": {"message": "API key not valid is no role", "param": "messages"}},
+            Outcome.CLIENT_FAULT,
+            id="about-a-member",
+        ),
         pytest.param(500, openai_error("insufficient_quota"), Outcome.ERRED, id="a-500-is-a-500"),
         pytest.param(422, openai_error("model_not_found"), Outcome.CLIENT_FAULT, id="a-422-is-a-422"),
     ],
 )
 def test_the_body_of_an_error_says_more_than_its_status(status: int, body: Any, outcome: Outcome) -> None:
     assert outcome_of_error(status, json.dumps(body).encode()) is outcome
+
+
+def test_a_404_is_about_a_model_only_where_one_was_asked_for() -> None:
+    body = json.dumps(openai_error("model_not_found", message="No such file: model.txt")).encode()
+    assert outcome_of_error(404, body, of_model=False) is Outcome.CLIENT_FAULT
+
+
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        (b"", None),
+        (b"data: 1\n", None),
+        (b"data: 1\n\n", b"data: 1"),
+        (b": hello\n\ndata: 1\n\ndata: 2\n\n", b"data: 1"),
+        (b"event: ping\ndata: {}\n\ndata: 1\n\n", b"data: 1"),
+        (b"event: ping\ndata: {}\n\n: x\n\n", None),
+        (b"retry: 5\r\rdata: 1\r\rdata: 2", b"data: 1"),
+    ],
+)
+def test_the_first_event_is_the_first_that_is_complete_and_brings_data(data: bytes, event: bytes | None) -> None:
+    assert first_event(data) == event
 
 
 @pytest.mark.parametrize(
@@ -155,6 +208,8 @@ def test_an_outcome_says_what_follows_and_what_counts(outcome: Outcome, then: Ne
         pytest.param(b'data: {"choices": []}\n\n', None, id="content"),
         pytest.param(b": keep-alive\n\n", None, id="comment"),
         pytest.param(b"", None, id="nothing"),
+        pytest.param(b': hi\n\ndata: {"error": {"code": "rate_limit_exceeded"}}\n\n', 429, id="after-a-comment"),
+        pytest.param(b'data: {"id": 1}\n\ndata: {"error": {"code": "429"}}\n\n', None, id="not-the-first"),
         pytest.param(b'data: {"id": "1", "choices": [{"delta": {"content": "{\\"error\\""}}]}\n\n', None, id="talk"),
         pytest.param(b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n', 429, id="limited"),
         pytest.param(b'\n\ndata:{"error":{"code":429}}\r\n\r\n', 429, id="limited-by-number"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from ai_gateway_mw import Gateway
 from ai_gateway_mw.errors import UpstreamInterrupted
+from ai_gateway_mw.upstream.passthrough import _complete_events
 from tests.asgi import Exchange, request
 from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
 
@@ -108,7 +110,9 @@ async def test_the_first_piece_arrives_before_the_second_is_there(providers: Pro
         pytest.param(
             [b"data: 1\n\n", b"data: the end"], [b"data: 1\n\n", b"data: the end"], id="no-blank-line-at-the-end"
         ),
-        pytest.param([b"\n\n", b"data: 1\n\n"], [b"\n\n", b"data: 1\n\n"], id="blank-lines"),
+        pytest.param([b"\n\n", b"data: 1\n\n"], [b"\n\ndata: 1\n\n"], id="blank-lines"),
+        pytest.param([b"data: 1\r", b"\rda", b"ta: 2\r\r"], [b"data: 1\r\r", b"data: 2\r\r"], id="cr-only"),
+        pytest.param([b"data: 1\n\r", b"\ndata: 2\n\n"], [b"data: 1\n\r\ndata: 2\n\n"], id="mixed"),
     ],
 )
 async def test_events_are_passed_on_whole(providers: Providers, sent: list[bytes], passed: list[bytes]) -> None:
@@ -327,3 +331,18 @@ async def test_an_answer_without_a_body_ends(providers: Providers) -> None:
     providers.on("k", httpx.Response(204))
     answer = await request(gateway(with_keys("k"), providers).app, "DELETE", "/v1/files/file-1")
     assert (answer.status, answer.body) == (204, b"")
+
+
+async def test_an_error_event_never_lands_inside_an_event_that_went_on_in_parts(providers: Providers) -> None:
+    answering(providers, b"data: 1\n\n", b"data: " + b"x" * 1_100_000, httpx.ReadError("reset"))
+    pieces = await pieces_of(asking(gateway(CONFIG, providers)))
+    assert pieces[1].endswith(b"xxx")
+    assert pieces[2].startswith(b"\n\ndata: ")
+
+
+async def test_a_long_event_in_many_pieces_takes_no_time_that_grows_with_its_square() -> None:
+    held, started = bytearray(), time.perf_counter()
+    for _ in range(100_000):
+        assert _complete_events(held, b"data: xxxx") == b""
+    assert time.perf_counter() - started < 2.0
+    assert len(_complete_events(held, b"\n\n")) == 1_000_002

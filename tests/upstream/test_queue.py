@@ -69,6 +69,10 @@ def walked(candidates: Sequence[Candidate], outcomes: dict[str, Outcome]) -> lis
             "b1 a1",
             id="a-door-found-closed-at-the-end",
         ),
+        pytest.param([candidate("a1"), candidate("a2"), candidate("a1")], {}, "a1 a2", id="nobody-twice"),
+        pytest.param(
+            [candidate("a1"), candidate("b1"), candidate("a1", cooling=True)], {}, "a1 b1", id="nor-at-the-end"
+        ),
     ],
 )
 def test_the_order_of_turns(candidates: Sequence[Candidate], outcomes: dict[str, Outcome], order: str) -> None:

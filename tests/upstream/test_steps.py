@@ -150,3 +150,16 @@ async def test_a_gateway_without_config_reaches_every_provider(config: Any) -> N
     assert [(sent.url.host, sent.headers["authorization"]) for sent in providers.requests] == [
         ("api.groq.com", "Bearer gsk_mine")
     ]
+
+
+@pytest.mark.anyio
+async def test_a_second_gateway_counts_and_tells_of_its_own_attempts() -> None:
+    providers = Providers()
+    keys = [f"a{number}" for number in range(16)]
+    for key in (*keys, "b1", "b2"):
+        providers.on(key, 429)
+    second = {"type": "ai-gateway", "config": with_keys("b1", "b2")}
+    answer = await chat(gateway(with_keys(*keys, on_error="continue"), providers, after=[second]))
+    assert providers.keys == [*keys, "b1", "b2"]
+    assert answer.headers["x-gateway-attempts"] == "2"
+    assert answer.json()["error"]["message"].count("rate_limited") == 2

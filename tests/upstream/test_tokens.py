@@ -34,6 +34,15 @@ PICTURE = "data:image/png;base64," + base64.b64encode(bytes(300_000)).decode()
             id="a-picture-is-no-text",
         ),
         pytest.param({"contents": [{"parts": [{"inlineData": {"data": PICTURE}}]}]}, 0, 2000, id="gemini-picture"),
+        pytest.param({"input": [7] * 500}, 500, 500, id="tokens-themselves"),
+        pytest.param({"input": [[7] * 500, [True, 8] * 250]}, 750, 750, id="lists-of-tokens"),
+        pytest.param({"query": PARAGRAPH, "documents": [PARAGRAPH, {"text": PARAGRAPH}]}, 2700, 3900, id="rerank"),
+        pytest.param(
+            {"content": {"parts": [{"text": PARAGRAPH}]}, "system_instruction": PARAGRAPH},
+            1800,
+            2600,
+            id="gemini-snake",
+        ),
         pytest.param({"messages": None, "input": 7, "prompt": True}, 0, 0, id="odd-types"),
     ],
 )

@@ -265,3 +265,8 @@ async def test_a_cancelled_request_ends(transport: httpx.AsyncBaseTransport, ups
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await upstream.over()).closed_early
+
+
+async def test_an_address_that_httpx_cannot_take_is_an_error_of_ours() -> None:
+    with pytest.raises(UpstreamError):
+        await sent(httpx.Response, UpstreamRequest("POST", "https://api.test/" + "a" * 70_000, [], b""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -29,7 +28,8 @@ from ai_gateway_mw.cel.types import (
 from ai_gateway_mw.cel.values import UINT_MAX, CelType, UInt, int_in_range, uint_in_range
 
 A, B = TypeParam("A"), TypeParam("B")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
+_INT = re.compile(r"[+-]?[0-9]{1,30}")
+_UINT = re.compile(r"[0-9]{1,30}")
 _REAL = re.compile(
     r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
 )
@@ -39,17 +39,23 @@ _BOOLS = {
 }
 
 
-def _whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
+def _whole(text: str, form: re.Pattern[str]) -> int:
+    if not form.fullmatch(text):
         raise EvaluationError("this string is not a whole number")
     return int(text)
 
 
-def _truncated(value: float, lowest: int, highest: int) -> int:
+def _int_of_double(value: float) -> int:
     # The specification wants doubles strictly inside the range: its ends are not exact as doubles.
-    if not math.isfinite(value) or not lowest < value < highest:
-        raise EvaluationError("this double is out of range for a whole number")
+    if not INT_MIN < value < INT_MAX:
+        raise EvaluationError("this double is out of range for an int")
     return int(value)
+
+
+def _uint_of_double(value: float) -> UInt:
+    if not 0 <= value < UINT_MAX:
+        raise EvaluationError("this double is out of range for a uint")
+    return UInt(value)
 
 
 def _real(text: str) -> float:
@@ -89,14 +95,14 @@ CONVERSIONS: tuple[Overload, ...] = (
     Overload("size", (MapType(A, B),), INT, len, member=True),
     Overload("int", (INT,), INT, int),
     Overload("int", (UINT,), INT, lambda value: int_in_range(int(value))),
-    Overload("int", (DOUBLE,), INT, lambda value: _truncated(value, INT_MIN, INT_MAX)),
-    Overload("int", (STRING,), INT, lambda text: int_in_range(_whole(text))),
+    Overload("int", (DOUBLE,), INT, _int_of_double),
+    Overload("int", (STRING,), INT, lambda text: int_in_range(_whole(text, _INT))),
     Overload("int", (TIMESTAMP,), INT, lambda moment: moment.seconds),
     Overload("int", (DURATION,), INT, lambda length: length.seconds),
     Overload("uint", (UINT,), UINT, UInt),
     Overload("uint", (INT,), UINT, uint_in_range),
-    Overload("uint", (DOUBLE,), UINT, lambda value: UInt(_truncated(value, -1, UINT_MAX + 1))),
-    Overload("uint", (STRING,), UINT, lambda text: uint_in_range(_whole(text))),
+    Overload("uint", (DOUBLE,), UINT, _uint_of_double),
+    Overload("uint", (STRING,), UINT, lambda text: uint_in_range(_whole(text, _UINT))),
     Overload("double", (DOUBLE,), DOUBLE, float),
     Overload("double", (INT,), DOUBLE, float),
     Overload("double", (UINT,), DOUBLE, float),

@@ -84,9 +84,22 @@ def _query(values: Mapping[Any, Any]) -> str:
     return urlencode(shown, doseq=True)
 
 
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+
+
+def _well_escaped(text: str) -> str:
+    if _BAD_ESCAPE.search(text):
+        raise EvaluationError("a `%` in this string is not followed by two hexadecimal digits")
+    return text
+
+
+def _unescaped(text: str) -> str:
+    return unquote_plus(_well_escaped(text))
+
+
 def _unquery(text: str) -> dict[str, str]:
     try:
-        parsed = parse_qs(text, keep_blank_values=True, max_num_fields=10_000)
+        parsed = parse_qs(_well_escaped(text), keep_blank_values=True, max_num_fields=10_000)
     except ValueError:
         raise EvaluationError("this string is not a query string") from None
     return {key: values[0] for key, values in parsed.items()}
@@ -94,8 +107,8 @@ def _unquery(text: str) -> dict[str, str]:
 
 def _is_query(text: str) -> bool:
     try:
-        pairs = parse_qs(text, keep_blank_values=True, strict_parsing=True, max_num_fields=10_000)
-    except ValueError:
+        pairs = parse_qs(_well_escaped(text), keep_blank_values=True, strict_parsing=True, max_num_fields=10_000)
+    except (ValueError, EvaluationError):
         return False
     return bool(pairs)
 
@@ -151,7 +164,7 @@ ENCODING: tuple[Overload, ...] = (
     *_pair("queryString.decode", "decodeQueryString", (STRING,), MapType(STRING, STRING), _unquery),
     Overload("isQueryString", (STRING,), BOOL, _is_query, member=True),
     *_pair("url.escape", "escapeUrl", (STRING,), STRING, quote_plus),
-    *_pair("url.unescape", "unescapeUrl", (STRING,), STRING, unquote_plus),
+    *_pair("url.unescape", "unescapeUrl", (STRING,), STRING, _unescaped),
     *_pair("url.parse", "parseUrl", (STRING,), _MAP, url_parts),
     Overload("isURL", (STRING,), BOOL, _is_url, member=True),
 )

@@ -55,9 +55,18 @@ class CelCidr:
         return f"{self.address}/{self.network.prefixlen}"
 
 
+_LONGEST = 64  # characters of an address with its prefix length or zone, and some more
+
+
+def _address(text: str) -> Address:
+    if len(text) > _LONGEST:
+        raise ValueError
+    return ipaddress.ip_address(text)
+
+
 def _ip(text: str) -> CelIp:
     try:
-        address = ipaddress.ip_address(text)
+        address = _address(text)
     except ValueError:
         raise EvaluationError("this string is not an IP address") from None
     mapped = isinstance(address, ipaddress.IPv6Address) and "." in text
@@ -90,7 +99,7 @@ def _is(make: Callable[[str], Any]) -> Callable[[str], bool]:
 
 def _unmapped(text: str) -> Address:
     """An address, with IPv4 in IPv6 taken as the IPv4 address that it is."""
-    address = ipaddress.ip_address(text)
+    address = _address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -98,7 +107,7 @@ def in_cidr_range(ip: str, cidr: str) -> bool:
     """True if the address lies in the network; false if either is not valid. Host bits do no harm."""
     try:
         address = _unmapped(ip)
-        network = ipaddress.ip_network(cidr, strict=False)
+        network = ipaddress.ip_network(cidr[:_LONGEST], strict=False)
     except ValueError:
         return False
     return address.version == network.version and address in network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
@@ -41,13 +42,34 @@ def _extract_all(text: str, pattern: str) -> list[str]:
     return [_group(match) for match in _all_matches(text, pattern)]
 
 
+_REFERENCE = re.compile(r"\\(.?)", re.DOTALL)
+
+
+def _template(replacement: str) -> list[str | int]:
+    """Texts and numbers of groups by turns: `\\1` is the first group, `\\0` all that matched, `\\\\` a backslash."""
+    parts: list[str | int] = []
+    for place, part in enumerate(_REFERENCE.split(replacement)):
+        if place % 2 == 0 or part == "\\":
+            parts.append(part)
+        elif part.isascii() and part.isdigit():
+            parts.append(int(part))
+        else:
+            raise EvaluationError("regex.replace: a backslash stands before a digit or another backslash")
+    return parts
+
+
 def _replace(text: str, pattern: str, replacement: str, count: int = -1) -> str:
-    """`\\1` in the replacement is the first group."""
-    if count == 0:
-        return text
-    matches = len(_all_matches(text, pattern))
-    checked_size(len(text) * (1 + replacement.count("\\")) + matches * len(replacement))
-    return str(compiled(pattern).sub(replacement, text, max(count, 0)))
+    template = _template(replacement)
+    matches = _all_matches(text, pattern)[: count if count >= 0 else None]
+    if max((part for part in template if isinstance(part, int)), default=0) > compiled(pattern).groups:
+        raise EvaluationError("regex.replace: the pattern has no such group")
+    checked_size(len(text) * len(template) + len(matches) * len(replacement))
+    pieces, at = [], 0
+    for match in matches:
+        pieces.append(text[at : match.start()])
+        pieces += [part if isinstance(part, str) else match[part] or "" for part in template]
+        at = match.end()
+    return "".join([*pieces, text[at:]])
 
 
 REGEX: tuple[Overload, ...] = (

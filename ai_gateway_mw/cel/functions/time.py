@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -16,30 +17,34 @@ _OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_+\-]+(?:/[A-Za-z0-9_+\-]+){0,2}", re.ASCII)
 
 
-def _zone(name: str) -> tzinfo:
+@functools.lru_cache(256)
+def _known(name: str) -> tzinfo | None:
+    """The zone of that name, looked for once; None if there is none."""
     match = _OFFSET.fullmatch(name)
     if match is not None and int(match[2]) < 24 and int(match[3]) < 60:
         offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
         return timezone(-offset if match[1] == "-" else offset)
-    if name == "UTC":
-        return UTC
-    try:
-        if _NAME.fullmatch(name):
-            return _named(name)
-    except (OSError, ValueError, LookupError):
-        pass
-    raise EvaluationError("no such time zone: expected an IANA name or an offset such as +02:00")
-
-
-def _named(name: str) -> tzinfo:
+    if name == "UTC" or not _NAME.fullmatch(name):
+        return UTC if name == "UTC" else None
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who names a zone waits for it
 
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        return None
+
+
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its IANA name or its offset."""
+    zone = _known(name)
+    if zone is None:
+        raise EvaluationError("no such time zone: expected an IANA name or an offset such as +02:00")
+    return zone
 
 
 def _local(moment: Timestamp | datetime, zone: str | None) -> datetime:
     """The date and time of day in a time zone; `datetime` itself is taken as well, for the planner."""
-    where = UTC if zone is None else _zone(zone)
+    where = UTC if zone is None else zone_of(zone)
     if isinstance(moment, Timestamp):
         return moment.at(where)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(where)
@@ -66,7 +71,7 @@ def _of_day(scale: int, modulus: int) -> Callable[..., int]:
 
 def _milliseconds(moment: Timestamp | datetime, zone: str | None = None) -> int:
     if zone is not None:
-        _zone(zone)
+        zone_of(zone)
     return moment.nanos // 1_000_000 if isinstance(moment, Timestamp) else moment.microsecond // 1000
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ai_gateway_mw.cel.functions.time import zone_of
 from ai_gateway_mw.cel.moments import Duration, Timestamp
 from ai_gateway_mw.cel.nodes import Apply, Literal, Node
 from ai_gateway_mw.cel.planning.guards import elapsed, nanoseconds
+from ai_gateway_mw.cel.problems import EvaluationError
 
 if TYPE_CHECKING:
     from ai_gateway_mw.cel.planner import Writer
@@ -72,7 +74,7 @@ def _part(writer: Writer, node: Apply) -> str | None:
         return None
     call = writer.constant("call", node.overloads[0].call)
     if len(node.args) > 1:
-        return f"{call}({', '.join(map(writer.source, node.args))})" if _is_text(writer, node.args[1]) else None
+        return f"{call}({', '.join(map(writer.source, node.args))})" if _is_zone(node.args[1]) else None
     if node.function not in _OF_DATETIME:
         return f"{call}({writer.source(node.args[0])})"
     held = writer.fresh("t")
@@ -80,8 +82,15 @@ def _part(writer: Writer, node: Apply) -> str | None:
     return f"({held}.{_OF_DATETIME[node.function]} if {plain} else {call}({held}))"
 
 
-def _is_text(writer: Writer, node: Node) -> bool:
-    return writer.type_of(node).name == "string"
+def _is_zone(node: Node) -> bool:
+    """True for a literal zone, which is found now: evaluating shall not go to the disk."""
+    if not isinstance(node, Literal) or type(node.value) is not str:
+        return False
+    try:
+        zone_of(node.value)
+    except EvaluationError:
+        return False
+    return True
 
 
 TIMES: dict[str, Callable[[Writer, Apply], str | None]] = {

@@ -17,10 +17,12 @@ GIVES = [
     ("bytes('é') == b'\\xc3\\xa9'", True),
     ("type(dyn(1)) == int && type(1u) == uint && type(timestamp(0)) == google.protobuf.Timestamp", True),
     ("size([1]) + size({'a': 1}) + size(b'ab') + 'abc'.size()", 7),
+    ("int('+42') + int('-0') + int(uint('007'))", 49),
+    ("uint(0.9) == 0u && uint(-0.0) == 0u", True),
     ("double('NaN') != double('nan')", True),
 ]
 FAILS = ["int('x')", "int('')", "int('1_0')", "int(' 1')", "int(1e30)", "int('9223372036854775808')", "uint(-1)",
-         "uint('-1')", "double('x')", "bool('yes')", "string(b'\\xff')", "int(double('NaN'))"]  # fmt: skip
+         "uint('-1')", "uint('+1')", "uint(-0.5)", "uint(18446744073709551616.0)", "int(9223372036854775808.0)", "double('x')", "bool('yes')", "string(b'\\xff')", "int(double('NaN'))"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), GIVES, ids=[text for text, _ in GIVES])

@@ -16,6 +16,9 @@ GIVES = [
     ("[1, 'é'].encodeJson() + {'a': 1}.encodeJson()", '[1,"é"]{"a":1}'),
     ("json.decode('{\"a\": [1, 1.0, 1e2]}').a == [1, 1.0, 100.0]", True),
     ("type(json.decode('[1, 1.0]')[0]) == int && type('[1, 1.0]'.decodeJson()[1]) == double", True),
+    ("json.decode('[9223372036854775807, 9223372036854775808, 1e3]') == [9223372036854775807, 9.223372036854775808e18, 1000.0]",
+     True),
+    ("'a=%41'.isQueryString() && !'a=%zz'.isQueryString()", True),
     ("'{}'.isJson() && !'{'.isJson() && !'NaN'.isJson()", True),
     ("queryString.encode({'b': ['1', '2'], 'a': 'x y'})", "a=x+y&b=1&b=2"),
     ("{'q': 'a&b'}.encodeQueryString()", "q=a%26b"),
@@ -32,7 +35,8 @@ GIVES = [
 ]  # fmt: skip
 FAILS = [
     "base64.decode('a')", "base64.decode('!!!!')", "'/w=='.decodeBase64()", "json.decode('{')",
-    "json.decode('NaN')", "json.decode('[' + vars.tier)", "url.parse('http://[::1')",
+    "json.decode('NaN')", "json.decode('1e999')", "json.decode('-1e999')", "json.decode('" + "9" * 400 + "')",
+    "url.unescape('%zz')", "'100%'.unescapeUrl()", "queryString.decode('a=%')", "json.decode('[' + vars.tier)", "url.parse('http://[::1')",
 ]  # fmt: skip
 
 

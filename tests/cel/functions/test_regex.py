@@ -15,9 +15,14 @@ GIVES = [
     ("regex.extractAll('a1b22', '\\\\d+')", ["1", "22"]),
     ("regex.replace('a1b2', '\\\\d', '#') + regex.replace('a1b2', '\\\\d', '#', 1)", "a#b#a#b2"),
     ("regex.replace('a-b', '(a)-(b)', '\\\\2-\\\\1')", "b-a"),
+    ("regex.replace('aébé', 'é', '<\\\\0\\\\\\\\>', -1)", "a<é\\>b<é\\>"),
+    ("regex.replace('abc', '', '-') + regex.replace('abc', 'b', 'x', 0)", "-a-b-c-abc"),
     ("'Straße'.matches('(?i)STRASSE') || 'ÄB'.matches('^\\\\p{L}+$')", True),
 ]
-FAILS = ["'a'.matches('(' + vars.tier)", "regex.extract('a', '(a)(b)?')", "'x'.matches(vars.tier + '(?=a)')"]
+FAILS = [
+    "'a'.matches('(' + vars.tier)", "regex.extract('a', '(a)(b)?')", "'x'.matches(vars.tier + '(?=a)')",
+    "regex.replace('abc', 'b', '\\\\1')", "regex.replace('abc', '(b)', '\\\\x')", "regex.replace('abc', 'b', 'x\\\\')",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), GIVES, ids=[text for text, _ in GIVES])
