@@ -117,7 +117,7 @@ def outcome_of_error(status: int, body: bytes, *, of_model: bool = True) -> Outc
 class _Error(NamedTuple):
     """The codes of an error body and its message, in lower case; `about` is the member that it complains of."""
 
-    words: set[str] = set()
+    words: Set[str] = frozenset()
     message: str = ""
     about: Any = None
 

@@ -35,7 +35,7 @@ def test_some_calls_cost_nothing_more(function: str, args: tuple[Any, ...]) -> N
         ("_in_", (1, LIST)),
         ("_==_", (LIST, LIST)),
         ("sort", (LIST,)),
-        ("format", ("%s", [LIST])),
+        ("format", ("%s", LIST)),
         ("sets.contains", (LIST, [1, 2, 3])),
         ("distinct", ([[1], [2]] * 100,)),
         ("matches", (LONG, "a.{50}b")),

@@ -10,8 +10,8 @@ from ai_gateway_mw.cel.patterns import bad_pattern, compiled, cost_of_match, fin
 # One automaton is enough for these, and takes no longer for longer texts than it must.
 CALM = [
     "abc", "^abc$", "a|b|c|d|e|f|g|h", "(?i)ignore (all )?previous instructions", "a.*b.*c", "(x+x+)+y", "(x|x)*y",
-    "^gw_sk_[A-Za-z0-9]{32}$", "^(?:GET|POST)$", r"\b\d{3}-\d{2}-\d{4}\b", r"[\w.+-]+@[\w-]+\.[a-z]{2,}", r"\Aa[[:alpha:]]\z",
-    r"\Q.*\E", "(?P<name>a)(?:b)(?s).", "a{500}", r"\pL+",
+    "^gw_sk_[A-Za-z0-9]{32}$", "^(?:GET|POST)$", r"\b\d{3}-\d{2}-\d{4}\b", r"[\w.+-]+@[\w-]+\.[a-z]{2,}",
+    r"\Aa[[:alpha:]]\z", r"\Q.*\E", "(?P<name>a)(?:b)(?s).", "a{500}", r"\pL+",
 ]  # fmt: skip
 # These may be followed at many places at once.
 BRANCHING = [

@@ -21,8 +21,11 @@ GIVES = [
     ("uint(0.9) == 0u && uint(-0.0) == 0u", True),
     ("double('NaN') != double('nan')", True),
 ]
-FAILS = ["int('x')", "int('')", "int('1_0')", "int(' 1')", "int(1e30)", "int('9223372036854775808')", "uint(-1)",
-         "uint('-1')", "uint('+1')", "uint(-0.5)", "uint(18446744073709551616.0)", "int(9223372036854775808.0)", "double('x')", "bool('yes')", "string(b'\\xff')", "int(double('NaN'))"]  # fmt: skip
+FAILS = [
+    "int('x')", "int('')", "int('1_0')", "int(' 1')", "int(1e30)", "int('9223372036854775808')", "uint(-1)",
+    "uint('-1')", "uint('+1')", "uint(-0.5)", "uint(18446744073709551616.0)", "int(9223372036854775808.0)",
+    "double('x')", "bool('yes')", "string(b'\\xff')", "int(double('NaN'))",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), GIVES, ids=[text for text, _ in GIVES])
