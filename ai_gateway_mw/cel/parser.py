@@ -1,9 +1,11 @@
-"""Text -> syntax tree. Methods are named after the rules of the specification's grammar
-(github.com/google/cel-spec, doc/langdef.md); operators are read by precedence climbing."""
+"""Text -> syntax tree. The grammar is in cel.lark, its tokens come from scanner.py; tables are made on first use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any, cast
 
 from ai_gateway_mw.cel import literals
 from ai_gateway_mw.cel.limits import Limits
@@ -29,16 +31,14 @@ from ai_gateway_mw.cel.problems import ExpressionError
 from ai_gateway_mw.cel.scanner import Token, check_count, check_nesting, tokens
 from ai_gateway_mw.cel.syntax import unexpected
 
-# How tightly an operator binds. All of them group to the left.
-_BINDING = {
-    "||": 1, "&&": 2,
-    "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3,
-    "+": 4, "-": 4,
-    "*": 5, "/": 5, "%": 5,
-}  # fmt: skip
 _CONSTANTS = {"true": True, "false": False, "null": None}
-_NUMBERS = frozenset({"int", "double"})
-_SELECTORS = frozenset({"name", "reserved", "quoted"})
+# What the grammar calls the tokens that go by their own text elsewhere.
+_TERMINALS = {
+    "?": "QUESTION", ":": "_COLON", ".": "_DOT", ",": "_COMMA", "in": "IN",
+    "(": "_LPAR", ")": "_RPAR", "[": "LSQB", "]": "_RSQB", "{": "LBRACE", "}": "_RBRACE",
+    "||": "OR", "&&": "AND", "!": "NOT", "+": "PLUS", "-": "MINUS", "*": "MULTIPLY", "/": "MULTIPLY", "%": "MULTIPLY",
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), "RELATION"),
+}  # fmt: skip
 
 
 def parse(text: str, limits: Limits) -> Node:
@@ -51,11 +51,42 @@ def parse(text: str, limits: Limits) -> Node:
         found = tokens(text)
         check_count(found, limits.tokens)
         check_nesting(found, limits.nesting)
-        tree = _Parser(found).whole()
+        tree = _tree(found)
         _check_depth(tree, limits)
     except Refused as refused:
         raise ExpressionError(text, [refused.problem]) from None
     return tree
+
+
+def _tree(found: list[Token]) -> Node:
+    from lark.exceptions import UnexpectedToken  # noqa: PLC0415 - see _grammar
+
+    try:
+        return cast("Node", _grammar().parse(found))
+    except UnexpectedToken as error:
+        raise _refusal(error, found[-1]) from None
+
+
+def _refusal(error: Any, end: Token) -> Refused:
+    token, wanted = error.token, _wanted(error.accepts)
+    if token.type == "$END":
+        return unexpected(*end, wanted)
+    kind, text, offset = token.type.lower(), str(token), token.start_pos
+    if kind == "double" and text.startswith(".") and "NAME" not in error.accepts:  # `a.1`
+        return unexpected(kind, text[1:], offset + 1, "a name")
+    return unexpected(kind, text, offset, wanted)
+
+
+def _wanted(accepted: set[str]) -> str:
+    """What could have stood in a place, as an author would say it."""
+    if "NAME" in accepted:
+        return "a value" if "INT" in accepted else "a name"
+    if accepted == {"_COLON"}:
+        return "`:`"
+    closing = [bracket for bracket in ")]}" if _TERMINALS[bracket] in accepted]
+    if "_COLON" in accepted and not closing:
+        return "`:`"
+    return f"an operator or `{closing[0]}`" if closing else "an operator or the end"
 
 
 def _check_depth(tree: Node, limits: Limits) -> None:
@@ -68,228 +99,135 @@ def _check_depth(tree: Node, limits: Limits) -> None:
         level = [child for node in level for child in children(node)]
 
 
-class _Parser:
-    """Reads tokens from the left; `_token` is the one to be read next."""
+@functools.cache
+def _grammar() -> Any:
+    # Importing lark and making the tables takes 0.1 s, which those who only import the package need not wait for.
+    from lark import Lark  # noqa: PLC0415
+    from lark import Token as Terminal  # noqa: PLC0415
+    from lark.lexer import Lexer  # noqa: PLC0415
 
-    def __init__(self, found: list[Token]) -> None:
-        self._rest = iter(found)
-        self._token = next(self._rest)
-        self._primary: dict[str, Callable[[Token], Node]] = {
-            "name": self._name,
-            ".": self._absolute,
-            "(": self._group,
-            "[": self._list,
-            "{": self._map,
-            **dict.fromkeys(_CONSTANTS, self._constant),
-            **dict.fromkeys(("int", "uint", "double", "string", "bytes"), self._literal),
-        }
+    class Scanned(Lexer):
+        """Hands on the tokens that were found already."""
 
-    def whole(self) -> Node:
-        tree = self._expr()
-        if self._token.kind != "end":
-            raise self._unexpected("an operator or the end")
-        return tree
+        def __init__(self, _: Any) -> None: ...
 
-    # tokens
+        def lex(self, found: Any) -> Iterator[Terminal]:  # type: ignore[override] - lark's simple interface
+            for kind, text, offset in found[:-1]:
+                yield Terminal(_TERMINALS.get(kind) or kind.upper(), text, offset)
 
-    def _take(self) -> Token:
-        token = self._token
-        self._token = next(self._rest, token)
-        return token
+    grammar = resources.files("ai_gateway_mw.cel").joinpath("cel.lark").read_text()
+    return Lark(grammar, parser="lalr", lexer=Scanned, maybe_placeholders=True, transformer=_Builder())
 
-    def _taken(self, kind: str) -> bool:
-        """Takes the next token if it is of this kind."""
-        if self._token.kind != kind:
-            return False
-        self._take()
-        return True
 
-    def _close(self, kind: str, wanted: str = "") -> None:
-        if not self._taken(kind):
-            raise self._unexpected(wanted or f"an operator or `{kind}`")
+class _Builder:
+    """One method for each rule of the grammar: its parts in, its node out. Lark calls them from the inside out."""
 
-    def _unexpected(self, wanted: str) -> Refused:
-        return unexpected(*self._token, wanted)
+    def start(self, parts: list[Any]) -> Node:
+        return cast("Node", parts[0])
 
-    # operators
+    def group(self, parts: list[Any]) -> Node:
+        return cast("Node", parts[0])
 
-    def _expr(self) -> Node:
-        """`test ? yes : no`, where `no` may be the next such."""
-        forks = []
-        node = self._binary(1)
-        while self._token.kind == "?":
-            mark = self._take()
-            yes = self._binary(1)
-            self._close(":", "`:`")
-            forks.append((mark.offset, node, yes))
-            node = self._binary(1)
-        for offset, test, yes in reversed(forks):
-            node = Conditional(offset, 1, test, yes, node)
-        return node
+    def conditional(self, parts: list[Any]) -> Node:
+        test, mark, yes, no = parts
+        return Conditional(mark.start_pos, 1, test, yes, no)
 
-    def _binary(self, least: int) -> Node:
-        """Operands joined by operators that bind at least so tightly."""
-        left = self._unary()
-        while (binding := _BINDING.get(self._token.kind, 0)) >= least:
-            operator = self._take()
-            if binding < 3:
-                left = self._logic(operator, left, binding)
-            else:
-                right = self._binary(binding + 1)
-                left = Call(operator.offset, len(operator.text), f"_{operator.kind}_", None, (left, right))
-        return left
+    def logic(self, parts: list[Any]) -> Node:
+        left, op, right = parts
+        operands = [*_operands(left, op), *_operands(right, op)]
+        return Logic(op.start_pos, 2, str(op), tuple(operands))
 
-    def _logic(self, operator: Token, left: Node, binding: int) -> Node:
-        """`a && b && c` is one node with three operands: long chains must not make deep trees."""
-        operands = [*_operands(left, operator), *_operands(self._binary(binding + 1), operator)]
-        while self._taken(operator.kind):
-            operands += _operands(self._binary(binding + 1), operator)
-        return Logic(operator.offset, 2, operator.kind, tuple(operands))
+    def binary(self, parts: list[Any]) -> Node:
+        left, op, right = parts
+        return Call(op.start_pos, len(op), f"_{op}_", None, (left, right))
 
-    def _unary(self) -> Node:
-        sign = self._token.kind
-        if sign not in ("-", "!"):
-            return self._member(None)
-        marks = [self._take()]
-        while self._token.kind == sign:
-            marks.append(self._take())
-        # A minus that touches a number belongs to it: the smallest int has no positive counterpart.
-        minus = marks.pop() if sign == "-" and self._is_number_at(marks[-1].offset + 1) else None
-        if sign == "!" and self._token.kind == "-":
-            minus = self._take()
-            if not self._is_number_at(minus.offset + 1):
-                raise unexpected(*minus, "a value")
-        node = self._member(minus)
-        for mark in reversed(marks):
-            node = Call(mark.offset, 1, f"{sign}_", None, (node,))
-        return node
+    def not_(self, parts: list[Any]) -> Node:
+        return Call(parts[0].start_pos, 1, "!_", None, (parts[1],))
 
-    def _is_number_at(self, offset: int) -> bool:
-        return self._token.kind in _NUMBERS and self._token.offset == offset
+    def minus(self, parts: list[Any]) -> Node:
+        return Call(parts[0].start_pos, 1, "-_", None, (parts[1],))
 
-    # what binds tightest: fields, indexes, calls, literals
+    def selector(self, parts: list[Any]) -> Any:
+        token = parts[0]
+        return token.update(value=token[1:-1]) if token.startswith("`") else token
 
-    def _member(self, minus: Token | None) -> Node:
-        first = self._take() if self._token.kind in self._primary else None
-        if first is None:
-            raise self._unexpected("a value")
-        node = self._primary[first.kind](first if minus is None else Token(first.kind, f"-{first.text}", minus.offset))
-        while True:
-            kind = self._token.kind
-            if kind == ".":
-                node = self._selected(node)
-            elif kind == "[":
-                node = self._indexed(node)
-            elif kind == "{":
-                node = self._message(node)
-            elif kind == "double" and self._token.text[0] == ".":
-                raise unexpected("double", self._token.text[1:], self._token.offset + 1, "a name")
-            else:
-                return node
+    def select(self, parts: list[Any]) -> Node:
+        operand, field = parts
+        return Select(field.start_pos, len(field), operand, str(field))
 
-    def _selected(self, operand: Node) -> Node:
-        self._take()
-        optional = self._taken("?")
-        field = self._selector()
-        if self._token.kind != "(" or field.kind == "quoted" or optional:
-            text = field.text.strip("`")
-            return Select(field.offset, len(field.text), operand, text, optional)
-        return _call(field, operand, self._arguments())
+    def optional_select(self, parts: list[Any]) -> Node:
+        operand, _, field = parts
+        return Select(field.start_pos, len(field), operand, str(field), True)
 
-    def _selector(self) -> Token:
-        if self._token.kind not in _SELECTORS:
-            raise self._unexpected("a name")
-        return self._take()
+    def index(self, parts: list[Any]) -> Node:
+        operand, bracket, key = parts
+        return Index(bracket.start_pos, 1, operand, key)
 
-    def _indexed(self, operand: Node) -> Node:
-        bracket = self._take()
-        optional = self._taken("?")
-        key = self._expr()
-        self._close("]")
-        return Index(bracket.offset, 1, operand, key, optional)
+    def optional_index(self, parts: list[Any]) -> Node:
+        operand, bracket, _, key = parts
+        return Index(bracket.start_pos, 1, operand, key, True)
 
-    def _message(self, named: Node) -> Node:
-        brace = self._take()
+    def member_call(self, parts: list[Any]) -> Node:
+        target, name, args = parts
+        return _call(name, target, args)
+
+    def call(self, parts: list[Any]) -> Node:
+        name, args = parts
+        return _call(name, None, args)
+
+    def absolute_call(self, parts: list[Any]) -> Node:
+        name, args = parts
+        return Call(name.start_pos, len(name), f".{name}", None, tuple(args))
+
+    def name(self, parts: list[Any]) -> Node:
+        return Name(parts[0].start_pos, len(parts[0]), str(parts[0]))
+
+    def absolute_name(self, parts: list[Any]) -> Node:
+        return Name(parts[0].start_pos, len(parts[0]), str(parts[0]), True)
+
+    def expr_list(self, parts: list[Any]) -> list[Any]:
+        return parts
+
+    list_inits = map_inits = field_inits = list_init = expr_list
+
+    def list_literal(self, parts: list[Any]) -> Node:
+        bracket, inits = parts
+        optional = frozenset(place for place, (mark, _) in enumerate(inits) if mark)
+        return ListLiteral(bracket.start_pos, 1, tuple(value for _, value in inits), optional)
+
+    def map_init(self, parts: list[Any]) -> Entry:
+        mark, key, value = parts
+        return Entry(key.offset, key.length, key, value, mark is not None)
+
+    def field_init(self, parts: list[Any]) -> Entry:
+        mark, field, value = parts
+        key = Literal(field.start_pos, len(field), str(field))
+        return Entry(key.offset, key.length, key, value, mark is not None)
+
+    def map_literal(self, parts: list[Any]) -> Node:
+        return MapLiteral(parts[0].start_pos, 1, tuple(parts[1]))
+
+    def message(self, parts: list[Any]) -> Node:
+        named, brace, fields = parts
         name = dotted(named)
         if name is None:
-            raise Refused("this `{` follows something that is not the name of a type", brace.offset)
-        entries = []
-        while self._token.kind != "}":
-            optional = self._taken("?")
-            field = self._selector()
-            key = Literal(field.offset, len(field.text), field.text.strip("`"))
-            self._close(":", "`:`")
-            entries.append(Entry(key.offset, key.length, key, self._expr(), optional))
-            if not self._taken(","):
-                break
-        self._close("}")
-        return MessageLiteral(named.offset, named.length, name, tuple(entries))
+            raise Refused("this `{` follows something that is not the name of a type", brace.start_pos)
+        return MessageLiteral(named.offset, named.length, name, tuple(fields))
 
-    def _arguments(self) -> tuple[Node, ...]:
-        self._take()
-        if self._taken(")"):
-            return ()
-        args = [self._expr()]
-        while self._taken(","):
-            args.append(self._expr())
-        self._close(")")
-        return tuple(args)
+    def literal(self, parts: list[Any]) -> Node:
+        token = parts[0]
+        value = literals.VALUES[token.type.lower()](str(token), token.start_pos)
+        return Literal(token.start_pos, len(token), value)
 
-    # what a member can start with; its first token was taken
-
-    def _name(self, token: Token) -> Node:
-        if self._token.kind == "(":
-            return _call(token, None, self._arguments())
-        return Name(token.offset, len(token.text), token.text)
-
-    def _absolute(self, _: Token) -> Node:
-        if self._token.kind != "name":
-            raise self._unexpected("a name")
-        name = self._take()
-        if self._token.kind == "(":
-            return Call(name.offset, len(name.text), f".{name.text}", None, self._arguments())
-        return Name(name.offset, len(name.text), name.text, True)
-
-    def _group(self, _: Token) -> Node:
-        node = self._expr()
-        self._close(")")
-        return node
-
-    def _list(self, bracket: Token) -> Node:
-        elements: list[Node] = []
-        optional = set()
-        while self._token.kind != "]":
-            if self._taken("?"):
-                optional.add(len(elements))
-            elements.append(self._expr())
-            if not self._taken(","):
-                break
-        self._close("]")
-        return ListLiteral(bracket.offset, 1, tuple(elements), frozenset(optional))
-
-    def _map(self, brace: Token) -> Node:
-        entries = []
-        while self._token.kind != "}":
-            optional = self._taken("?")
-            key = self._expr()
-            self._close(":", "`:`")
-            entries.append(Entry(key.offset, key.length, key, self._expr(), optional))
-            if not self._taken(","):
-                break
-        self._close("}")
-        return MapLiteral(brace.offset, 1, tuple(entries))
-
-    def _constant(self, token: Token) -> Node:
-        return Literal(token.offset, len(token.text), _CONSTANTS[token.kind])
-
-    def _literal(self, token: Token) -> Node:
-        return Literal(token.offset, len(token.text), literals.VALUES[token.kind](token.text, token.offset))
+    def constant(self, parts: list[Any]) -> Node:
+        return Literal(parts[0].start_pos, len(parts[0]), _CONSTANTS[parts[0]])
 
 
-def _operands(node: Node, operator: Token) -> tuple[Node, ...]:
-    return node.operands if isinstance(node, Logic) and node.op == operator.kind else (node,)
+def _operands(node: Node, op: str) -> Sequence[Node]:
+    """`a && b && c` is one node with three operands: long chains must not make deep trees."""
+    return node.operands if isinstance(node, Logic) and node.op == op else (node,)
 
 
-def _call(name: Token, target: Node | None, args: tuple[Node, ...]) -> Node:
-    macro = expand(name.text, target, args, name.offset, len(name.text))
-    return macro or Call(name.offset, len(name.text), name.text, target, args)
+def _call(name: Any, target: Node | None, args: Sequence[Node]) -> Node:
+    macro = expand(str(name), target, tuple(args), name.start_pos, len(name))
+    return macro or Call(name.start_pos, len(name), str(name), target, tuple(args))

@@ -38,6 +38,12 @@ _WORDS = {
 }  # fmt: skip
 
 
+_NUMBERS = frozenset({"int", "double"})
+_ENDS_OF_OPERANDS = frozenset(
+    {*_NUMBERS, "uint", "string", "bytes", "name", "reserved", "quoted", "true", "false", "null", ")", "]", "}"}
+)
+
+
 class Token(NamedTuple):
     """`kind` is the token's own text for operators, brackets and the words of the language; else what it is: int, uint,
     double, string, bytes, name, quoted, reserved or end."""
@@ -49,7 +55,7 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> list[Token]:
     """The tokens of an expression, the last of which is its end."""
-    found = []
+    found: list[Token] = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "end"
         word = match[kind]
@@ -60,10 +66,20 @@ def tokens(text: str) -> list[Token]:
             kind = _WORDS.get(word, "name")
         elif kind == "strange":
             raise strange_character(text, offset)
+        elif kind in _NUMBERS and _is_signed(found, offset):
+            word, offset = f"-{word}", found.pop().offset
         found.append(Token(kind, word, offset))
         if kind == "end":
             break
     return found
+
+
+def _is_signed(found: list[Token], offset: int) -> bool:
+    """True if a minus touches the number at `offset` where an operand begins. It belongs to the number: the smallest
+    int has no positive counterpart."""
+    if not found or found[-1].kind != "-" or found[-1].offset != offset - 1:
+        return False
+    return len(found) == 1 or found[-2].kind not in _ENDS_OF_OPERANDS
 
 
 def check_count(found: list[Token], allowed: int) -> None:

@@ -296,7 +296,7 @@ REFUSED = [
     ("[let]", "reserved word", 1),
     ("a AND b", "`AND` is not an operator", 2),
     ("a xor b", "unexpected `xor`", 2),
-    ("func(x) { x }", "not the name of a type", 8),
+    ("func(x) { x: x }", "not the name of a type", 8),
     ("(x) => x", "not an operator", 4),
     ("a := 1", "`==`", 3),
     ("{{a}}", "expected `:`", 3),
