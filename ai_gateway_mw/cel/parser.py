@@ -111,7 +111,7 @@ def _grammar() -> Any:
 
         def __init__(self, _: Any) -> None: ...
 
-        def lex(self, found: Any) -> Iterator[Terminal]:  # type: ignore[override] - lark's simple interface
+        def lex(self, found: Any) -> Iterator[Terminal]:  # type: ignore[override]  # lark's simple interface
             for kind, text, offset in found[:-1]:
                 yield Terminal(_TERMINALS.get(kind) or kind.upper(), text, offset)
 
