@@ -76,6 +76,9 @@ def _forwarded_for(fields: Sequence[Field]) -> list[str]:
 
 
 def _for_parameters(value: str) -> list[str]:
+    if any(mark in quoted for quoted in value.split('"')[1:-1:2] for mark in ",;\\"):
+        # Text in quotes may be the client's (`host=`), and would be taken for elements of its own.
+        raise ValueError("a Forwarded element with separators in quotes")
     hops = []
     for element in value.split(","):
         pairs = (pair.strip().partition("=") for pair in element.split(";"))

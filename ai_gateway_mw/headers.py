@@ -19,6 +19,8 @@ PRIVATE_FIELDS = frozenset(
 )
 CREDENTIAL_FIELDS = frozenset([b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"])
 
+GATEWAY_KEY = b"gw_sk_"  # how our own keys begin: wherever a client put one, it goes no further
+
 # What goes upstream of a client's own fields; everything else stays here. A policy adds with `add-headers`.
 _TO_UPSTREAM = frozenset(
     [b"accept", b"accept-language", b"content-type", b"user-agent", b"idempotency-key", b"x-client-request-id"]
@@ -150,6 +152,7 @@ def to_upstream(fields: Fields) -> list[Field]:
         if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES))
         and name not in hop
         and not _CONTROL.search(value)
+        and GATEWAY_KEY not in value
     ]
     return forwarded + [(name, value) for name, value in fields.added if name not in _NEVER_UPSTREAM]
 

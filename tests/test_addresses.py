@@ -161,3 +161,9 @@ def test_a_peer_that_is_no_address_refuses(peer: str) -> None:
 def test_a_mapped_peer_can_be_a_trusted_proxy() -> None:
     fields = [(b"x-forwarded-for", b"192.0.2.1")]
     assert client_address("::ffff:10.0.0.1", fields, TRUSTED) == ip_address("192.0.2.1")
+
+
+def test_text_in_quotes_is_not_taken_for_a_hop() -> None:
+    fields = [(b"forwarded", b'for=6.6.6.6;host="a,for=192.168.1.1"')]
+    with pytest.raises(PolicyDenied):
+        client_address("10.0.0.1", fields, [parse_network("10.0.0.0/8")])

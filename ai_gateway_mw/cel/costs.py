@@ -24,7 +24,7 @@ _USUAL = Rate(4, 6, 100)
 _COMPARED = 450
 _CONSTANT = (
     "size", "type", "dyn", "optional.of", "optional.ofNonZeroValue", "optional.none", "first", "last", "startsWith",
-    "endsWith", "charAt", "substring", "hasValue", "value",
+    "endsWith", "charAt", "hasValue", "value",
 )  # fmt: skip
 _JSON = ("json.decode", "decodeJson", "isJson", "json.encode", "encodeJson")
 _QUERY = ("queryString.encode", "encodeQueryString", "queryString.decode", "decodeQueryString", "isQueryString")
@@ -35,6 +35,7 @@ _RATES: dict[str, Rate] = {
     **dict.fromkeys(("lowerAscii", "upperAscii"), Rate(1, 70, 0)),
     **dict.fromkeys(("trim", "split", "replace"), Rate(12, 12, 0)),
     "_+_": Rate(1, 1, 20),
+    "substring": Rate(1, 4, 0),
     "strings.quote": Rate(40, 70, 0),
     **dict.fromkeys(("json.decode", "decodeJson", "isJson"), Rate(35, 35, 0)),
     **dict.fromkeys(("json.encode", "encodeJson"), Rate(4, 4, 500, deep=True)),
@@ -93,14 +94,15 @@ def grows_with_numbers(function: str) -> bool:
     return function == "lists.range"
 
 
-def longest_free(function: str, share: int) -> int:
-    """How many characters (or elements) an argument may have, whichever they are, within a share of steps."""
+def longest_free(function: str, share: int, *, texts: bool = False) -> int:
+    """How long the arguments may be within a share of steps, whatever is in them; `texts`: if all are strings."""
     if function in _FREE:
         return 2**62
     if function in _SPECIAL:
         return 0
     rate = _RATES.get(function, _USUAL)
-    return 0 if rate.deep else share * STEP // max(rate.ascii, rate.other, rate.element, 1)
+    each = max(rate.ascii, rate.other, 0 if texts else rate.element, 1)
+    return 0 if rate.deep else share * STEP // each
 
 
 _SIZED = (str, bytes, list, tuple, Mapping)
@@ -181,7 +183,7 @@ def _distinct(args: Sequence[Any]) -> int:
 
 def _zoned(args: Sequence[Any]) -> int:
     """The name of a time zone may have to be looked for on the disk."""
-    return 40 if len(args) > 1 and isinstance(args[1], str) and args[1][-3:-2] != ":" else 0
+    return 100 if len(args) > 1 and isinstance(args[1], str) and args[1][-3:-2] != ":" else 0
 
 
 _SPECIAL: dict[str, Callable[[Sequence[Any]], int]] = {

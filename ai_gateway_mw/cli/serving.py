@@ -98,6 +98,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
         workers=options.workers,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         http=HttpProtocol,
+        ws="none",  # none of these APIs has one; an upgrade with a body would end the graceful stop with an error
         lifespan="on",
         interface="asgi3",
         proxy_headers=False,

@@ -186,7 +186,7 @@ def retry_after(fields: Sequence[Field]) -> float | None:
     named = dict(reversed(fields))
     try:
         seconds = _seconds_to_wait(named)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, seconds) if seconds is not None and math.isfinite(seconds) else None
 

@@ -56,7 +56,8 @@ class UpstreamAnswer:
         attempt = self._ctx.attempts[-1]
         fields = to_client(self._response.fields)
         length = self._response.field(b"content-length")
-        if length and not self._response.is_event_stream:
+        framed = self._response.field(b"transfer-encoding") or self._response.status in (204, 304)
+        if length and not framed and not self._response.is_event_stream:
             fields.append((b"content-length", length))
         upstream_id = self._response.field(b"x-request-id")
         if upstream_id:
@@ -74,7 +75,10 @@ class UpstreamAnswer:
         key = self._ctx.attempts[-1].candidate.key
         secrets = key.ring.secrets if key is not None else self._secrets  # a layer above may have a store of its own
         clean = secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
-        head = [item for item in self._head() if item[0] != b"content-length"]
+        if self._response.field(b"content-encoding") not in (b"", b"identity"):
+            # We asked for plain text; what a compressed error echoes cannot be looked through.
+            raise UpstreamError("The provider answered with an error that cannot be read.")
+        head = [(name, secrets.redact_bytes(value)) for name, value in self._head() if name != b"content-length"]
         head.append((b"content-length", b"%d" % len(clean)))
         await send({"type": "http.response.start", "status": self._response.status, "headers": head})
         await send({"type": "http.response.body", "body": clean})

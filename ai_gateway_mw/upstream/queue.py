@@ -17,6 +17,7 @@ class CandidateQueue:
         self._behind: list[Candidate] = []
         self._failing: set[str] = set()
         self._closed: set[str] = set()
+        self._key_went_to: str | None = None  # the provider that the client's own key was shown to
         self._had: set[tuple[str, str | None, str | None]] = set()
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -33,8 +34,12 @@ class CandidateQueue:
         self._ahead.append(candidate)
         while self._ahead:
             due = self._ahead.pop()
-            if due.surface.base_url not in self._closed and self._is_new(due):
+            if due.surface.base_url not in self._closed and not self._shows_key_again(due) and self._is_new(due):
                 yield due
+
+    def _shows_key_again(self, candidate: Candidate) -> bool:
+        """A client's own key goes to one provider only."""
+        return candidate.credential is not None and self._key_went_to not in (None, candidate.provider.id)
 
     def _is_new(self, candidate: Candidate) -> bool:
         """Whether nobody like this had a turn: two providers may share an address, or a strategy name a key twice."""
@@ -50,6 +55,8 @@ class CandidateQueue:
 
     def after(self, attempt: Attempt) -> None:
         """Learn from a failed attempt."""
+        if attempt.candidate.credential is not None:
+            self._key_went_to = attempt.candidate.provider.id
         if attempt.outcome.then is Next.OTHER_PROVIDER:
             self._failing.add(attempt.candidate.provider.id)
         elif attempt.outcome.then is Next.OTHER_HOST:

@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 
 from ai_gateway_mw.cel import Template, to_json
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import BadRequest, PolicyDenied
-from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, field_value, to_upstream
+from ai_gateway_mw.errors import AmbiguousPath, BadRequest, PolicyDenied
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, GATEWAY_KEY, Field, field_value, to_upstream
 from ai_gateway_mw.providers import Credential
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.candidate import Candidate
@@ -36,6 +36,9 @@ class Additions:
     query: Sequence[tuple[str, Template]] = ()
     body: Mapping[str, Any] = field(default_factory=dict)  # leaves are values, or templates to be rendered
     max_output_tokens: int | None = None
+
+
+_ACCOUNT_FIELDS = frozenset({b"openai-organization", b"openai-project", b"x-goog-user-project"})
 
 
 def joined(base_url: str, path: str) -> str:
@@ -66,6 +69,8 @@ def _url(ctx: Context, route: Route, candidate: Candidate, additions: Additions)
     if route.model is not None and candidate.model is not None:
         head, _, tail = path.rpartition(f"/models/{route.model}")
         path = f"{head}/models/{candidate.model.sent_as(route.model)}{tail}"
+    if {"", ".", ".."} & set(path.split("/")[1:]):
+        raise AmbiguousPath("The model's name would lead to another path of the provider.")
     url = joined(candidate.surface.base_url, quote(path, safe=_IN_PATH))
     ours = _own_query(ctx, candidate, additions)
     query = _clients_query(ctx.query, ours)
@@ -93,7 +98,7 @@ def _clients_query(query: bytes, ours: Mapping[str, str]) -> list[str]:
     kept = []
     for pair in query.split(b"&"):
         name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
-        if name.lower() not in _CREDENTIAL_PARAMETERS and name not in ours:
+        if name.lower() not in _CREDENTIAL_PARAMETERS and name not in ours and GATEWAY_KEY not in pair:
             kept.append(quote(pair, safe=_IN_QUERY))
     return kept
 
@@ -101,6 +106,8 @@ def _clients_query(query: bytes, ours: Mapping[str, str]) -> list[str]:
 def _fields(ctx: Context, candidate: Candidate, additions: Additions) -> list[Field]:
     """Forwarded fields, then the provider's defaults, the policy's additions, and last the credential."""
     fields = to_upstream(ctx.request_fields)
+    if candidate.key is not None:  # with the operator's key, the client does not choose whose account pays
+        fields = [item for item in fields if item[0] not in _ACCOUNT_FIELDS or item in ctx.request_fields.added]
     present = {name for name, _ in fields}
     fields += [
         (name.encode(), value.encode())

@@ -18,7 +18,7 @@ from tests.servers import clean_environment
 @pytest.mark.subprocess
 def test_one_answer_through_a_failover() -> None:
     command = [sys.executable, "-m", "ai_gateway_mw", "demo", "--once"]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "`first`, which refused its key; attempt 2 was served by `second`" in done.stdout
     assert len(re.findall(PATTERN, done.stdout)) == 1
@@ -34,7 +34,7 @@ def test_without_its_extra_nothing_is_started(module: str) -> None:
         f"import sys; sys.modules['{module}'] = None; from ai_gateway_mw.cli.demo import run_demo; sys.exit(run_demo())"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=150, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{module} is not installed; do: pip install 'ai-gateway-mw[demo]'\n"
 

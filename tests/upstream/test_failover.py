@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -461,3 +462,23 @@ async def test_an_overload_of_our_own_is_not_the_keys_fault(providers: Providers
     providers.on("k1", httpx.PoolTimeout("busy"))
     await chat(gateway_)
     assert record_of(gateway_, "k1").samples == 0
+
+
+async def test_a_clients_own_key_goes_to_one_provider_only(providers: Providers) -> None:
+    boxes = [{"id": name, "base_url": f"https://{name}.test", "models": [{"id": "m"}]} for name in ("a", "b")]
+    providers.on("mine", 500)
+    await chat(gateway({"providers": boxes}, providers), "m", key="mine")
+    assert providers.urls == ["https://a.test/v1/chat/completions"]
+
+
+async def test_an_error_that_cannot_be_looked_through_is_not_passed_on(providers: Providers) -> None:
+    providers.on("k1", httpx.Response(400, content=gzip.compress(b"k1"), headers={"content-encoding": "gzip"}))
+    answer = await chat(gateway(with_keys("k1"), providers))
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+async def test_a_key_that_is_echoed_in_a_field_of_an_error_is_redacted(providers: Providers) -> None:
+    providers.on("sk-long-enough", failing(400, x_ratelimit_reset_requests="sk-long-enough"))
+    answer = await chat(gateway(with_keys("sk-long-enough"), providers))
+    assert answer.status == 400
+    assert "sk-long-enough" not in str(answer.headers)

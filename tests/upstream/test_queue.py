@@ -17,7 +17,7 @@ def candidate(name: str, *, cooling: bool = False, host: str = "") -> Candidate:
     """`a1` is key 1 of provider a, whose host is a's own unless another is named."""
     provider = Provider(name[0])
     surface = ApiSurface("openai", f"https://{host or name[0]}.test", Credential("authorization", "Bearer"))
-    live = MemoryProviderKeys().state(name)
+    live = MemoryProviderKeys(clock=lambda: 100.0).state(name)
     if cooling:
         live.record(Result.RATE_LIMITED, retry_after=60)
     return Candidate(provider, surface, None, ProviderKey(name, Secret(name, "test/key"), live, cast("Any", None)))

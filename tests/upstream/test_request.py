@@ -365,7 +365,6 @@ async def test_only_fields_that_concern_the_provider_go_on(providers: Providers)
         "host": "api.openai.com",
         "accept": "application/json",
         "user-agent": "sdk/1",
-        "openai-organization": "org-1",
         "x-stainless-lang": "python",
         "idempotency-key": "abc",
         "content-type": "application/json",
@@ -564,3 +563,27 @@ async def test_the_host_of_a_request_is_configured_and_never_the_clients(provide
     )
     assert providers.requests[0].url.host == "api.openai.com"
     assert isinstance(providers.requests[0].stream, httpx.ByteStream)
+
+
+async def test_whose_account_pays_is_for_the_client_to_say_only_with_its_own_key(providers: Providers) -> None:
+    app = gateway({"providers": [{"id": "openai"}]}, providers).app
+    headers = {"authorization": "Bearer mine", "openai-organization": "org-1"}
+    await request(app, "POST", "/v1/embeddings", headers=headers, json={"model": "gpt-4o"})
+    assert providers.requests[0].headers["openai-organization"] == "org-1"
+
+
+@pytest.mark.parametrize("name", ["google:../tunedModels/x", "google:/x"])
+async def test_a_models_name_does_not_lead_out_of_its_path(providers: Providers, name: str) -> None:
+    app = gateway({"providers": [GOOGLE]}, providers).app
+    answer = await request(app, "POST", f"/v1beta/models/{name}:generateContent", json={})
+    assert answer.status == 400
+    assert providers.requests == []
+
+
+async def test_a_gateway_key_goes_upstream_in_no_field_and_no_parameter(providers: Providers) -> None:
+    key = "gw_sk_" + "a" * 38
+    headers = {"user-agent": key, "anthropic-x": key}
+    app = gateway(with_keys("k"), providers).app
+    await request(app, "POST", f"/v1/embeddings?token={key}", headers=headers, json={"model": "gpt-4o"})
+    sent = providers.requests[0]
+    assert key not in str(sent.url) + str(sent.headers.raw)

@@ -77,7 +77,8 @@ def bounded(
 ) -> str:
     """A call that looks at no more than its share of the budget allows; inside loops it is charged instead."""
     name, function = writer.constant("call", call), node.function
-    most = longest_free(function, 1 if writer.loops else writer.share.steps)
+    texts = all(writer.type_of(arg).name == "string" for arg in node.args)
+    most = longest_free(function, 2 if writer.loops else writer.share.steps, texts=texts)
     held = list(sources)
     lengths = []
     for place, arg in enumerate(node.args, start=int(contextual)):
@@ -123,25 +124,25 @@ def _choosing(writer: Writer, node: Apply) -> Callable[..., Any]:
     is_free = longest_free(node.function, 0) >= _UNBOUNDED
     bare: dict[tuple[type, ...], Callable[..., Any]] = {}
 
+    def learn(classes: tuple[type, ...], args: list[Any]) -> None:
+        """Remembers what needs neither the activation nor a look at how large the values are."""
+        overload = calls.overload(node, args)
+        simple = is_free or _SINGLE.issuperset(classes)
+        if overload is not None and simple and not overload.contextual and _HOSTS.isdisjoint(classes):
+            bare[classes] = overload.call
+
     def choose(activation: Any, budget: Budget | None, *args: Any) -> Any:
         classes = tuple(map(type, args))
         call = bare.get(classes)
         if call is not None:
             return call(*args)
-        overload = calls.overload(node, list(args))
-        if overload is None or overload.contextual or not _HOSTS.isdisjoint(classes):
-            call = None
-        elif is_free or _SINGLE.issuperset(classes):
-            call = bare[classes] = overload.call
-        else:
-            call = overload.call
-        steps = 0 if is_free else cost(node.function, args)
+        learn(classes, list(args))
+        steps = cost(node.function, args)
         if budget is None:
             share.check(steps)
-        else:
-            budget.spend(steps)
-        value = call(*args) if call else calls.call(node, list(args), activation)
-        return value if budget is None else grown(budget, value)
+            return calls.call(node, list(args), activation)
+        budget.spend(steps)
+        return grown(budget, calls.call(node, list(args), activation))
 
     return choose
 
@@ -151,11 +152,11 @@ def _matches(writer: Writer, node: Apply) -> str | None:
     text, pattern = node.args
     if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
         return None
-    most = (1 if writer.loops else writer.share.steps) * STEP // (3 * time_per_character(pattern.value))
+    most = (2 if writer.loops else writer.share.steps) * STEP // (3 * time_per_character(pattern.value))
     find, held = writer.constant("find", finder(pattern.value)), writer.fresh("t")
     other = "stumble()"
     if writer.loops:
-        slow = charging(node.function, lambda text: node.overloads[0].call(text, pattern.value))
+        slow = charging(node.function, node.overloads[0].call, pattern.value)
         other = f"{writer.constant('charging', slow)}({writer.budget()})"
     return f"({find} if len({held} := {writer.source(text)}) <= {most} else {other})({held})"
 

@@ -20,13 +20,13 @@ def stumble() -> Any:
     raise Stumble
 
 
-def charging(function: str, call: Callable[..., Any]) -> Callable[[Budget], Callable[..., Any]]:
-    """Inside loops: a call that is charged for what it looks at and what it makes."""
+def charging(function: str, call: Callable[..., Any], *last: Any) -> Callable[[Budget], Callable[..., Any]]:
+    """Inside loops: a call that is charged for what it looks at and what it makes; `last` are arguments known now."""
 
     def with_budget(budget: Budget) -> Callable[..., Any]:
         def charged(*args: Any) -> Any:
-            budget.spend(cost(function, args))
-            return grown(budget, call(*args))
+            budget.spend(cost(function, (*args, *last)))
+            return grown(budget, call(*args, *last))
 
         return charged
 

@@ -163,7 +163,7 @@ def _contains(writer: Writer, node: Apply) -> str | None:
     if any(writer.type_of(arg).name != "string" for arg in node.args) or not isinstance(part, Literal):
         return None
     held, sought = writer.fresh("t"), writer.source(part)
-    most = longest_free(node.function, 1 if writer.loops else writer.share.steps)
+    most = longest_free(node.function, 2 if writer.loops else writer.share.steps, texts=True)
     other = "stumble()"
     if writer.loops:
         other = f"{writer.constant('charging', charging(node.function, str.__contains__))}({writer.budget()})"
