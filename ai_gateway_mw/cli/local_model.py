@@ -44,7 +44,8 @@ class LocalModel:
     """
 
     def __init__(self, key: str) -> None:
-        threads = min(os.cpu_count() or 1, _MAX_THREADS)
+        # Threads of a model wait for each other by spinning: with one core left over, others do not stall them.
+        threads = max(1, min((os.cpu_count() or 1) - 1, _MAX_THREADS))
         self._config = {"path": str(model_file()), "name": MODEL, "key": key, "threads": threads}
         self.address = ""
 

@@ -16,6 +16,7 @@ from tests.servers import clean_environment
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.subprocess
+@pytest.mark.timeout(200)
 def test_one_answer_through_a_failover() -> None:
     command = [sys.executable, "-m", "ai_gateway_mw", "demo", "--once"]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=150, check=False)
