@@ -23,9 +23,13 @@ def lines() -> Lines:
 def untouched_logging() -> Iterator[None]:
     root = logging.getLogger()
     before = list(root.handlers), root.level, {name: logging.getLogger(name).level for name in _LOGGERS}
+    # Libraries that other tests load may have switched logging off, as a whole or logger by logger.
+    off = logging.root.manager.disable
+    logging.disable(logging.NOTSET)
     for name in ("ai_gateway_mw.requests", "ai_gateway_mw.log"):
-        logging.getLogger(name).disabled = False  # frameworks that other tests load disable what they do not know
+        logging.getLogger(name).disabled = False
     yield
+    logging.disable(off)
     root.handlers[:], levels = before[0], before[2]
     root.setLevel(before[1])
     for name, level in levels.items():
