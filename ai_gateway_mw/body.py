@@ -13,7 +13,7 @@ from ai_gateway_mw.errors import BadBody
 
 # Keys that routing, limits or streaming depend on. A second spelling of one would be read differently by the next
 # parser: Go's JSON, for one, matches member names without regard to case.
-_DECISIVE = frozenset({"model", "models", "stream"})
+DECISIVE = frozenset({"model", "models", "stream"})
 _MAX_DEPTH = 128
 _SPACE = " \t\r\n"
 
@@ -135,7 +135,7 @@ def _top_level(text: str) -> dict[str, Member]:
 
 def _refuse_other_spelling(name: str) -> None:
     folded = name.casefold()
-    if folded in _DECISIVE and folded != name:
+    if folded in DECISIVE and folded != name:
         raise _Malformed(f"`{folded}` is spelled in another way")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from ai_gateway_mw.body import DECISIVE
 from ai_gateway_mw.errors import BadBody
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -19,7 +20,6 @@ _FIELD = re.compile(_TOKEN + rb":[^\r\n]*")
 _PLAIN_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary"})
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046 5.1.1
 _MAX_PARTS = 64
-_DECISIVE = frozenset({"model", "models", "stream"})
 
 
 def form_boundary(content_type: bytes) -> bytes | None:
@@ -82,7 +82,7 @@ class FormBody:
         if end < 0 or head_end < 0:
             raise _malformed("a part of the form has no head or no end")
         name, is_file = _field_of(self.raw[start:head_end])
-        if name.casefold() in _DECISIVE and (is_file or name in self._spans or name.casefold() != name):
+        if name.casefold() in DECISIVE and (is_file or name in self._spans or name.casefold() != name):
             raise _malformed(f"`{name.casefold()}` must be one field of text")
         if not is_file:
             self._spans.setdefault(name, (head_end + 4, end))

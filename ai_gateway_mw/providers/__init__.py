@@ -6,7 +6,6 @@ from ai_gateway_mw.providers.catalog import Catalog
 from ai_gateway_mw.providers.document import (
     ApiKeyDocument,
     CatalogDocument,
-    Format,
     Kind,
     ModelDocument,
     ProviderDocument,
@@ -24,7 +23,6 @@ __all__ = [
     "CatalogDocument",
     "Credential",
     "FieldProblem",
-    "Format",
     "Kind",
     "MetricsOf",
     "Model",

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ai_gateway_mw.policy import ActionConfig, TemplateText
 from ai_gateway_mw.providers.pricing import PricingDocument
+from ai_gateway_mw.surfaces import Format
 
-Format = Literal["openai", "anthropic", "gemini"]
 Surface = Literal["chat-completions", "responses", "messages"]
 Kind = Literal["chat", "completion", "embedding", "image", "speech", "transcription", "moderation", "rerank"]
 

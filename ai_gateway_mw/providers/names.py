@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from ai_gateway_mw.providers.document import Format, Kind
+from ai_gateway_mw.providers.document import Kind
 from ai_gateway_mw.providers.values import Model, Provider, snapshot_of
+from ai_gateway_mw.surfaces import Format
 
 
 class Rejection(StrEnum):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ai_gateway_mw.policy import TemplateText
-from ai_gateway_mw.providers.document import Format, Kind
+from ai_gateway_mw.providers.document import Kind
+from ai_gateway_mw.surfaces import Format
 
 # A name with a date is one build of a model: it goes upstream as it is, since the client asked for that build.
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
