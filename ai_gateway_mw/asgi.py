@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ai_gateway_mw.errors import BodyTooLarge, ClientGone
+from ai_gateway_mw.errors import BodyTooLarge, ClientGone, GatewayError
 
 __all__ = [
     "ASGIApp",
@@ -16,14 +14,17 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "Watch",
+    "Watches",
     "answer_lifespan",
-    "cancelled_by",
     "raw_route_path",
     "read_body",
     "replaying",
     "route_path",
     "run_lifespan",
 ]
+
+_TICK = 0.05  # seconds; the upstream call of a client that has left is to end within 0.25
 
 
 def route_path(scope: Scope) -> str:
@@ -32,20 +33,21 @@ def route_path(scope: Scope) -> str:
     Litestar ends every path with a slash when it mounts; one that the client did not send is dropped.
     """
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if root and path.startswith(root + "/"):
-        path = path[len(root) :]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(below := root.rstrip("/") + "/"):
+        path = path[len(below) - 1 :]
+    if not path.endswith("/") or len(path) == 1:
+        return path
     raw: bytes | None = scope.get("raw_path")
-    added = raw is not None and len(path) > 1 and path.endswith("/") and not raw.endswith(b"/")
-    return path[:-1] if added else path
+    return path if raw is None or raw.endswith(b"/") else path[:-1]
 
 
 def raw_route_path(scope: Scope) -> bytes | None:
     """`raw_path` below the mount, as the client sent it; None where the server does not tell."""
     raw: bytes | None = scope.get("raw_path")
-    root = scope.get("root_path", "").rstrip("/").encode()
-    if raw is not None and root and raw.startswith(root + b"/"):
-        return raw[len(root) :]
+    root: str = scope.get("root_path", "")
+    if root and raw is not None and raw.startswith(below := root.rstrip("/").encode() + b"/"):
+        return raw[len(below) - 1 :]
     return raw
 
 
@@ -107,29 +109,89 @@ def replaying(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-@asynccontextmanager
-async def cancelled_by(receive: Receive) -> AsyncIterator[None]:
-    """Cancel what runs inside when the client leaves; it then ends with `ClientGone`.
+class Watch:
+    """One exchange that waits for others, and is given up when its client leaves: its task is cancelled then.
 
-    Only for use once the request body has been read: it takes every message that `receive` has left.
+    Made by `Watches.open`, in the task that is to be cancelled.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
+    __slots__ = ("_listener", "_receive", "_task", "reason")
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._receive = receive
+        self._listener: asyncio.Task[None] | None = None
+        self.reason: GatewayError | None = None
+
+    @property
+    def listening(self) -> bool:
+        return self._listener is not None
+
+    def listen(self) -> None:
+        """Notice from now on when the client leaves. Takes every message that `receive` has left."""
+        self._listener = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        gone = True
-        task.cancel()
+        self.interrupt(ClientGone("The client left before the answer was complete."))
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone or task.uncancel() > 0:  # someone else cancelled us too: theirs counts
-            raise
-        raise ClientGone("The client left before the answer was complete.") from None
-    finally:
-        watcher.cancel()
+    def interrupt(self, reason: GatewayError) -> None:
+        """Give the exchange up, if that has not happened already."""
+        if self.reason is None:
+            self.reason = reason
+            self._task.cancel()
+
+    def interruption(self) -> GatewayError | None:
+        """The reason of a `CancelledError` that has come, which is then over; None where somebody else's counts."""
+        return None if self.reason is None or self._task.uncancel() > 0 else self.reason
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+
+
+class Watches:
+    """The exchanges of one gateway that wait now.
+
+    Most are over before it matters whether their client is still there. Listening costs a task, so it begins with those
+    that have waited for one to two ticks; all of them share one timer.
+    """
+
+    def __init__(self, tick: float = _TICK) -> None:
+        self._tick = tick
+        self._new: set[Watch] = set()
+        self._waiting: set[Watch] = set()
+        self._listening: set[Watch] = set()
+        self._timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
+
+    def open(self, receive: Receive) -> Watch:
+        """Watch what the current task does. To be closed by the same task."""
+        watch = Watch(receive)
+        self._new.add(watch)
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer[0] is not loop:  # an earlier loop may have ended between two ticks
+            self._timer = loop, loop.call_later(self._tick, self._on_tick)
+        return watch
+
+    def close(self, watch: Watch) -> None:
+        """Listen no longer; harmless when repeated."""
+        self._new.discard(watch)
+        self._waiting.discard(watch)
+        self._listening.discard(watch)
+        watch.close()
+
+    def interrupt(self, reason: GatewayError) -> None:
+        """Give up all exchanges that wait now, as when the server has no more time for them."""
+        for watch in (*self._new, *self._waiting, *self._listening):
+            watch.interrupt(reason)
+
+    def _on_tick(self) -> None:
+        for watch in self._waiting:
+            watch.listen()
+        self._listening |= self._waiting
+        self._waiting, self._new = self._new, set()
+        loop = asyncio.get_running_loop()
+        self._timer = (loop, loop.call_later(self._tick, self._on_tick)) if self._waiting else None

@@ -1,13 +1,18 @@
-"""A JSON request body: its top-level members where they stand, and edits that leave every other byte alone."""
+"""A JSON request body: its top-level members by name, and edits that leave every other byte alone.
+
+A quick reader takes the bodies that have nothing special about them. Whatever it refuses, or may read in another way
+than the next reader, goes to an exact one, which says what is wrong and where.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import KeysView, Mapping
-from functools import cached_property
+from collections.abc import Iterator, KeysView, Mapping
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from json.scanner import make_scanner
 from typing import Any, NamedTuple, NoReturn
+
+from jiter import from_json
 
 from ai_gateway_mw.errors import BadBody
 
@@ -16,77 +21,114 @@ from ai_gateway_mw.errors import BadBody
 DECISIVE = frozenset({"model", "models", "stream"})
 _MAX_DEPTH = 128
 _SPACE = " \t\r\n"
+_CONTAINERS = frozenset({dict, list})
 
 
-class Member(NamedTuple):
+class JSONBody:
+    """The parsed body; `value` is plain data, and not to be changed. Raises `BadBody` for what is no JSON object in
+    UTF-8, for a member given twice, and for what the next reader may refuse or read in another way: half a surrogate
+    pair, deep nesting, `Model` for `model`."""
+
+    __slots__ = ("raw", "value")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.value = _quickly_read(raw) or _exactly_read(raw)
+
+    @property
+    def names(self) -> KeysView[str]:
+        return self.value.keys()
+
+    def get(self, name: str) -> Any:
+        return self.value.get(name)
+
+    def edited(self, changes: Mapping[str, Any], dropped: frozenset[str] = frozenset()) -> bytes:
+        """The body with top-level members set and dropped; with nothing to change, the client's own bytes."""
+        dropped = dropped & self.value.keys() - changes.keys()  # a member to set stays, also where it is set already
+        changes = {name: value for name, value in changes.items() if not self._holds(name, value)}
+        if not changes and not dropped:
+            return self.raw
+        text = self.raw.decode()
+        text = _without(text, dropped, changes) if dropped else _replaced(text, changes, changes.keys() & self.value)
+        added = [f"{_encoded(name)}:{_encoded(value)}" for name, value in changes.items() if name not in self.value]
+        if added:
+            separator = "," if len(self.value) > len(dropped) else ""
+            text = f"{text[: text.rindex('}')]}{separator}{','.join(added)}}}"
+        return text.encode()
+
+    def _holds(self, name: str, value: Any) -> bool:
+        held = self.value.get(name)
+        if isinstance(value, str):
+            return bool(held == value)
+        return name in self.value and _encoded(held) == _encoded(value)  # to `==`, 1 is True
+
+
+class _Member(NamedTuple):
     """One member of the top-level object; offsets count characters."""
 
+    name: str
     value: Any
     key_start: int
     value_start: int
     end: int
 
 
-class JSONBody:
-    """The parsed body. Raises `BadBody` for what is no JSON object in UTF-8, for a member given twice, and for what
-    the next reader may refuse or read in another way: half a surrogate pair, deep nesting, `Model` for `model`."""
-
-    __slots__ = ("__dict__", "members", "raw", "text")
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        try:
-            self.text = raw.decode("utf-8")
-            self.members = _top_level(self.text)
-            _refuse_half_pairs(self.text, self.value)
-            _refuse_depth(self.text, self.value)
-        except UnicodeError:
-            raise BadBody("Invalid request body: it is not UTF-8 text.") from None
-        except RecursionError:
-            raise BadBody("Invalid request body: it is nested too deeply.") from None
-        except (ValueError, StopIteration) as error:
-            detail = f": {error}" if isinstance(error, _Malformed) else ""
-            raise BadBody(f"Invalid request body: it is not a JSON object{detail}.") from None
-
-    @cached_property
-    def value(self) -> dict[str, Any]:
-        """The body as plain data; not to be changed."""
-        return {name: member.value for name, member in self.members.items()}
-
-    @property
-    def names(self) -> KeysView[str]:
-        return self.members.keys()
-
-    def get(self, name: str) -> Any:
-        member = self.members.get(name)
-        return None if member is None else member.value
-
-    def edited(self, changes: Mapping[str, Any], dropped: frozenset[str] = frozenset()) -> bytes:
-        """The body with top-level members set and dropped; with nothing to change, the client's own bytes."""
-        dropped = dropped & self.members.keys() - changes.keys()  # a member to set stays, also where it is set already
-        changes = {name: value for name, value in changes.items() if not self._holds(name, value)}
-        if not changes and not dropped:
-            return self.raw
-        pieces = []
-        for name, member in self.members.items():
-            if name in changes:
-                pieces.append(self.text[member.key_start : member.value_start] + _encoded(changes[name]))
-            elif name not in dropped:
-                pieces.append(self.text[member.key_start : member.end])
-        added = [f"{_encoded(name)}:{_encoded(value)}" for name, value in changes.items() if name not in self.members]
-        return ("{" + ",".join(pieces + added) + "}").encode()
-
-    def _holds(self, name: str, value: Any) -> bool:
-        member = self.members.get(name)
-        if member is None:
-            return False
-        if isinstance(value, str):
-            return bool(member.value == value)
-        return _encoded(member.value) == _encoded(value)  # to `==`, 1 is True
-
-
 class _Malformed(ValueError):
     pass
+
+
+def _quickly_read(raw: bytes) -> dict[str, Any] | None:
+    """The body, or None where the exact reader must have a look at it. What this one takes, that one reads alike."""
+    try:
+        value = from_json(raw, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError:
+        return None
+    if type(value) is not dict or any(map(_is_other_spelling, value)) or _is_too_deep(value):
+        return None
+    return value
+
+
+def _exactly_read(raw: bytes) -> dict[str, Any]:
+    try:
+        text = raw.decode("utf-8")
+        value: dict[str, Any] = {}
+        for member in _members(text):
+            if member.name in value:
+                raise _Malformed(f"`{member.name}` is given twice")
+            if _is_other_spelling(member.name):
+                raise _Malformed(f"`{member.name.casefold()}` is spelled in another way")
+            value[member.name] = member.value
+        if "\\ud" in text or "\\uD" in text:
+            _encoded(value).encode()  # fails where an escaped surrogate has no partner: no UTF-8 text can hold that
+        if _is_too_deep(value):
+            raise RecursionError
+        return value
+    except UnicodeError:
+        raise BadBody("Invalid request body: it is not UTF-8 text.") from None
+    except RecursionError:
+        raise BadBody("Invalid request body: it is nested too deeply.") from None
+    except (ValueError, StopIteration) as error:
+        detail = f": {error}" if isinstance(error, _Malformed) else ""
+        raise BadBody(f"Invalid request body: it is not a JSON object{detail}.") from None
+
+
+def _is_other_spelling(name: str) -> bool:
+    return name not in DECISIVE and name.casefold() in DECISIVE
+
+
+def _is_too_deep(value: dict[str, Any]) -> bool:
+    """Nothing that is done with the body may depend on how much of Python's stack the app around us has left."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if type(each) is dict else each)
+            if type(item) in _CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -97,19 +139,42 @@ def _encoded(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def _replaced(text: str, changes: Mapping[str, Any], names: set[str]) -> str:
+    """The text with other values for the members of these names, all of which it has."""
+    pieces, at = [], 0
+    members = _members(text) if names else iter(())
+    for member in members:
+        if member.name in names:
+            pieces += [text[at : member.value_start], _encoded(changes[member.name])]
+            at = member.end
+            if len(pieces) == 2 * len(names):
+                break
+    return "".join(pieces) + text[at:]
+
+
+def _without(text: str, dropped: frozenset[str], changes: Mapping[str, Any]) -> str:
+    """The object without some of its members, and with other values for some."""
+    pieces = []
+    for member in _members(text):
+        if member.name in changes:
+            pieces.append(text[member.key_start : member.value_start] + _encoded(changes[member.name]))
+        elif member.name not in dropped:
+            pieces.append(text[member.key_start : member.end])
+    return "{" + ",".join(pieces) + "}"
+
+
 _scan_value = make_scanner(JSONDecoder(parse_constant=_refuse_constant))  # type: ignore[arg-type]
 
 
-def _top_level(text: str) -> dict[str, Member]:
-    """The members of the outermost object."""
-    members: dict[str, Member] = {}
+def _members(text: str) -> Iterator[_Member]:
+    """The members of the outermost object, one after the other."""
     at = _after_space(text, 0)
     if text[at : at + 1] != "{":
         raise _Malformed("expected `{`")
     at = _after_space(text, at + 1)
     if text[at : at + 1] == "}":
         _refuse_text_after(text, at + 1)
-        return members
+        return
     while True:
         key_start = at
         if text[at : at + 1] != '"':
@@ -119,43 +184,18 @@ def _top_level(text: str) -> dict[str, Member]:
         if text[at : at + 1] != ":":
             raise _Malformed(f"expected `:` at character {at + 1}")
         value_start = _after_space(text, at + 1)
-        value, end = _scan_value(text, value_start)
-        if name in members:
-            raise _Malformed(f"`{name}` is given twice")
-        _refuse_other_spelling(name)
-        members[name] = Member(value, key_start, value_start, end)
+        try:
+            value, end = _scan_value(text, value_start)
+        except StopIteration:
+            raise ValueError from None  # a generator must not let it out
+        yield _Member(name, value, key_start, value_start, end)
         at = _after_space(text, end)
         if text[at : at + 1] == "}":
             _refuse_text_after(text, at + 1)
-            return members
+            return
         if text[at : at + 1] != ",":
             raise _Malformed(f"expected `,` or `}}` at character {at + 1}")
         at = _after_space(text, at + 1)
-
-
-def _refuse_other_spelling(name: str) -> None:
-    folded = name.casefold()
-    if folded in DECISIVE and folded != name:
-        raise _Malformed(f"`{folded}` is spelled in another way")
-
-
-def _refuse_half_pairs(text: str, value: dict[str, Any]) -> None:
-    """Raises UnicodeError where an escaped surrogate has no partner: no UTF-8 text can hold that."""
-    if "\\ud" in text or "\\uD" in text:
-        _encoded(value).encode()
-
-
-def _refuse_depth(text: str, value: dict[str, Any]) -> None:
-    """Nothing that is done with the body may depend on how much of Python's stack the app around us has left."""
-    if text.count("[") + text.count("{") <= _MAX_DEPTH:
-        return
-    level: list[Any] = [value]
-    for _ in range(_MAX_DEPTH):
-        items = (item for each in level for item in (each.values() if isinstance(each, dict) else each))
-        level = [item for item in items if isinstance(item, dict | list)]
-        if not level:
-            return
-    raise RecursionError
 
 
 def _after_space(text: str, at: int) -> int:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from ai_gateway_mw.addresses import Address, Network, client_address
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, raw_route_path, read_body, route_path
+from ai_gateway_mw.addresses import Address, Ranges, client_address
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Watch, Watches, raw_route_path, read_body, route_path
 from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
-from ai_gateway_mw.headers import Fields
+from ai_gateway_mw.headers import Field, Fields
+from ai_gateway_mw.keys import ClientCredential, GatewayKey, presented_credentials
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.surfaces import Format, Route
 
 if TYPE_CHECKING:
-    from ai_gateway_mw.keys import ClientCredential, GatewayKey
     from ai_gateway_mw.providers import Model
     from ai_gateway_mw.runtime import Runtime
     from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer, ProviderKey
+    from ai_gateway_mw.upstream.key_selection import KeyNote
     from ai_gateway_mw.upstream.model_selection import SelectionNotes
     from ai_gateway_mw.upstream.transport import UpstreamResponse
 
@@ -32,7 +32,7 @@ class Limits:
     """What the process settings allow one exchange."""
 
     max_body: int = 32 * 1024 * 1024
-    trusted_proxies: Sequence[Network] = ()
+    trusted_proxies: Ranges | None = None
     dialect_errors: bool = True
 
 
@@ -47,92 +47,121 @@ class ResponseHead:
 class LazyMap(Mapping[str, Any]):
     """A map of which some values are made only when they are read."""
 
+    __slots__ = ("_values",)
+
     def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-        self._later: dict[str, Callable[[], Any]] = {}
+        self._values: dict[str, Any] = {}
 
     def put(self, name: str, value: Any) -> None:
-        self._later.pop(name, None)
-        self._made[name] = value
+        self._values[name] = value
 
     def put_later(self, name: str, value: Callable[[], Any]) -> None:
-        self._made.pop(name, None)
-        self._later[name] = value
+        self._values[name] = _Later(value)
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._later:
-            self._made[name] = self._later.pop(name)()
-        return self._made[name]
+        value = self._values[name]
+        if type(value) is _Later:
+            value = self._values[name] = value.made()
+        return value
 
     def __contains__(self, name: object) -> bool:
-        return name in self._made or name in self._later
+        return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._made, *self._later))
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._made) + len(self._later)
+        return len(self._values)
+
+
+class _Later(NamedTuple):
+    made: Callable[[], Any]
+
+
+_NO_LIMITS = Limits()
+_NO_CANDIDATES: Iterator[Candidate] = iter(())
 
 
 class Context:
     """One exchange, from the first message to the last.
 
-    `results` is what expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it
-    those of our own. Header fields are a snapshot: a server may go on appending to `scope["headers"]` (request
-    trailers) while the body is read. `received_fields` are those that arrived, `request_fields` what the policy has
-    made of them.
+    Header fields are a snapshot: a server may go on appending to `scope["headers"]` (request trailers) while the body
+    is read. `received_fields` are those that arrived, `request_fields` what the policy has made of them.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, *, route: Route | None = None, limits: Limits | None = None):
-        self.scope = dict(scope)
+    __slots__ = (
+        ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
+        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
+        + ("gateway_key", "input_tokens", "credential", "models", "offers", "selection", "keys", "key_notes")
+        + ("candidates", "attempts", "upstream")
+        + ("_watches", "_results", "_located", "_client_ip", "_json", "_payload", "_presented", "_presented_in")
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        route: Route | None = None,
+        limits: Limits = _NO_LIMITS,
+        watches: Watches | None = None,
+    ) -> None:
+        self._enter(scope, route)
         self.receive = receive
-        self.limits = limits or Limits()
-        self.route = route
-        self.id = f"req_{uuid4().hex}"
+        self.limits = limits
+        self.id = f"req_{os.urandom(16).hex()}"
         self.started = time.monotonic()
         self.received_at = time.time()
-        self.phase = Phase.ON_HTTP_REQUEST
-        self.received_fields = tuple((name.lower(), value) for name, value in tuple(scope["headers"]))
+        self.received_fields = tuple([(name.lower(), value) for name, value in scope["headers"]])
         self.request_fields = Fields(self.received_fields)
+        self.phase = Phase.ON_HTTP_REQUEST
         self.response: ResponseHead | None = None
         self.refusal: GatewayError | None = None
         self.body: bytes | None = None
         self.vars: dict[str, Any] = {}
-        self.results: dict[str, Any] = {"ngrok": LazyMap()}
+        self.watch: Watch | None = None
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: ai-gateway
-        self.credential: ClientCredential | None = (
-            None  # the client's own key, unless another action took it: admission
-        )
+        # The client's own key, unless another action took it: admission
+        self.credential: ClientCredential | None = None
         self.models: Sequence[Model] = ()  # what strategies see as `ai.models`: model selection
         self.offers: Sequence[Offer] = ()  # the models to try, with their providers: model selection
         self.selection: SelectionNotes | None = None  # model selection
         self.keys: Sequence[ProviderKey] = ()  # what strategies see as `ai.keys`: key selection
-        self.key_notes: list[tuple[Model | None, list[dict[str, Any]]]] = []  # key selection
-        self.candidates: Iterator[Candidate] = iter(())  # key selection
+        self.key_notes: list[tuple[Model | None, list[KeyNote]]] = []  # key selection
+        self.candidates: Iterator[Candidate] = _NO_CANDIDATES  # key selection
         self.attempts: list[Attempt] = []  # failover
         self.upstream: UpstreamResponse | None = None  # failover
+        self._watches = watches
+        self._results: dict[str, Any] | None = None
+        self._located = False
+        self._client_ip: Address | None = None
+        self._json: JSONBody | None = None
+        self._payload: JSONBody | FormBody | None = None
+        self._presented: ClientCredential | None = None
+        self._presented_in: tuple[tuple[Field, ...], tuple[Field, ...], bytes] | None = None
+
+    def _enter(self, scope: Scope, route: Route | None) -> None:
+        self.scope = dict(scope)
+        self.route = route
+        self.method = str(scope.get("method", "GET")).upper()  # some frameworks (Django) take `post` for POST
+        self.path = route_path(scope)  # below the mount, decoded once by the server
+        self.query = bytes(scope.get("query_string", b""))
 
     @property
-    def method(self) -> str:
-        """The method in upper case: some frameworks (Django) take `post` for POST."""
-        return str(self.scope.get("method", "GET")).upper()
-
-    @cached_property
-    def path(self) -> str:
-        """The path below the mount, decoded once by the server."""
-        return route_path(self.scope)
-
-    @cached_property
     def raw_path(self) -> bytes:
         return raw_route_path(self.scope) or self.path.encode()
 
     @property
-    def query(self) -> bytes:
-        return bytes(self.scope.get("query_string", b""))
+    def results(self) -> dict[str, Any]:
+        """What expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it those
+        of our own."""
+        if self._results is None:
+            self._results = {"ngrok": LazyMap()}
+        return self._results
 
-    @cached_property
+    @property
     def api_format(self) -> Format:
         """The API format in which this caller reads errors; on a path that tells nothing, its SDK's fields do."""
         if not self.limits.dialect_errors:
@@ -149,11 +178,26 @@ class Context:
         """The fields now passing: the response's once there is one, before that the request's."""
         return self.response.fields if self.response is not None else self.request_fields
 
-    @cached_property
+    @property
     def client_ip(self) -> Address | None:
         """The client's address; raises `PolicyDenied` where a trusted proxy's word cannot be parsed."""
-        peer = self.scope.get("client")
-        return client_address(peer[0] if peer else None, self.received_fields, self.limits.trusted_proxies)
+        if not self._located:
+            peer = self.scope.get("client")
+            self._client_ip = client_address(
+                peer[0] if peer else None, self.received_fields, self.limits.trusted_proxies
+            )
+            self._located = True
+        return self._client_ip
+
+    def presented_credential(self) -> ClientCredential | None:
+        """The credential that the request brings, unless an action has taken it out by now. Raises
+        `AmbiguousCredentials` where there are two."""
+        fields = self.request_fields
+        looked_in = fields.sent, fields.added, self.query if self.route else b""
+        if looked_in != self._presented_in:
+            self._presented = presented_credentials(fields, looked_in[2])
+            self._presented_in = looked_in
+        return self._presented
 
     async def read_body(self) -> bytes:
         """The request body, read on the first call. Raises `BodyTooLarge`, `ClientGone`, `UnsupportedEncoding`."""
@@ -170,14 +214,21 @@ class Context:
         if self.body and self.route is not None and self.route.task == "generate":
             _ = self.payload
 
-    @cached_property
+    @property
     def json(self) -> JSONBody:
         """The body as a JSON object, once it has been read. Raises `BadBody`."""
-        return JSONBody(self.body or b"")
+        if self._json is None:
+            self._json = JSONBody(self.body or b"")
+        return self._json
 
-    @cached_property
+    @property
     def payload(self) -> JSONBody | FormBody | None:
         """The body as something with named members, once it has been read: JSON or a form; None without a body."""
+        if self._payload is None:
+            self._payload = self._read_payload()
+        return self._payload
+
+    def _read_payload(self) -> JSONBody | FormBody | None:
         if not self.body:
             needed = self.method == "POST" and self.route is not None and self.route.task == "generate"
             return self.json if needed else None
@@ -187,14 +238,28 @@ class Context:
     def move_to(self, scope: Scope, receive: Receive, route: Route | None) -> None:
         """Go on at a layer further in: what stands between the layers may have mounted it elsewhere, edited the
         fields, or wrapped `receive`."""
-        self.scope, self.route = dict(scope), route
-        for name in ("path", "raw_path", "api_format"):
-            self.__dict__.pop(name, None)
-        fields = tuple((name.lower(), value) for name, value in scope["headers"])
+        self._enter(scope, route)
+        fields = tuple([(name.lower(), value) for name, value in scope["headers"]])
         if fields != tuple(self.request_fields):
             self.request_fields = Fields(fields)
         if self.body is None:
             self.receive = receive
+
+    def watch_client(self) -> None:
+        """Give the exchange up from now on when the client leaves, once it has had to wait for a while: its task is
+        cancelled, and it ends with `ClientGone`. Only once the body has been read: the watch takes what comes after
+        it."""
+        if self.watch is None:
+            self._watches = self._watches or Watches()
+            self.watch = self._watches.open(self.receive)
+
+    def stop_watching(self) -> bool:
+        """Leave the client to others; says whether somebody was listening already, and is about to stop."""
+        watch, self.watch = self.watch, None
+        if watch is None or self._watches is None:
+            return False
+        self._watches.close(watch)
+        return watch.listening
 
     @property
     def names_models(self) -> bool:

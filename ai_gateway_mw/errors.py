@@ -188,6 +188,22 @@ class BodyTooLarge(GatewayError):
     status, code, kind, anthropic_kind = 413, "request_too_large", "invalid_request_error", "request_too_large"
 
 
+class HeadTooLarge(BodyTooLarge):
+    """Too many fields, or too long ones."""
+
+    status = 431
+
+
+class TargetTooLong(BodyTooLarge):
+    status = 414
+
+
+class RequestTimeout(GatewayError):
+    """The client took too long to send its request."""
+
+    status, code, kind, anthropic_kind = 408, "request_timeout", "invalid_request_error", "invalid_request_error"
+
+
 class InputTooLarge(BodyTooLarge):
     ngrok_code = 3811
 
@@ -262,6 +278,12 @@ class UpstreamUnreachable(UpstreamError):
     code, ngrok_code = "upstream_unreachable", 3800
 
 
+class ConnectTimeout(UpstreamUnreachable):
+    """No connection in time: nothing was sent, and this host's other keys would meet the same."""
+
+    status, code, kind, anthropic_kind = 504, "upstream_timeout", "timeout_error", "timeout_error"
+
+
 class UpstreamTLSFailed(UpstreamError):
     code = "upstream_tls_error"
 
@@ -270,6 +292,24 @@ class UpstreamInterrupted(UpstreamError):
     """The connection ended before the answer did."""
 
     code = "upstream_interrupted"
+
+
+class StreamInterrupted(UpstreamInterrupted):
+    """An event stream that ended before its end, when part of it had gone to the client."""
+
+    code = "upstream_stream_interrupted"
+
+
+class UpstreamAnswerInvalid(UpstreamError):
+    """An answer that cannot be read where it has to be."""
+
+    code = "upstream_invalid_response"
+
+
+class UpstreamRedirected(UpstreamError):
+    """A status that no answer to an API call has, most often a redirect, which is not followed."""
+
+    code = "upstream_redirect"
 
 
 class UpstreamTimeout(UpstreamError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 Field = tuple[bytes, bytes]
@@ -37,6 +37,7 @@ _TO_CLIENT = frozenset(
 )
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # who writes a head with one of these raises
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -55,23 +56,27 @@ class HeaderMap(dict[str, list[str]]):
 class Fields:
     """The fields of one head; names are lower-case bytes.
 
-    Those in `added` the policy itself put there: they come last, and pass every allow-list.
+    `sent` came from outside. What is in `added` the policy itself put there: it comes last, and passes every
+    allow-list.
     """
 
-    __slots__ = ("_map", "_sent", "added")
+    __slots__ = ("_first", "_map", "added", "sent")
 
     def __init__(self, items: Iterable[Field] = ()) -> None:
-        self._sent = tuple(items)
-        self._map: HeaderMap | None = None
+        self.sent = tuple(items)
         self.added: tuple[Field, ...] = ()
+        self._first: dict[bytes, bytes] | None = None
+        self._map: HeaderMap | None = None
 
     def __iter__(self) -> Iterator[Field]:
-        return iter(self._sent + self.added)
+        return iter(self.sent + self.added)
 
     @property
-    def sent(self) -> tuple[Field, ...]:
-        """The fields that came from outside."""
-        return self._sent
+    def first(self) -> Mapping[bytes, bytes]:
+        """The first value of each field; made on first use, and again after a change."""
+        if self._first is None:
+            self._first = dict(reversed(self.sent + self.added))
+        return self._first
 
     @property
     def map(self) -> HeaderMap:
@@ -83,28 +88,45 @@ class Fields:
             self._map = made
         return self._map
 
+    @property
+    def repeated(self) -> bool:
+        """Whether some field is there more than once."""
+        return len(self.first) < len(self.sent) + len(self.added)
+
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field."""
-        return next((value for key, value in self if key == name), None)
+        return self.first.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of a field."""
-        return [value for key, value in self if key == name]
+        value = self.first.get(name)
+        if value is None:
+            return []
+        return [value for key, value in self if key == name] if self.repeated else [value]
+
+    def texts(self, name: str) -> list[str]:
+        """Every value of a field, its name spelled in any case: what the map would give, without making one."""
+        try:
+            return [value.decode("latin-1") for value in self.all(name.lower().encode("latin-1"))]
+        except UnicodeEncodeError:
+            return []
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field on the policy's behalf; `host` is replaced, since a request has exactly one."""
         if name == b"host":
             self.remove(name)
         self.added += ((name, value),)
-        self._map = None
+        self._first = self._map = None
 
     def remove(self, name: bytes) -> bool:
         """Drop every field of that name; says whether there was one."""
-        before = len(self._sent) + len(self.added)
-        self._sent = tuple(item for item in self._sent if item[0] != name)
-        self.added = tuple(item for item in self.added if item[0] != name)
-        self._map = None
-        return len(self._sent) + len(self.added) != before
+        if name not in self.first:
+            return False
+        self.sent = tuple([item for item in self.sent if item[0] != name])
+        if self.added:
+            self.added = tuple([item for item in self.added if item[0] != name])
+        self._first = self._map = None
+        return True
 
 
 def field_name(name: str) -> bytes:
@@ -135,36 +157,40 @@ def field_value(value: str) -> bytes:
 
 
 def named_by_connection(fields: Iterable[Field]) -> frozenset[bytes]:
-    """RFC 9110 7.6.1: fields that Connection names belong to one hop and go no further."""
-    named = (value for name, value in fields if name == b"connection")
-    return frozenset(token.strip().lower() for value in named for token in value.split(b","))
+    """RFC 9110 7.6.1: fields that Connection names belong to one hop and go no further. Names are in lower case."""
+    named = [value for name, value in fields if name == b"connection"]
+    if not named:
+        return _NOTHING
+    return frozenset([token.strip().lower() for value in named for token in value.split(b",")])
 
 
-def to_upstream(fields: Fields) -> list[Field]:
-    """What goes upstream: the client's fields that are allow-listed (credentials are not), then the policy's own.
+def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
+    """What goes upstream: the client's fields that are allow-listed (credentials are not) and not `withheld`, then the
+    policy's own.
 
     What the client's Connection names is gone before ours are there: it must not be able to take one of them out.
     """
-    hop = named_by_connection(fields.sent)
+    sent, added = fields.sent, fields.added
+    hop = named_by_connection(sent)
     forwarded = [
-        (name, value)
-        for name, value in fields.sent
-        if (name in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES))
+        item
+        for item in sent
+        if ((name := item[0]) in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES))
         and name not in hop
-        and not _CONTROL.search(value)
-        and GATEWAY_KEY not in value
+        and name not in withheld
+        and not _CONTROL.search(item[1])
+        and GATEWAY_KEY not in item[1]
     ]
-    return forwarded + [(name, value) for name, value in fields.added if name not in _NEVER_UPSTREAM]
+    return forwarded + [item for item in added if item[0] not in _NEVER_UPSTREAM] if added else forwarded
 
 
-def to_client(fields: Iterable[Field]) -> list[Field]:
-    """The upstream's fields that the client may see."""
-    items = [(name.lower(), value) for name, value in fields]
-    hop = named_by_connection(items)
+def to_client(fields: Sequence[Field]) -> list[Field]:
+    """The upstream's fields that the client may see. Names are in lower case."""
+    hop = named_by_connection(fields)
     return [
-        (name, value)
-        for name, value in items
-        if (name in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES))
+        item
+        for item in fields
+        if ((name := item[0]) in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES))
         and name not in hop
-        and not _CONTROL.search(value)
+        and not _CONTROL.search(item[1])
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Expression
@@ -22,51 +22,68 @@ class CompiledRule:
     needs_body: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Program:
     """The rules of every phase, and the secrets (vault, name) that they name."""
 
-    rules: Mapping[Phase, Sequence[CompiledRule]] = field(default_factory=dict)
-    secrets: frozenset[tuple[str, str]] = frozenset()
+    __slots__ = ("_on_request", "_on_tcp_connect", "_response_needs_body", "has_response_rules", "rules", "secrets")
 
-    def has(self, phase: Phase) -> bool:
-        return bool(self.rules.get(phase))
+    def __init__(
+        self,
+        rules: Mapping[Phase, Sequence[CompiledRule]] | None = None,
+        secrets: frozenset[tuple[str, str]] = frozenset(),
+    ) -> None:
+        self.rules = rules or {}
+        self.secrets = secrets
+        self._on_tcp_connect = tuple(self.rules.get(Phase.ON_TCP_CONNECT, ()))
+        self._on_request = tuple(self.rules.get(Phase.ON_HTTP_REQUEST, ()))
+        self.has_response_rules = bool(self.rules.get(Phase.ON_HTTP_RESPONSE))
+        self._response_needs_body = self.needs_body(Phase.ON_HTTP_RESPONSE)
 
     def needs_body(self, phase: Phase) -> bool:
         """Whether a rule of the phase reads the request body."""
         return any(rule.needs_body for rule in self.rules.get(phase, ()))
 
-    async def run(self, phase: Phase, ctx: Context) -> ASGIApp | None:
-        """Run a phase until an action answers; None where none did. Raises the `GatewayError` of a refusal."""
-        rules = self.rules.get(phase)
-        if not rules:
-            return None
-        ctx.phase = phase
-        for rule in rules:
-            if rule.needs_body:
-                await ctx.read_body()
-                ctx.check_body()
-            if rule.when is not None and not self._matches(rule, rule.when, ctx):
-                continue
-            for action in rule.actions:
-                try:
-                    answer = await action(ctx)
-                except EvaluationError as error:
-                    raise _refusal(f"rule {rule.name}, action {action.name}", error) from None
-                if answer is not None:
-                    return answer
-        return None
+    async def on_request(self, ctx: Context) -> ASGIApp | None:
+        """Run the phases of a request until an action answers; None where none did. Raises the `GatewayError` of a
+        refusal."""
+        if self._on_tcp_connect:
+            answer = await _run(self._on_tcp_connect, Phase.ON_TCP_CONNECT, ctx)
+            if answer is not None:
+                return answer
+        answer = await _run(self._on_request, Phase.ON_HTTP_REQUEST, ctx)
+        if answer is None and self._response_needs_body:
+            await ctx.read_body()  # the app will have taken it by then
+        return answer
 
-    @staticmethod
-    def _matches(rule: CompiledRule, when: Expression, ctx: Context) -> bool:
-        """An expression that fails is a refusal, never a "no match": else leaving out a header would open a guard."""
-        try:
-            matched = when(ctx)
-        except EvaluationError as error:
-            raise _refusal(f"rule {rule.name}", error) from None
-        if type(matched) is not bool:
-            raise PolicyDenied(f"rule {rule.name}: its expressions gave no true or false")
-        return matched
+    async def run(self, phase: Phase, ctx: Context) -> ASGIApp | None:
+        """The same for one phase. In the response phase, an answer takes the place of the one in `ctx.response`."""
+        return await _run(self.rules.get(phase, ()), phase, ctx)
+
+
+async def _run(rules: Sequence[CompiledRule], phase: Phase, ctx: Context) -> ASGIApp | None:
+    ctx.phase = phase
+    for rule in rules:
+        if rule.needs_body:
+            await ctx.read_body()
+            ctx.check_body()
+        if rule.when is not None:
+            # An expression that fails is a refusal, never a "no match": else leaving out a header would open a guard.
+            try:
+                matched = rule.when(ctx)
+            except EvaluationError as error:
+                raise _refusal(f"rule {rule.name}", error) from None
+            if matched is False:
+                continue
+            if matched is not True:
+                raise PolicyDenied(f"rule {rule.name}: its expressions gave no true or false")
+        for action in rule.actions:
+            try:
+                answer = await action(ctx)
+            except EvaluationError as error:
+                raise _refusal(f"rule {rule.name}, action {action.name}", error) from None
+            if answer is not None:
+                return answer
+    return None
 
 
 def _refusal(where: str, error: EvaluationError) -> GatewayError:

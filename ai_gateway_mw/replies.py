@@ -68,14 +68,20 @@ def error_body(error: GatewayError, api_format: Format, request_id: str = "") ->
     return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
 
 
-def error_event(error: GatewayError, api_format: Format, surface: str | None) -> bytes:
-    """The event that ends an event stream which cannot be completed, as the format's SDKs understand it."""
+def error_event(error: GatewayError, api_format: Format, surface: str | None, sequence_number: int = 0) -> bytes:
+    """The event that ends an event stream which cannot be completed, as the format's SDKs understand it.
+
+    `sequence_number` is that of the event, where the API surface counts its events.
+    """
+    body = error_body(error, api_format)
     if api_format == "openai" and surface == "responses":
-        data = {"type": "error", "code": error.code, "message": error.message, "param": None, "sequence_number": 0}
-        return b"event: error\ndata: " + _compact(data) + b"\n\n"
-    body = _compact(error_body(error, api_format))
-    # The Anthropic SDK sees an error only in an event of that name; the others read any `error` member.
-    return (b"event: error\n" if api_format == "anthropic" else b"") + b"data: " + body + b"\n\n"
+        # The reference puts code and message into the event itself; on the wire they stand in `error` (seen in
+        # openai-dotnet #881), and that is where the Python SDK looks for what it should raise.
+        said = {"code": error.code, "message": error.message, "param": error.param}
+        body = {"type": "error", **said, "sequence_number": sequence_number, **body}
+    # Anthropic's SDK sees an error only in an event of that name; the others read any `error` member.
+    named = api_format == "anthropic" or surface == "responses"
+    return (b"event: error\n" if named else b"") + b"data: " + _compact(body) + b"\n\n"
 
 
 def _compact(content: Any) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from ai_gateway_mw.addresses import Ranges
 from ai_gateway_mw.cel import (
     BOOL,
     DOUBLE,
@@ -35,7 +36,8 @@ from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
-from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.state import Breakers, MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.upstream.http1 import HTTPTransport
 from ai_gateway_mw.variables import functions, variables, variables_elsewhere
 
 
@@ -52,9 +54,10 @@ class Stores:
     ) -> None:
         self.settings = settings
         self.secrets = secrets or build_store(settings)
-        self.provider_keys: ProviderKeys = MemoryProviderKeys()
-        self.model_metrics = ModelMetrics()
         self.random = randomness or random.Random()
+        self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
+        self.breakers = Breakers(jitter=self.random.random)
+        self.model_metrics = ModelMetrics()
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
 
@@ -66,16 +69,15 @@ class Stores:
     def limits(self) -> Limits:
         """What one exchange may take up."""
         settings = self.settings
-        return Limits(settings.max_body, settings.trusted_proxies, settings.dialect_errors)
+        trusted = Ranges(settings.trusted_proxies) if settings.trusted_proxies else None
+        return Limits(settings.max_body, trusted, settings.dialect_errors)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """The upstream transport; opened on first use, in the event loop that serves."""
         if self._given_transport is not None:
             return self._given_transport
         if self._own_transport is None:
-            limits = httpx.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=30)
-            # No environment proxies and no cookies: a transport has neither, unlike a client.
-            self._own_transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+            self._own_transport = HTTPTransport()
         return self._own_transport
 
     async def aclose(self) -> None:

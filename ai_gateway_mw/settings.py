@@ -157,6 +157,12 @@ class Settings(BaseSettings):
         True, description="Answer errors in the format of the API that was called; off: always in that of OpenAI."
     )
     connect_timeout: _Seconds = Field(10.0, description="Time to connect to an upstream, TLS included, such as 10s.")
+    drain_time: _Seconds = Field(
+        25.0, description="How long open streams may go on once the server was told to end; then they get an error."
+    )
+    drain_delay: Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="How long of that new requests are still taken, while readiness says no already."
+    )
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[Problem, ...] = PrivateAttr(())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
@@ -70,6 +71,7 @@ _SUSPECT = re.compile(
 )
 _ENCODED_SLASH = re.compile(rb"%2f", re.IGNORECASE)
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
+_LONG = 512  # longer paths are not remembered: what others send must not fill the memory
 
 
 def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
@@ -77,6 +79,12 @@ def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
 
     Raises `AmbiguousPath` for a path that is an AI path in one reading and something else in another.
     """
+    if len(path) > _LONG or (raw_path is not None and len(raw_path) > _LONG):
+        return _resolved(path, raw_path)
+    return _remembered(path, raw_path)
+
+
+def _resolved(path: str, raw_path: bytes | None) -> Route | None:
     route = _lookup(path)
     raw = raw_path if raw_path is not None else path.encode()
     if route is not None and route.task == "list-models":
@@ -92,6 +100,9 @@ def route_of(path: str, raw_path: bytes | None = None) -> Route | None:
     if other is not None:
         raise AmbiguousPath("The request path can be read in more than one way.")
     return route
+
+
+_remembered = lru_cache(maxsize=1024)(_resolved)
 
 
 def _lookup(path: str) -> Route | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -140,8 +140,8 @@ def _cookie(ctx: Context, name: str) -> dict[str, str] | None:
     return next(iter(_cookies(ctx).get(name, ())), None)
 
 
-def _body(ctx: Context) -> dict[str, Any]:
-    return {} if ctx.payload is None else dict(ctx.payload.value)
+def _body(ctx: Context) -> Mapping[str, Any]:
+    return {} if ctx.payload is None else ctx.payload.value
 
 
 def _end(ctx: Context, end: str, index: int) -> Any:
@@ -222,14 +222,14 @@ ROWS: tuple[Row, ...] = (
 # Contextual, although it asks for nothing: what is not is worked out once, at load.
 _EVERYWHERE = (Overload("time.now", (), STRING, _now, contextual=True),)
 _REQUEST = (
-    Overload("getReqHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.request_fields.map.get(n, []), contextual=True),
-    Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: n in ctx.request_fields.map, contextual=True),
+    Overload("getReqHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.request_fields.texts(n), contextual=True),
+    Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: bool(ctx.request_fields.texts(n)), contextual=True),
     Overload("getQueryParam", (STRING,), _STRINGS, lambda ctx, n: _query_params(ctx).get(n, []), contextual=True),
     Overload("hasQueryParam", (STRING,), BOOL, lambda ctx, n: n in _query_params(ctx), contextual=True),
     Overload("getReqCookie", (STRING,), DYN, _cookie, contextual=True),
     Overload("hasReqCookie", (STRING,), BOOL, lambda ctx, n: n in _cookies(ctx), contextual=True),
 )
 _RESPONSE = (
-    Overload("getResHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.head.map.get(n, []), contextual=True),
-    Overload("hasResHeader", (STRING,), BOOL, lambda ctx, n: n in ctx.head.map, contextual=True),
+    Overload("getResHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.head.texts(n), contextual=True),
+    Overload("hasResHeader", (STRING,), BOOL, lambda ctx, n: bool(ctx.head.texts(n)), contextual=True),
 )

@@ -4,13 +4,13 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from ai_gateway_mw.addresses import client_address, parse_address, parse_network, within
+from ai_gateway_mw.addresses import Ranges, client_address, parse_address, parse_network
 from ai_gateway_mw.errors import PolicyDenied
 from ai_gateway_mw.headers import Field
 
 PROXY = "10.0.0.1"
 CHUNKED = (b"transfer-encoding", b"chunked")
-TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+TRUSTED = Ranges([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,42 @@ def test_other_text_is_no_range(text: str, expected: str) -> None:
         parse_network(text)
 
 
-def test_the_range_that_holds_an_address_is_found() -> None:
-    networks = [parse_network("192.0.2.0/24"), parse_network("10.0.0.0/8"), parse_network("::/0")]
-    assert within(parse_address("10.1.1.1"), networks) == networks[1]
-    assert within(parse_address("::1"), networks) == networks[2]
-    assert within(parse_address("8.8.8.8"), networks) is None
+RANGES = Ranges(
+    map(parse_network, ["192.0.2.0/24", "10.1.0.0/16", "10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32", "::/0"])
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.255", 0),
+        ("10.1.2.3", 1),
+        ("10.2.0.0", 2),
+        ("2001:db8::1", 4),
+        ("::a00:1", 5),
+        ("192.0.3.0", None),
+        ("9.255.255.255", None),
+        ("11.0.0.0", None),
+    ],
+)
+def test_the_first_range_that_holds_an_address_is_found(address: str, place: int | None) -> None:
+    assert RANGES.place_of(parse_address(address)) == place
+    assert (parse_address(address) in RANGES) is (place is not None)
+
+
+def test_the_order_of_ranges_counts_and_not_their_size() -> None:
+    wide_first = Ranges(map(parse_network, ["0.0.0.0/0", "10.0.0.0/8"]))
+    assert wide_first.place_of(parse_address("10.0.0.1")) == 0
+
+
+def test_no_ranges_hold_nothing() -> None:
+    assert parse_address("::1") not in Ranges()
+    assert parse_address("0.0.0.0") not in Ranges()
 
 
 def test_the_peer_is_the_client_where_no_proxy_is_trusted() -> None:
     fields = [(b"x-forwarded-for", b"192.0.2.1"), (b"forwarded", b"for=192.0.2.1")]
-    assert client_address("203.0.113.7", fields, []) == ip_address("203.0.113.7")
+    assert client_address("203.0.113.7", fields, None) == ip_address("203.0.113.7")
 
 
 def test_what_a_stranger_says_of_other_hops_is_not_heard() -> None:
@@ -155,7 +181,7 @@ def test_what_cannot_be_parsed_refuses(fields: list[Field]) -> None:
 @pytest.mark.parametrize("peer", ["testclient", "fe80::1%eth0", '"><script>'])
 def test_a_peer_that_is_no_address_refuses(peer: str) -> None:
     with pytest.raises(PolicyDenied):
-        client_address(peer, [], [])
+        client_address(peer, [], None)
 
 
 def test_a_mapped_peer_can_be_a_trusted_proxy() -> None:
@@ -166,4 +192,4 @@ def test_a_mapped_peer_can_be_a_trusted_proxy() -> None:
 def test_text_in_quotes_is_not_taken_for_a_hop() -> None:
     fields = [(b"forwarded", b'for=6.6.6.6;host="a,for=192.168.1.1"')]
     with pytest.raises(PolicyDenied):
-        client_address("10.0.0.1", fields, [parse_network("10.0.0.0/8")])
+        client_address(PROXY, fields, TRUSTED)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from ai_gateway_mw.asgi import cancelled_by, raw_route_path, read_body, replaying, route_path, run_lifespan
-from ai_gateway_mw.errors import BodyTooLarge, ClientGone
+from ai_gateway_mw.asgi import Watch, Watches, raw_route_path, read_body, replaying, route_path, run_lifespan
+from ai_gateway_mw.errors import BodyTooLarge, ClientGone, Overloaded
 from tests.asgi import Lifespan
 
 pytestmark = pytest.mark.anyio
@@ -97,49 +97,137 @@ async def test_a_body_that_was_read_is_handed_out_again_once() -> None:
     assert await receive() == GONE
 
 
-async def test_work_goes_on_undisturbed_while_the_client_stays() -> None:
-    never = asyncio.Event()
+class Client:
+    """A client that stays until it `leaves`; `asked` counts who waits for it, `heard` is set by the first."""
 
-    async def receive() -> Message:
-        await never.wait()
+    def __init__(self) -> None:
+        self.asked = 0
+        self.heard = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        self.heard.set()
+        try:
+            await self._gone.wait()
+        finally:
+            self.asked -= 1
         return GONE
 
-    before = asyncio.all_tasks()
-    async with cancelled_by(receive):
-        done = await asyncio.sleep(0, "done")
-    assert done == "done"
-    await asyncio.sleep(0)
-    assert asyncio.all_tasks() == before  # the watcher is gone
+    def leaves(self) -> None:
+        self._gone.set()
 
 
-async def test_work_is_given_up_when_the_client_leaves() -> None:
-    with pytest.raises(ClientGone):
-        async with cancelled_by(receiving([piece(b"", more=False), GONE])):
-            await asyncio.Event().wait()
+async def waits(watch: Watch) -> str:
+    """What ends a wait that nothing else would end."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        reason = watch.interruption()
+        if reason is None:
+            raise
+        return reason.code
+    return ""
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_wait_is_given_up_when_the_client_leaves() -> None:
+    client, watches = Client(), Watches(tick=0)
+    watch = watches.open(client.receive)
+    client.leaves()
+    assert await waits(watch) == "client_gone"
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
-async def test_a_cancellation_from_outside_stays_one() -> None:
-    entered = asyncio.Event()
+async def test_what_else_a_client_sends_is_passed_over() -> None:
+    watches = Watches(tick=0)
+    assert await waits(watches.open(receiving([piece(b"", more=False), GONE]))) == "client_gone"
 
-    async def work() -> None:
-        async with cancelled_by(lambda: asyncio.Event().wait()):  # type: ignore[arg-type,return-value]
-            entered.set()
-            await asyncio.Event().wait()
+
+async def test_who_is_quick_is_never_listened_for() -> None:
+    client, watches = Client(), Watches(tick=60)
+    before = asyncio.all_tasks()
+    for _ in range(3):
+        watch = watches.open(client.receive)
+        await turns()
+        watches.close(watch)
+    assert (client.asked, asyncio.all_tasks(), watch.listening) == (0, before, False)
+
+
+async def test_one_listens_for_a_client_and_stops_at_the_end() -> None:
+    client, watches = Client(), Watches(tick=0)
+    before = asyncio.all_tasks()
+    watch = watches.open(client.receive)
+    await client.heard.wait()
+    await turns(10)
+    assert (client.asked, watch.listening) == (1, True)
+    watches.close(watch)
+    watches.close(watch)
+    await asyncio.sleep(0)
+    assert (client.asked, asyncio.all_tasks()) == (0, before)
+
+
+async def test_who_opens_after_all_have_closed_is_listened_for_too() -> None:
+    watches = Watches(tick=0)
+    watches.close(watches.open(Client().receive))
+    await turns(10)
+    client = Client()
+    watch = watches.open(client.receive)
+    client.leaves()
+    assert await waits(watch) == "client_gone"
+
+
+def test_watches_outlive_an_event_loop_that_ended_between_two_ticks() -> None:
+    watches = Watches(tick=0)
+
+    async def in_one_loop() -> None:
+        watches.close(watches.open(Client().receive))
+
+    async def in_the_next() -> str:
+        client = Client()
+        watch = watches.open(client.receive)
+        client.leaves()
+        return await waits(watch)
+
+    asyncio.run(in_one_loop())
+    assert asyncio.run(in_the_next()) == "client_gone"
+
+
+async def test_all_that_wait_can_be_given_up_with_a_reason() -> None:
+    watches = Watches(tick=60)
+
+    async def work() -> str:
+        return await waits(watches.open(Client().receive))
+
+    tasks = [asyncio.create_task(work()) for _ in range(3)]
+    await turns()
+    watches.interrupt(Overloaded("No time."))
+    watches.interrupt(ClientGone("Too late: the first reason counts."))
+    assert await asyncio.gather(*tasks) == ["overloaded"] * 3
+
+
+@pytest.mark.parametrize("client_leaves_too", [False, True])
+async def test_a_cancellation_from_outside_stays_one(client_leaves_too: bool) -> None:
+    watches = Watches(tick=60)
+    watch: list[Watch] = []
+
+    async def work() -> str:
+        watch.append(watches.open(Client().receive))
+        return await waits(watch[0])
 
     task = asyncio.create_task(work())
-    await entered.wait()
+    await turns()
+    if client_leaves_too:
+        watch[0].interrupt(ClientGone("gone"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def test_an_error_of_the_work_is_not_hidden() -> None:
-    with pytest.raises(KeyError):
-        async with cancelled_by(receiving([GONE])):
-            raise KeyError
 
 
 async def hears_nothing(scope: Scope, receive: Receive, send: Send) -> None:

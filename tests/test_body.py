@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -97,6 +98,13 @@ def test_nesting_up_to_the_limit_is_fine_and_many_brackets_side_by_side_are_no_n
         pytest.param(b'{"a":{"b":1}}', {"a": {"b": True}}, (), b'{"a":{"b":true}}', id="nor is it further down"),
         pytest.param(b'{"a":1}', {"a": 1.0}, (), b'{"a":1.0}', id="nor is 1 the double"),
         pytest.param(b'{"a":"\\u00e9"}', {"b": "\u20ac"}, (), '{"a":"\\u00e9","b":"€"}'.encode(), id="escapes stay"),
+        pytest.param(b' { "a" : 1 , "b":2 } ', {"a": 3}, (), b' { "a" : 3 , "b":2 } ', id="spaces stay"),
+        pytest.param(b'{"a":1,"b":"}"} ', {"c": 3}, (), b'{"a":1,"b":"}","c":3}', id="a new member after a bracket"),
+        pytest.param(b'{"a":1,"b":2}', {"c": 3}, ("a", "b"), b'{"c":3}', id="all dropped, one new"),
+        pytest.param(b'{"a":1,"b":[{"a":1}]}', {"b": 0, "a": 2}, (), b'{"a":2,"b":0}', id="two values"),
+        pytest.param(b'{"b":{"a":1},"a":1}', {"a": 2}, (), b'{"b":{"a":1},"a":2}', id="not one of that name inside"),
+        pytest.param(b'{"\\u0061":1}', {"a": 2}, (), b'{"\\u0061":2}', id="a name in escapes"),
+        pytest.param('{"é":"😀","a":1}'.encode(), {"a": 2}, (), '{"é":"😀","a":2}'.encode(), id="wide characters"),
     ],
 )  # fmt: skip
 def test_edits_leave_every_other_byte_alone(raw: bytes, changes: dict[str, Any], dropped: Any, made: bytes) -> None:
@@ -107,3 +115,77 @@ def test_members_are_read_by_name() -> None:
     body = JSONBody(b'{"model":"m","n":null}')
     assert (body.get("model"), body.get("n"), body.get("z")) == ("m", None, None)
     assert set(body.names) == {"model", "n"}
+
+
+def _as_json_reads_it(raw: bytes) -> dict[str, Any] | None:
+    """The body by Python's own reader, and by rules that look at all of it; None where it must be refused."""
+    outermost: list[tuple[str, Any]] = []
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        outermost[:] = pairs  # the last call is for the outermost object
+        return dict(pairs)
+
+    def refuse(_: str) -> Any:
+        raise ValueError
+
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=made, parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or len(outermost) > len(value) or _depth(value) > 129:
+        return None
+    decisive = {"model", "models", "stream"}
+    return None if any(name.casefold() in decisive and name not in decisive for name in value) else value
+
+
+def _depth(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(_depth, inside), default=0)
+
+
+_SEEDS = [
+    b'{"model":"m","models":["a"],"stream":true,"messages":[{"content":"hi \\n \\"x\\" \\u00e9 \\ud83d\\ude00"}]}',
+    b' \r\n\t{ "a" : 1 , "b" : [1, {"c": null}] } \n',
+    b'{"n":1e2,"big":123456789012345678901234567890,"i":-9223372036854775809,"u":18446744073709551616}',
+    b'{"neg":-0.0,"z":-0,"inf":1E400,"f":0.1,"tiny":4.9e-324,"odd":9007199254740993.0,"max":1.7976931348623159e308}',
+    b'{"mod\\u0065l":"x","models":["y"],"metadata":{"Model":"x","model":"y","model":1}}',
+    '{"ключ":"värde","emoji":"😀","":1,"\\u0000":2}'.encode(),
+    b'{"a":' + b"[" * 127 + b"]" * 127 + b"}",
+    b'{"a":' * 128 + b"1" + b"}" * 128,
+    b'{"a":' + b"9" * 4300 + b"}",
+]
+_PIECES = [
+    *(bytes([byte]) for byte in b'"\\{}[]:, \n\t\x00\x1f\x0b\x0c\x7f\xff0-.e+'),
+    *(b"\\u", b"\\ud83d", b"\\u0041", b"\\/", b"1e5", b"01", b".5", b"1.", b"true", b"null", b"NaN", b"-Infinity"),
+    *(b'"model"', b'"Model":1,', b'"a":1,', b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc2\xa0", b"\xe2\x80\xa8", b"/**/"),
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_bodies_are_read_as_json_reads_them_or_not_at_all(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(300):
+        raw = bytearray(chance.choice(_SEEDS))
+        for _ in range(chance.randint(0, 3)):
+            at = chance.randrange(len(raw) + 1)
+            raw[at : at + chance.choice([0, 0, 1, 1, 2, 5])] = chance.choice(_PIECES)
+        expected = _as_json_reads_it(bytes(raw))
+        if expected is None:
+            with pytest.raises(BadBody):
+                JSONBody(bytes(raw))
+        else:
+            assert repr(JSONBody(bytes(raw)).value) == repr(expected)  # 1, 1.0 and True differ, and so do -0.0 and 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_edit_gives_the_object_that_was_asked_for(seed: int) -> None:
+    chance = random.Random(seed)
+    names = ["model", "models", "stream", "messages", "a", "ключ", "neu"]
+    values: list[Any] = ["m", 1, True, None, [], {"model": "}"}, '"', "\\", 1.0]
+    for raw in _SEEDS:
+        changes = {name: chance.choice(values) for name in chance.sample(names, 3)}
+        dropped = frozenset(chance.sample(names, chance.randint(0, 2)))
+        before = json.loads(raw)
+        after = {name: value for name, value in before.items() if name in changes or name not in dropped} | changes
+        assert repr(json.loads(JSONBody(raw).edited(changes, dropped))) == repr(after)

@@ -155,7 +155,8 @@ def test_rules_are_called_by_their_name_or_number() -> None:
 
 def test_an_empty_policy_has_no_rules() -> None:
     program, _ = compiled("")
-    assert not any(program.has(phase) for phase in Phase)
+    assert not any(program.rules.values())
+    assert not program.has_response_rules
 
 
 LEAK = "${secrets.get('v', 'n')}"

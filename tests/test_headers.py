@@ -54,6 +54,22 @@ def test_removing_takes_all_of_that_name_and_says_whether_there_were_any() -> No
     assert list(fields) == [(b"x-b", b"2")]
 
 
+def test_the_first_value_of_a_repeated_field_is_found_wherever_it_stands() -> None:
+    fields = Fields([(b"x-a", b"1"), (b"x-b", b"2"), (b"x-a", b"3")])
+    assert (fields.get(b"x-a"), fields.get(b"x-c"), fields.first[b"x-b"]) == (b"1", None, b"2")
+    assert fields.repeated
+    fields.remove(b"x-a")
+    assert (fields.get(b"x-a"), fields.repeated) == (None, False)
+    fields.append(b"x-b", b"4")
+    assert (fields.repeated, fields.all(b"x-b")) == (True, [b"2", b"4"])
+
+
+@pytest.mark.parametrize("name", ["x-a", "X-A", "x-\xe9", "host", "", "x-\u20ac", "\u212a"])
+def test_texts_are_what_the_map_holds(name: str) -> None:
+    fields = Fields([(b"x-a", b"1"), (b"x-a", b"\xe9"), ("x-\xe9".encode("latin-1"), b"2")])
+    assert fields.texts(name) == fields.map.get(name, [])
+
+
 @pytest.mark.parametrize(
     ("name", "sent"), [("x-a", b"x-a"), ("X-Tenant", b"x-tenant"), ("!#$%&'*+.^_`|~9", b"!#$%&'*+.^_`|~9")]
 )
@@ -136,6 +152,12 @@ def test_a_client_cannot_have_the_policys_field_dropped() -> None:
     assert to_upstream(fields) == [(b"x-tenant", b"ours")]
 
 
+def test_fields_may_be_withheld_that_the_policy_may_still_add() -> None:
+    fields = Fields([(b"openai-project", b"theirs"), (b"accept", b"theirs")])
+    fields.append(b"openai-project", b"ours")
+    assert to_upstream(fields, frozenset({b"openai-project"})) == [(b"accept", b"theirs"), (b"openai-project", b"ours")]
+
+
 def test_a_client_field_with_a_control_character_does_not_go_along() -> None:
     """It would fail at the provider, and look like the provider's fault."""
     assert to_upstream(Fields([(b"accept", b"\x01"), (b"user-agent", b"a\tb")])) == [(b"user-agent", b"a\tb")]
@@ -151,7 +173,7 @@ def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "goes"),
     [
-        *((name, True) for name in ["Content-Type", "retry-after", "x-ratelimit-remaining-requests", "request-id"]),
+        *((name, True) for name in ["content-type", "retry-after", "x-ratelimit-remaining-requests", "request-id"]),
         *((name, True) for name in ["anthropic-ratelimit-tokens-remaining", "x-should-retry", "content-encoding"]),
         *((name, False) for name in ["set-cookie", "server", "strict-transport-security", "transfer-encoding"]),
         *((name, False) for name in ["access-control-allow-origin", "openai-organization", "location", "connection"]),
@@ -159,11 +181,11 @@ def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     ],
 )
 def test_only_listed_fields_reach_the_client(name: str, goes: bool) -> None:
-    assert to_client([(name.encode(), b"v")]) == ([(name.lower().encode(), b"v")] if goes else [])
+    assert to_client([(name.encode(), b"v")]) == ([(name.encode(), b"v")] if goes else [])
 
 
 def test_fields_that_the_upstreams_connection_names_stay_there() -> None:
-    assert to_client([(b"Connection", b"Retry-After"), (b"Retry-After", b"1")]) == []
+    assert to_client([(b"connection", b"Retry-After"), (b"retry-after", b"1")]) == []
 
 
 def test_an_upstreams_field_with_a_control_character_is_dropped() -> None:

@@ -127,6 +127,9 @@ def test_a_stream_that_breaks_off_ends_with_an_error_event(api_format: Format) -
 
 
 def test_the_responses_surface_has_an_event_of_its_own() -> None:
-    event = error_event(UpstreamInterrupted("cut"), "openai", "responses")
+    """As its reference says, with the `error` object beside it that providers send and SDKs look for."""
+    error = UpstreamInterrupted("cut")
+    event = error_event(error, "openai", "responses", 7)
     assert event.startswith(b"event: error\n")
-    assert data_of(event) | {"type": "error", "code": "upstream_interrupted", "message": "cut"} == data_of(event)
+    said = {"code": "upstream_interrupted", "message": "cut", "param": None}
+    assert data_of(event) == {"type": "error", **said, "sequence_number": 7, **error_body(error, "openai")}

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from itertools import islice
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
+from ai_gateway_mw.addresses import Ranges
 from ai_gateway_mw.cel import EvaluationError, Timestamp
 from ai_gateway_mw.context import Context, Limits, ResponseHead
 from ai_gateway_mw.headers import Fields
@@ -229,7 +231,7 @@ def test_methods_are_compared_in_upper_case(method: str) -> None:
 
 def test_the_clients_address_is_decided_on_what_arrived() -> None:
     scope = http_scope(headers={"x-forwarded-for": "192.0.2.1"}, client=("10.0.0.1", 1))
-    ctx = Context(scope, nothing, limits=Limits(trusted_proxies=Settings(trusted_proxies="10.0.0.0/8").trusted_proxies))
+    ctx = Context(scope, nothing, limits=Limits(trusted_proxies=Ranges([ip_network("10.0.0.0/8")])))
     ctx.request_fields.remove(b"x-forwarded-for")
     assert value("conn.client_ip", ctx) == "192.0.2.1"
 

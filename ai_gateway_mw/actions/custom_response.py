@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -49,8 +50,19 @@ class CustomResponse:
             except ValueError as error:
                 runtime.problem(str(error), field=("headers", name))
         self._redact = runtime.secrets.redact_bytes
+        self._fixed: Reply | None = None
+        self._shown = b""  # all the text of the fixed one
+        if all(template.constant for template in (self._body, *(text for _, text in self._fields))):
+            with suppress(PolicyDenied):
+                self._fixed = self._reply(None)
+                self._shown = b"\n".join([self._fixed.body, *(value for _, value in self._fixed.fields)])
 
     async def __call__(self, ctx: Context) -> ASGIApp:
+        if self._fixed is not None and self._redact(self._shown) is self._shown:
+            return self._fixed
+        return self._reply(ctx)
+
+    def _reply(self, ctx: Context | None) -> Reply:
         body = self._redact(self._body.render(ctx).encode("utf-8", "replace"))
         try:
             fields = [(name, self._redact(field_value(text.render(ctx)))) for name, text in self._fields]

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from ai_gateway_mw.addresses import Network, parse_network
+from ai_gateway_mw.addresses import Ranges, parse_network
 from ai_gateway_mw.cel import EvaluationError, Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
-from ai_gateway_mw.keys import GatewayKey, KeyVerifier, Scope, digest, presented_credentials, scope_for, well_formed
+from ai_gateway_mw.keys import GatewayKey, KeyVerifier, Scope, digest, scope_for, well_formed
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.runtime import Runtime
 
@@ -88,16 +88,15 @@ class GatewayAuth:
         try:
             key = self._resolved(ctx)
         except GatewayError as error:
-            ctx.results["gateway_auth"] = {"authenticated": False, "key": None, "error": {"code": error.code}}
+            ctx.results["gateway_auth"] = _result(None, error)
             if not self._continue:
                 raise
             return
         ctx.gateway_key = key
-        shown = _shown(key) if key else None
-        ctx.results["gateway_auth"] = {"authenticated": key is not None, "key": shown, "error": None}
+        ctx.results["gateway_auth"] = self._declared.result(key) if key else _WITHOUT_KEY
 
     def _resolved(self, ctx: Context) -> GatewayKey | None:
-        credential = presented_credentials(ctx.request_fields, ctx.query if ctx.route else b"")
+        credential = ctx.presented_credential()
         if credential is None or not (credential.is_gateway_key or self._required):
             if self._required:
                 raise Unauthenticated
@@ -107,12 +106,18 @@ class GatewayAuth:
             raise Unauthenticated
         for name in credential.fields:
             ctx.request_fields.remove(name)
-        needed = self._scopes or (scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path),)
-        if not any(key.permits(scope) for scope in needed):
-            raise ScopeDenied(key.name, " or ".join(needed))
+        self._check_scope(key, ctx)
         if key.allowed_ips is not None and not key.allows_address(ctx.client_ip):
             raise AddressDenied(str(ctx.client_ip or "unknown"))
         return key
+
+    def _check_scope(self, key: GatewayKey, ctx: Context) -> None:
+        if self._scopes is None:
+            needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
+            if not key.permits(needed):
+                raise ScopeDenied(key.name, needed)
+        elif not any(key.permits(scope) for scope in self._scopes):
+            raise ScopeDenied(key.name, " or ".join(self._scopes))
 
 
 class _DeclaredKeys:
@@ -120,33 +125,56 @@ class _DeclaredKeys:
 
     def __init__(self, templates: Sequence[tuple[DeclaredKey, Template]]) -> None:
         self.templates = templates
-        self._values: list[str | None] = []
+        self._by_id = {_id(declared): (declared, template) for declared, template in templates}
+        self._values: dict[str, str | None] = {}
+        self._results: dict[str, dict[str, Any]] = {}
         self._pepper = os.urandom(32)  # nothing is stored, so nothing outlives the process
         self._verifier = KeyVerifier(pepper=self._pepper)
 
     def verify(self, presented: str, ctx: Context) -> GatewayKey | None:
         """The key, or None; what is no gateway key by its form costs no look at the secrets."""
-        if not well_formed(presented):
+        key = self._verifier.verify(presented)
+        if key is not None and self._is_current(key, ctx):
+            return key
+        if not well_formed(presented) or not self._renewed(ctx):
             return None
-        values = [_value(declared, template, ctx) for declared, template in self.templates]
-        if values != self._values:
-            pairs = zip(self.templates, values, strict=True)
-            usable = [(declared, value) for (declared, _), value in pairs if value and _is_key(declared, value)]
-            self._verifier.replace(self._key(declared, value) for declared, value in usable)
-            self._values = values
         return self._verifier.verify(presented)
+
+    def result(self, key: GatewayKey) -> dict[str, Any]:
+        """What expressions read of a request with this key."""
+        return self._results[key.id]
+
+    def _is_current(self, key: GatewayKey, ctx: Context) -> bool:
+        declared, template = self._by_id[key.id]
+        return template.constant or self._values[key.id] == _value(declared, template, ctx)
+
+    def _renewed(self, ctx: Context) -> bool:
+        """Whether a secret had changed since the verifier was made."""
+        values = {id_: _value(declared, template, ctx) for id_, (declared, template) in self._by_id.items()}
+        if values == self._values:
+            return False
+        usable = [(self._by_id[id_][0], value) for id_, value in values.items() if value]
+        keys = [self._key(declared, value) for declared, value in usable if _is_key(declared, value)]
+        self._verifier.replace(keys)
+        self._results = {key.id: _result(key) for key in keys}
+        self._values = values
+        return True
 
     def _key(self, declared: DeclaredKey, value: str) -> GatewayKey:
         return GatewayKey(
-            id=f"policy:{declared.name}",
+            id=_id(declared),
             name=declared.name,
             digest=digest(value, self._pepper),
             environment=declared.environment,
             scopes=declared.scopes,
             metadata=declared.metadata,
             expires=declared.expires,
-            allowed_ips=_networks(declared.allowed_ips),
+            allowed_ips=None if declared.allowed_ips is None else Ranges(map(parse_network, declared.allowed_ips)),
         )
+
+
+def _id(declared: DeclaredKey) -> str:
+    return f"policy:{declared.name}"
 
 
 def _value(declared: DeclaredKey, template: Template, ctx: Context) -> str | None:
@@ -165,13 +193,9 @@ def _is_key(declared: DeclaredKey, value: str) -> bool:
     return False
 
 
-def _networks(texts: Sequence[str] | None) -> tuple[Network, ...] | None:
-    return None if texts is None else tuple(map(parse_network, texts))
-
-
-def _shown(key: GatewayKey) -> dict[str, Any]:
-    """What expressions read of a key."""
-    return {
+def _result(key: GatewayKey | None, error: GatewayError | None = None) -> dict[str, Any]:
+    """What expressions read of a client: whether it brought a key, which one, and what was wrong."""
+    shown = key and {
         "id": key.id,
         "name": key.name,
         "environment": key.environment,
@@ -179,3 +203,7 @@ def _shown(key: GatewayKey) -> dict[str, Any]:
         "metadata": dict(key.metadata),
         "expires": key.expires.isoformat() if key.expires else None,
     }
+    return {"authenticated": key is not None, "key": shown, "error": error and {"code": error.code}}
+
+
+_WITHOUT_KEY = _result(None)

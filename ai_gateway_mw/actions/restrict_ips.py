@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field, model_validator
 
-from ai_gateway_mw.addresses import Network, parse_network, within
+from ai_gateway_mw.addresses import Address, Network, Ranges, parse_network
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, PolicyDenied
@@ -42,47 +41,62 @@ class RestrictIPs:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._enforce = config.enforce
-        self._allow = _Ranges(config.allow, runtime)
-        self._deny = _Ranges(config.deny, runtime)
+        self._allow = _Ranges(config.allow, runtime, "allow")
+        self._deny = _Ranges(config.deny, runtime, "deny") if config.deny else None
 
     async def __call__(self, ctx: Context) -> None:
         address = ctx.client_ip
-        denied = within(address, self._deny.networks(ctx)) if address else None
-        allowed = within(address, self._allow.networks(ctx)) if address else None
-        permitted = allowed is not None and denied is None
-        result: dict[str, Any] = {
-            "action": "allow" if permitted else "deny",
-            "matched_cidr": str(denied or allowed or ""),
-        }
+        result = None
+        if address is not None:
+            denied = self._deny.result(address, ctx) if self._deny is not None else None
+            result = denied or self._allow.result(address, ctx)
+        result = result or _ELSEWHERE
         ctx.publish(self.name, result)
-        if permitted:
+        if result["action"] == "allow":
             return
         if self._enforce:
             raise AddressDenied(str(address or "unknown"))
         _log.info("request %s: restrict-ips would have refused %s", ctx.id, address)
 
 
-class _Ranges:
-    """Ranges of one list: parsed at load where they are literal, for each exchange where they hold a template."""
+def _result(action: str, matched: str) -> Mapping[str, str]:
+    return {"action": action, "matched_cidr": matched}
 
-    def __init__(self, texts: Sequence[TemplateText], runtime: Runtime) -> None:
-        self._literal: list[Network] = []
+
+_ELSEWHERE = _result("deny", "")
+
+
+class _Ranges:
+    """Ranges of one list, and the action's result for what is in them: parsed at load where they are literal, for each
+    exchange where they hold a template."""
+
+    def __init__(self, texts: Sequence[TemplateText], runtime: Runtime, action: str) -> None:
+        self._action = action
         self._templates: list[Template] = []
         self._redact = runtime.secrets.redact
+        literal: list[Network] = []
         for text in texts:
             template = runtime.template(text)
             if not template.constant:
                 self._templates.append(template)
                 continue
             try:
-                self._literal.append(parse_network(template.render(None).strip()))
+                literal.append(parse_network(template.render(None).strip()))
             except ValueError as error:
                 runtime.problem(f"invalid range: {error}", text.place_of())
+        self._literal = Ranges(literal)
+        self._results = [_result(action, str(network)) for network in literal]
 
-    def networks(self, ctx: Context) -> Sequence[Network]:
-        if not self._templates:
-            return self._literal
+    def result(self, address: Address, ctx: Context) -> Mapping[str, str] | None:
+        """The result for an address that is in one of them, else None."""
+        rendered = self._rendered(ctx) if self._templates else ()  # what gives no range refuses, wherever it stands
+        place = self._literal.place_of(address)
+        if place is not None:
+            return self._results[place]
+        return next((_result(self._action, str(network)) for network in rendered if address in network), None)
+
+    def _rendered(self, ctx: Context) -> Sequence[Network]:
         try:
-            return [*self._literal, *(parse_network(template.render(ctx).strip()) for template in self._templates)]
+            return [parse_network(template.render(ctx).strip()) for template in self._templates]
         except ValueError as error:
             raise PolicyDenied(self._redact(f"restrict-ips: {error}")) from None

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
-from ai_gateway_mw.upstream.request import rendered
+from ai_gateway_mw.upstream.content import rendered
 
 
 class SetVars:

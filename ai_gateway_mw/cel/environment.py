@@ -24,10 +24,11 @@ class Expression:
 
     `variables` and `functions` are the declared names that it uses, `selects` the paths that it reads as far as they
     are written out (`req.body.model`); `sensitive` says that it calls a function which gives out secrets, and
-    `secrets` holds the arguments of those calls where they are written out.
+    `secrets` holds the arguments of those calls where they are written out. `settled` says that its value changes only
+    when one of those secrets does: it reads nothing else.
     """
 
-    __slots__ = ("_run", "functions", "secrets", "selects", "sensitive", "text", "type", "variables")
+    __slots__ = ("_run", "functions", "secrets", "selects", "sensitive", "settled", "text", "type", "variables")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Expression:
         selects: Iterable[str],
         sensitive: bool,
         secrets: Iterable[tuple[Any, ...]],
+        settled: bool,
     ) -> None:
         self.text = text
         self.type = type_
@@ -48,6 +50,7 @@ class Expression:
         self.selects = frozenset(selects)
         self.sensitive = sensitive
         self.secrets = frozenset(secrets)
+        self.settled = settled
         self._run = run
 
     def __call__(self, activation: Any) -> Any:
@@ -125,19 +128,40 @@ class Environment:
             selects=checked.selects,
             sensitive=checked.sensitive,
             secrets=_secrets(checked.root),
+            settled=not checked.variables and _is_settled(checked.root),
         )
 
 
-def _secrets(root: Node) -> Iterator[tuple[Any, ...]]:
-    """The literal arguments of every call of a sensitive function."""
+def _calls(root: Node) -> Iterator[Apply]:
     pending = [root]
     while pending:
         node = pending.pop()
         pending += children(node)
-        if isinstance(node, Apply) and any(each.sensitive for each in node.overloads):
-            arguments = [each.value for each in node.args if isinstance(each, Literal)]
-            if len(arguments) == len(node.args):
-                yield tuple(arguments)
+        if isinstance(node, Apply):
+            yield node
+
+
+def _gives_secrets(call: Apply) -> bool:
+    return any(each.sensitive for each in call.overloads)
+
+
+def _is_written_out(call: Apply) -> bool:
+    return all(isinstance(arg, Literal) for arg in call.args)
+
+
+def _secrets(root: Node) -> Iterator[tuple[Any, ...]]:
+    """The literal arguments of every call of a sensitive function."""
+    for call in _calls(root):
+        if _gives_secrets(call) and _is_written_out(call):
+            yield tuple(arg.value for arg in call.args if isinstance(arg, Literal))
+
+
+def _is_settled(root: Node) -> bool:
+    """Whether no call reads the activation, and it is known of each secret which one it is."""
+    return not any(
+        any(each.contextual for each in call.overloads) or (_gives_secrets(call) and not _is_written_out(call))
+        for call in _calls(root)
+    )
 
 
 def _expecting(expect: Type, run: Callable[[Any], Any], kinds: Kinds) -> Callable[[Any], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from ai_gateway_mw.cel.problems import EvaluationError
@@ -12,18 +13,19 @@ from ai_gateway_mw.cel.values import equals
 def same(left: Any, right: Any) -> bool:
     """`==`, in constant time for two strings or two byte strings."""
     if isinstance(left, str) and isinstance(right, str):
-        return _same_bytes(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
+        return _comparer()(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
     if isinstance(left, bytes) and isinstance(right, bytes):
-        return _same_bytes(left, right)
+        return _comparer()(left, right)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         return len(left) == len(right) and sum(map(same, left, right)) == len(left)
     return equals(left, right)
 
 
-def _same_bytes(left: bytes, right: bytes) -> bool:
+@cache
+def _comparer() -> Callable[[bytes, bytes], bool]:
     from hmac import compare_digest  # noqa: PLC0415 - loads OpenSSL: who has no secrets shall not wait for it
 
-    return compare_digest(left, right)
+    return compare_digest
 
 
 def different(left: Any, right: Any) -> bool:

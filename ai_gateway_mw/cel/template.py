@@ -48,6 +48,11 @@ class Template:
     def secrets(self) -> frozenset[tuple[Any, ...]]:
         return frozenset().union(*(each.secrets for each in self.expressions))
 
+    @property
+    def settled(self) -> bool:
+        """True if the text changes only when one of `secrets` does."""
+        return all(each.settled for each in self.expressions)
+
     def render(self, activation: Any) -> str:
         """The text with each expression's value in its place."""
         return "".join([part if isinstance(part, str) else render_value(part(activation)) for part in self.parts])

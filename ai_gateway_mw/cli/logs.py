@@ -5,25 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from ai_gateway_mw.cli.visible import visible
-
-# What uvicorn says of bytes that anybody can send, and of a WebSocket that was refused with an answer.
-_CLIENTS_MAKING: Final = frozenset(
-    {
-        "ASGI callable returned without completing handshake.",
-        "Invalid HTTP request received.",
-        "Unsupported upgrade request.",
-    }
-)
-
-
-class StrangersNoise(logging.Filter):
-    """Leaves it out: strangers must not be able to fill the log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.msg not in _CLIENTS_MAKING
 
 
 class Lines(logging.Formatter):
@@ -45,14 +29,12 @@ def log_config(*, requests: bool) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"strangers": {"()": f"{__name__}.StrangersNoise"}},
         "formatters": {"lines": {"()": f"{__name__}.Lines"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "ai_gateway_mw": {"level": "INFO"},
             "ai_gateway_mw.requests": {"level": "INFO" if requests else "WARNING"},
-            "uvicorn.error": {"filters": ["strangers"]},
         },
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -73,6 +74,9 @@ class Reloading:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a supervisor held it back until now
         if self._watcher is not None:
             self._watcher.start()
+        # What has been loaded stays: some 75,000 objects that need not be gone through, for 20 ms, amid requests.
+        gc.collect()
+        gc.freeze()
         try:
             await self._app(scope, receive, send)
         finally:

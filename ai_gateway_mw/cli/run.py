@@ -14,7 +14,7 @@ from ai_gateway_mw.cli.loading import gateway_or_stop, missing_secrets, settings
 from ai_gateway_mw.cli.logs import redact_logs
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
-from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, listening, serve
+from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, ending, listening, serve
 from ai_gateway_mw.cli.supervisor import Supervisor, file_text
 from ai_gateway_mw.cli.watching import Watcher, content
 from ai_gateway_mw.middleware import Gateway
@@ -41,15 +41,18 @@ def run(
     It ends on SIGTERM or Ctrl-C, once open streams had time to end. On SIGHUP it reloads the policy; one that cannot be
     loaded leaves the last one in force.
     """
+    settings = settings_or_stop()
     options = Options(
         policy or ready_policy("default"),
         workers=workers,
         watch=watch,
         allow_missing_secrets=allow_missing_secrets,
         log_requests=log_requests,
+        drain_time=settings.drain_time,
+        drain_delay=settings.drain_delay,
     )
     seen = content(options.file)
-    gateway = gateway_or_stop(options.file, settings_or_stop())
+    gateway = gateway_or_stop(options.file, settings)
     missing = [] if allow_missing_secrets else list(missing_secrets(gateway))
     if missing:
         stop(*missing, "Nothing is served. --allow-missing-secrets serves without them.")
@@ -72,7 +75,8 @@ def _served(gateway: Gateway, options: Options, sock: socket.socket, watcher: Wa
     """Serve until told to stop; the exit code."""
     reloader = Reloader(gateway, options.file, allow_missing_secrets=options.allow_missing_secrets)
     several = options.workers > 1
-    app = PolicyApp(file_text(gateway.policy), options) if several else Reloading(reloader, watcher)
+    alone = ending(Reloading(reloader, watcher), gateway, options)
+    app = PolicyApp(file_text(gateway.policy), options) if several else alone
     config = configured(app, options)
     redact_logs(gateway.stores.secrets.redact)
     return Supervisor(config, sock, reloader).serve(watcher) if several else serve(config, sock)

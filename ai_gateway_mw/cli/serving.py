@@ -10,6 +10,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -17,6 +18,7 @@ import uvicorn
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cli.console import say_problem
+from ai_gateway_mw.cli.ending import FAREWELL, Ending
 from ai_gateway_mw.cli.logs import log_config, redact_logs
 from ai_gateway_mw.cli.protocol import HttpProtocol
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
@@ -25,7 +27,6 @@ from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import load_policy
 from ai_gateway_mw.settings import Settings, SettingsError
 
-_DRAIN: Final = 25  # seconds for open streams to end; Kubernetes kills after 30
 _KEEP_ALIVE: Final = 75  # seconds; longer than load balancers keep idle connections, so that they close first
 _STARTING: Final = 15  # seconds for a worker to answer its supervisor; many that start at once take their time
 _BACKLOG: Final = 2048
@@ -68,6 +69,8 @@ class Options:
     watch: bool = False
     allow_missing_secrets: bool = False
     log_requests: bool = False
+    drain_time: float = 25.0
+    drain_delay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,14 @@ class PolicyApp:
                 say_problem(problem, stderr=True)
             sys.exit(1)
         redact_logs(gateway.stores.secrets.redact)
-        return Reloading(Reloader(gateway, self.options.file, allow_missing_secrets=self.options.allow_missing_secrets))
+        options = self.options
+        reloader = Reloader(gateway, options.file, allow_missing_secrets=options.allow_missing_secrets)
+        return ending(Reloading(reloader), gateway, options)
+
+
+def ending(app: ASGIApp, gateway: Gateway, options: Options) -> Ending:
+    """The app, with an end as the options have it."""
+    return Ending(app, gateway, delay=options.drain_delay, drain=options.drain_time)
 
 
 def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
@@ -97,7 +107,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
         factory=isinstance(app, PolicyApp),
         workers=options.workers,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http=HttpProtocol,
+        http=HttpProtocol(),  # type: ignore[arg-type]  # anything that makes protocols will do
         ws="none",  # none of these APIs has one; an upgrade with a body would end the graceful stop with an error
         lifespan="on",
         interface="asgi3",
@@ -109,7 +119,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
         backlog=_BACKLOG,
         limit_concurrency=_concurrency(),
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_DRAIN,
+        timeout_graceful_shutdown=ceil(options.drain_time + FAREWELL),
         timeout_worker_healthcheck=_STARTING,
     )
 

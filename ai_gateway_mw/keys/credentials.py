@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from ai_gateway_mw.errors import AmbiguousCredentials, BadRequest
@@ -15,10 +14,11 @@ from ai_gateway_mw.secrets import Secret
 _AUTHORIZATION: Final = b"authorization"
 _QUERY_PARAMETER: Final = "key"  # Gemini's other way
 _MAX_PARAMETERS: Final = 1_000
+_ALONE: Final = {name: frozenset([name]) for name in CREDENTIAL_FIELDS}
+_NAMES: Final = {name: f"client/{name.decode()}" for name in CREDENTIAL_FIELDS}
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCredential:
+class ClientCredential(NamedTuple):
     """What the client presented, and where: `fields` (lower case) and the query must not go upstream as they are."""
 
     secret: Secret
@@ -38,6 +38,8 @@ def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -
     in two fields or in one that is there twice: checker and provider might each believe another.
     """
     found = [(name, value.strip()) for name, value in headers if name in CREDENTIAL_FIELDS]
+    if len(found) < 2 and not query_string:
+        return _only(*found[0]) if found else None
     if len({value for name, value in found if name == _AUTHORIZATION}) > 1:
         raise AmbiguousCredentials("The request has two different Authorization fields.")
     found = [(name, _bearer(value) if name == _AUTHORIZATION else value) for name, value in found]
@@ -50,6 +52,11 @@ def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -
     fields = frozenset(name for name, value in found if value)
     place = _QUERY_PARAMETER if in_query else b",".join(sorted(fields)).decode()
     return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), fields, bool(in_query))
+
+
+def _only(name: bytes, value: bytes) -> ClientCredential | None:
+    value = _bearer(value) if name == _AUTHORIZATION else value
+    return ClientCredential(Secret(value.decode("latin-1"), _NAMES[name]), _ALONE[name]) if value else None
 
 
 def _bearer(value: bytes) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from ai_gateway_mw.addresses import Address, Network, within
+from ai_gateway_mw.addresses import Address, Ranges
 from ai_gateway_mw.keys.scopes import Scope, permits
 
 
@@ -27,7 +27,7 @@ class GatewayKey:
     scopes: tuple[str, ...] = (Scope.FULL.value,)
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     expires: datetime | None = None
-    allowed_ips: tuple[Network, ...] | None = None
+    allowed_ips: Ranges | None = None
     allowed_models: tuple[str, ...] | None = None
     allowed_providers: tuple[str, ...] | None = None
 
@@ -45,7 +45,7 @@ class GatewayKey:
 
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""
-        return self.allowed_ips is None or (address is not None and within(address, self.allowed_ips) is not None)
+        return self.allowed_ips is None or (address is not None and address in self.allowed_ips)
 
     def allows_model(self, name: str) -> bool:
         return _allowed(name, self.allowed_models)

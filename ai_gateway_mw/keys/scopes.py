@@ -32,11 +32,18 @@ _NEEDS: Final = (
         Scope.CHAT,
     ),
 )
+# The usual paths, in the spelling that a route has: nothing has to be matched.
+_USUAL: Final = dict.fromkeys(
+    ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages"], Scope.CHAT
+)
 _MODELS: Final = re.compile(rf"{_VERSION}/models(?:/.*)?")
 
 
 def scope_for(method: str, path: str) -> Scope:
     """The scope that a request needs, by its path below the mount; to look at models is `read`, to change them not."""
+    usual = _USUAL.get(path)
+    if usual is not None:
+        return usual
     rest = Scope.READ if method in _READING and _MODELS.fullmatch(path) else Scope.FULL
     return next((scope for pattern, scope in _NEEDS if pattern.fullmatch(path)), rest)
 

@@ -3,15 +3,14 @@ place where a `GatewayError` becomes an answer."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, replaying
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError
 from ai_gateway_mw.headers import Fields
-from ai_gateway_mw.keys import presented_credentials
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.replies import error_reply
@@ -37,32 +36,30 @@ class ResponseDecided(OSError):
 
 def check(ctx: Context) -> None:
     """Refuse a request that its next reader could understand in another way than we do."""
-    for single in _SINGLE:
-        if sum(name == single for name, _ in ctx.received_fields) > 1:
-            raise BadRequest(f"The request has more than one {single.decode().title()} field.")
+    if ctx.request_fields.repeated:
+        names = [name for name, _ in ctx.received_fields]
+        for single in _SINGLE:
+            if names.count(single) > 1:
+                raise BadRequest(f"The request has more than one {single.decode().title()} field.")
     if ctx.route is None:
         route_of(ctx.path, ctx.raw_path)  # raises where it may be an AI path after all
     else:
-        presented_credentials(ctx.request_fields, ctx.query)  # raises where there are two
+        ctx.presented_credential()  # raises where there are two
 
 
 async def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> None:
     """Run a whole policy around an app."""
-
-    async def work(ctx: Context) -> ASGIApp | None:
-        answer = await program.run(Phase.ON_TCP_CONNECT, ctx) or await program.run(Phase.ON_HTTP_REQUEST, ctx)
-        if answer is None and program.needs_body(Phase.ON_HTTP_RESPONSE):
-            await ctx.read_body()  # the app will have taken it by then
-        return answer
-
-    await exchange(work, ctx, ResponseGate(ctx, program, send), app)
+    await exchange(program.on_request, ctx, ResponseGate(ctx, program, send), app)
 
 
 async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *, outermost: bool = True) -> None:
     """Do the work; then let its answer, or else the app, answer. Errors before the head went out become the error
     body of the caller's API format."""
     try:
-        await _answered(work, ctx, gate, app)
+        if not await _answered(work, ctx, gate):
+            await _passed_on(ctx, gate, app)
+        if gate.refusal is not None:
+            raise gate.refusal
     except ClientGone as error:
         ctx.refusal = None if gate.complete else error
     except GatewayError as error:
@@ -72,43 +69,48 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
             raise
         await error_reply(error, ctx.api_format, ctx.id)(ctx.scope, ctx.receive, gate.send_refusal)
     finally:
-        await _close(ctx)
+        if ctx.upstream is not None:  # nobody streamed it where a response rule refused
+            await ctx.upstream.aclose()
         if outermost:
             log_request(ctx, ctx.refusal.status if ctx.refusal else gate.status or 500)
 
 
-async def _answered(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
-    with _failures_as_ours(ctx):
+async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
+    """Whether the work gave an answer, which was sent then. What fails here is ours."""
+    try:
         check(ctx)
         answer = await work(ctx)
-    try:
         if answer is None:
-            await app(edited_scope(ctx), _receive(ctx), gate.send)
-        else:
-            with _failures_as_ours(ctx):
-                await answer(ctx.scope, _receive(ctx), gate.send)
-    except Exception:
+            return False
+        await answer(ctx.scope, _receive(ctx), gate.send)
+    except asyncio.CancelledError:
+        reason = ctx.watch.interruption() if ctx.watch is not None else None
+        if reason is None:
+            raise
+        raise reason from None
+    except (GatewayError, ResponseDecided):
         if not gate.decided:  # else it is only what our own exception in `send` led to
             raise
-    if gate.refusal is not None:
-        raise gate.refusal
-
-
-@contextmanager
-def _failures_as_ours(ctx: Context) -> Iterator[None]:
-    try:
-        yield
-    except (GatewayError, ResponseDecided):
-        raise
     except Exception as error:
-        _log.exception("request %s failed", ctx.id)
-        raise InternalError from error
+        if not gate.decided:
+            raise _our_failure(ctx) from error
+    finally:
+        if ctx.stop_watching():
+            await asyncio.sleep(0)  # who listened is about to stop: at no time do two wait in `receive`
+    return True
 
 
-async def _close(ctx: Context) -> None:
-    """An upstream answer that nobody streamed (a response rule refused) is closed here."""
-    if ctx.upstream is not None:
-        await ctx.upstream.aclose()
+async def _passed_on(ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
+    try:
+        await app(edited_scope(ctx), _receive(ctx), gate.send)
+    except Exception:
+        if not gate.decided:
+            raise
+
+
+def _our_failure(ctx: Context) -> InternalError:
+    _log.exception("request %s failed", ctx.id)
+    return InternalError()
 
 
 def edited_scope(ctx: Context) -> Scope:
@@ -117,7 +119,14 @@ def edited_scope(ctx: Context) -> Scope:
 
 
 def _receive(ctx: Context) -> Receive:
-    return ctx.receive if ctx.body is None else replaying(ctx.body, ctx.receive)
+    receive = ctx.receive if ctx.watch is None else _silence
+    return receive if ctx.body is None else replaying(ctx.body, receive)
+
+
+async def _silence() -> Message:
+    """`receive` for an answer under watch, which need not ask whether its client is there."""
+    silence: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    return await silence
 
 
 class ResponseGate:
@@ -125,6 +134,8 @@ class ResponseGate:
 
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
+
+    __slots__ = ("_ctx", "_program", "_send", "complete", "decided", "refusal", "started", "status")
 
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
@@ -136,39 +147,50 @@ class ResponseGate:
         self.complete = False
         self.status = 0
 
-    async def send(self, message: Message) -> None:
-        """What the app or the answer sends."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the app or the answer sends. No coroutine of its own: it stands in the way of every chunk."""
         if self.decided:
             raise ResponseDecided
-        if message["type"] == "http.response.start" and self._program.has(Phase.ON_HTTP_RESPONSE):
-            message = await self._through_rules(message)
-        await self.send_refusal(message)
+        if message["type"] == "http.response.start" and self._program.has_response_rules:
+            return self._send_through_rules(message)
+        return self.send_refusal(message)
 
-    async def send_refusal(self, message: Message) -> None:
+    def send_refusal(self, message: Message) -> Awaitable[None]:
         """What does not meet the response rules."""
-        if message["type"] == "http.response.start":
-            message = self._start(message)
-        elif message["type"] == "http.response.body":
+        if message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
-        await self._send(message)
+        elif message["type"] == "http.response.start":
+            message = self._start(message)
+        return self._send(message)
 
-    async def _through_rules(self, message: Message) -> Message:
-        fields = Fields((name.lower(), value) for name, value in message.get("headers", ()))
-        self._ctx.response = ResponseHead(message["status"], fields)
+    async def _send_through_rules(self, message: Message) -> None:
+        ctx = self._ctx
+        ctx.response = ResponseHead(
+            message["status"], Fields([(name.lower(), value) for name, value in message.get("headers", ())])
+        )
         try:
-            with _failures_as_ours(self._ctx):
-                answer = await self._program.run(Phase.ON_HTTP_RESPONSE, self._ctx)
+            answer = await self._answer_of_rules(ctx)
         except GatewayError as error:
             self.decided, self.refusal = True, error
             raise ResponseDecided from None
-        if answer is None:
-            return {**message, "status": self._ctx.response.status, "headers": list(fields)}
-        self.decided = True
-        await answer(self._ctx.scope, self._ctx.receive, self.send_refusal)
-        raise ResponseDecided
+        if answer is not None:
+            self.decided = True
+            await answer(ctx.scope, ctx.receive, self.send_refusal)
+            raise ResponseDecided
+        edited = {**message, "status": ctx.response.status, "headers": list(ctx.response.fields)}
+        await self.send_refusal(edited)
+
+    async def _answer_of_rules(self, ctx: Context) -> ASGIApp | None:
+        try:
+            return await self._program.run(Phase.ON_HTTP_RESPONSE, ctx)
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise _our_failure(ctx) from error
 
     def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
         fields = [item for item in message.get("headers", ()) if item[0].lower() != b"x-request-id"]
-        return {**message, "headers": [*fields, (b"x-request-id", self._ctx.id.encode())]}
+        fields.append((b"x-request-id", self._ctx.id.encode()))
+        return {**message, "headers": fields}

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 
 import httpx
 
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AmbiguousPath, Problem, SecretError
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -22,7 +22,7 @@ from ai_gateway_mw.policy import Policy, load_file, load_policy
 from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.settings import Settings
-from ai_gateway_mw.surfaces import Route, route_of
+from ai_gateway_mw.surfaces import route_of
 
 _log = logging.getLogger("ai_gateway_mw")
 
@@ -51,6 +51,7 @@ class Gateway:
         self.settings = settings or Settings(**overrides)
         self.stores = Stores(self.settings, secrets=secrets, transport=transport)
         self.limits = self.stores.limits
+        self.watches = Watches()
         self._users = 0  # lifespans that run now
         self._opened_lazily = False
         self.policy = policy
@@ -112,6 +113,11 @@ class Gateway:
                 "GatewayMiddleware, so that it is closed when the app stops"
             )
 
+    def interrupt(self, reason: GatewayError) -> None:
+        """Give up all exchanges that wait for a provider now, as when the server has no more time for them: they
+        answer with this error, or end their stream with it."""
+        self.watches.interrupt(reason)
+
     def missing_secrets(self) -> list[SecretError]:
         """What is wrong with the secrets that the policy names; each says which secret, and where it was looked for."""
         failures = []
@@ -167,13 +173,10 @@ class GatewayMiddleware:
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
         else:
-            await self._serve(route, scope, receive, send)
-
-    async def _serve(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway = self.gateway
-        gateway.open_lazily()
-        ctx = Context(scope, receive, route=route, limits=gateway.limits)
-        await serve(gateway.program, ctx, send, self.app)
+            gateway = self.gateway
+            gateway.open_lazily()
+            ctx = Context(scope, receive, route=route, limits=gateway.limits, watches=gateway.watches)
+            await serve(gateway.program, ctx, send, self.app)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, cancelled_by, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyDenied, PolicyError
@@ -27,6 +27,7 @@ from ai_gateway_mw.upstream.steps import steps
 C = TypeVar("C", bound=ActionConfig)
 
 _CONTEXT = "ai_gateway_mw.context"
+_NO_RULES = Program()
 
 
 class _Layer:
@@ -36,6 +37,8 @@ class _Layer:
         """Layers that stand directly in each other share their stores: what one learns, the next one knows."""
         self.app = app
         self.stores: Stores = stores or (app.stores if isinstance(app, _Layer) else Stores(Settings()))
+        self._limits = self.stores.limits
+        self._watches = Watches()
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         raise NotImplementedError
@@ -49,7 +52,7 @@ class _Layer:
         if scope["type"] == "websocket":
             await self._websocket(ctx, receive, send)
         else:
-            await exchange(self._work, ctx, ResponseGate(ctx, Program(), send), self.app, outermost=outer is None)
+            await exchange(self._work, ctx, ResponseGate(ctx, _NO_RULES, send), self.app, outermost=outer is None)
 
     def _context(self, outer: Context | None, scope: Scope, receive: Receive) -> Context:
         """The outer layer's, or a new one; where the path is ambiguous, `exchange` refuses."""
@@ -60,7 +63,7 @@ class _Layer:
         if outer is not None:
             outer.move_to(scope, receive, route)
             return outer
-        ctx = Context(scope, receive, route=route, limits=self.stores.limits)
+        ctx = Context(scope, receive, route=route, limits=self._limits, watches=self._watches)
         ctx.scope[_CONTEXT] = ctx
         return ctx
 
@@ -145,8 +148,8 @@ class _UpstreamLayer(_Layer):
         _raise_problems(runtime)
 
     async def failover(self, ctx: Context) -> None:
-        async with cancelled_by(ctx.receive):
-            await self._steps.failover(ctx)
+        ctx.watch_client()
+        await self._steps.failover(ctx)
 
 
 class KeySelectionMiddleware(_UpstreamLayer):
@@ -177,6 +180,7 @@ class PassthroughMiddleware(_UpstreamLayer):
             return await self._steps.answer(ctx)
         if ctx.upstream is None:  # what was selected above is what is tried, also without a layer between
             await self.failover(ctx)
+        ctx.watch_client()
         return await self._steps.passthrough(ctx)
 
 

@@ -9,7 +9,8 @@ from ai_gateway_mw.secrets.master_key import MasterKey
 from ai_gateway_mw.secrets.memory import MemorySource
 from ai_gateway_mw.secrets.secret import Secret, usable
 from ai_gateway_mw.secrets.source import DEFAULT_VAULT, SecretSource
-from ai_gateway_mw.secrets.store import SecretStore
+from ai_gateway_mw.secrets.store import Reading, SecretStore
+from ai_gateway_mw.secrets.streaming import StreamRedactor
 
 __all__ = [
     "DEFAULT_VAULT",
@@ -21,10 +22,12 @@ __all__ = [
     "LocalVault",
     "MasterKey",
     "MemorySource",
+    "Reading",
     "Secret",
     "SecretSource",
     "SecretStore",
     "StoredSecret",
+    "StreamRedactor",
     "build_store",
     "usable",
 ]

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -26,6 +26,7 @@ class Redactor:
     def __init__(self) -> None:
         self._forms: LRUCache[str, frozenset[bytes]] = LRUCache(_REMEMBERED)
         self._patterns: tuple[Any, ...] | None = ()
+        self._readable: tuple[bytes, ...] | None = ()
         self._lock = threading.Lock()
 
     def add(self, value: str) -> None:
@@ -35,7 +36,7 @@ class Redactor:
         with self._lock:
             if self._forms.get(value) is None:
                 self._forms[value] = frozenset(forms(value))
-                self._patterns = None
+                self._patterns = self._readable = None
 
     def found_in(self, data: bytes) -> bool:
         """Whether any value occurs, in any form."""
@@ -48,11 +49,20 @@ class Redactor:
                 data = pattern.sub(REPLACEMENT.encode(), data)
         return data
 
+    def readable(self) -> tuple[bytes, ...]:
+        """The values as they would stand in text or in JSON, in order; the same object until one is added."""
+        found = self._readable
+        if found is None:
+            with self._lock:
+                found = self._readable = tuple(sorted({form for value in self._forms for form in readable(value)}))
+        return found
+
     def _current(self) -> tuple[Any, ...]:
-        with self._lock:
-            if self._patterns is None:
-                self._patterns = tuple(_planned(sorted(frozenset().union(*self._forms.values()))))
-            return self._patterns
+        patterns = self._patterns
+        if patterns is None:
+            with self._lock:
+                patterns = self._patterns = patterns_of(frozenset().union(*self._forms.values()))
+        return patterns
 
 
 def forms(value: str) -> Iterator[bytes]:
@@ -66,14 +76,24 @@ def forms(value: str) -> Iterator[bytes]:
         yield from _base64(plain, offset)
 
 
+def readable(value: str) -> Iterator[bytes]:
+    """What the value looks like in text and in JSON."""
+    yield _utf8(value)
+    yield from map(_utf8, _in_json(value))
+
+
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _escaped(value: str) -> Iterator[str]:
+def _in_json(value: str) -> Iterator[str]:
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
         yield from (text, text.replace("/", "\\/"))
+
+
+def _escaped(value: str) -> Iterator[str]:
+    yield from _in_json(value)
     yield html.escape(value)
     plain = _utf8(value)
     for quoted in (quote(plain, safe=""), quote(plain), quote_plus(plain)):
@@ -86,6 +106,11 @@ def _base64(plain: bytes, offset: int) -> Iterator[bytes]:
     last = (offset + len(plain)) * 8 // 6  # ... to here
     text = b64encode(bytes(offset) + plain)[first:last]
     yield from (text, text.translate(bytes.maketrans(b"+/", b"-_")))
+
+
+def patterns_of(literals: Iterable[bytes]) -> tuple[Any, ...]:
+    """What finds these byte strings, the leftmost first and of those the longest."""
+    return tuple(_planned(sorted(literals)))
 
 
 def _planned(literals: list[bytes]) -> Iterator[Any]:

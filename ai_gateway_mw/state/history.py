@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, exp, log
 from typing import Any
 
 from ai_gateway_mw.state.quota import Quota
-from ai_gateway_mw.state.results import COUNTS, Count, Result, rate
+from ai_gateway_mw.state.results import (
+    CLIENT,
+    COUNTS,
+    KINDS,
+    RATE_LIMIT,
+    SAMPLE,
+    SERVER,
+    TIMEOUT,
+    TOTAL,
+    Result,
+    rate,
+)
 
 SPAN, SLOT = 300, 10
-_BUCKET = math.log(1.05)  # percentiles are exact to one bucket: five per cent
-
+_BUCKETS = 1 / log(1.05)  # percentiles are exact to one bucket: five per cent
 
 _LATENCIES = ("gateway_ms", "upstream_ms", "time_to_first_token_ms", "time_per_output_token_ms")
 _NULL_UNTIL_STREAMED = _LATENCIES[2:]
 _TOKENS = ("provider_input", "provider_output", "estimated_input", "estimated_output")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: one is made for each attempt, and that takes three times as long
 class Measured:
     """One finished attempt. Times are milliseconds; None is what was not seen, such as a first token without a stream.
 
-    `keys` are the ids under which the attempt shows in `m.metrics.api_keys`, each with the quota known for it.
+    `key_id` is the id under which the attempt shows in `m.metrics.api_keys`, with the quota known for that key; empty
+    where no key of the operator's was used.
     """
 
     result: Result
@@ -36,98 +47,149 @@ class Measured:
     provider_output: int = 0
     estimated_input: int = 0
     estimated_output: int = 0
-    keys: Mapping[str, Quota | None] = field(default_factory=dict)
+    key_id: str = ""
+    quota: Quota | None = None
+
+
+class _Times:
+    """How long something took: the sum, and how often each bucket of a logarithmic scale was met."""
+
+    __slots__ = ("buckets", "sum")
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.sum = 0.0
+
+    def add(self, ms: float) -> None:
+        bucket = int(log(ms + 1) * _BUCKETS)
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        self.sum += ms
+
+    def merge(self, other: _Times) -> None:
+        self.sum += other.sum
+        for bucket, times in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + times
 
 
 class _Slot:
     """The sums of a few seconds."""
 
-    __slots__ = ("buckets", "counts", "number", "requests", "sums", "tokens")
+    __slots__ = ("number", "results", "times", "tokens")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.requests = 0
-        self.counts = [0] * len(Count)
-        self.tokens = dict.fromkeys(_TOKENS, 0)
-        self.sums = dict.fromkeys(_LATENCIES, 0.0)
-        self.buckets: dict[str, dict[int, int]] = {name: {} for name in _LATENCIES}
+        self.results: dict[Result, int] = {}
+        self.tokens = [0] * len(_TOKENS)
+        self.times = [_Times() for _ in _LATENCIES]
 
     def add(self, measured: Measured) -> None:
-        self.requests += 1
-        for kind in COUNTS[measured.result]:
-            self.counts[kind] += 1
-        for name in _TOKENS:
-            self.tokens[name] += getattr(measured, name)
-        for name in _LATENCIES:
-            value = getattr(measured, name)
-            if value is not None:
-                bucket = int(math.log(value + 1) / _BUCKET)
-                self.sums[name] += value
-                self.buckets[name][bucket] = self.buckets[name].get(bucket, 0) + 1
+        # Written out, not a loop with `getattr`: this runs for every attempt.
+        self.results[measured.result] = self.results.get(measured.result, 0) + 1
+        gateway, upstream, first_token, per_token = self.times
+        if measured.upstream_ms is not None:
+            upstream.add(measured.upstream_ms)
+        if measured.gateway_ms is not None:
+            gateway.add(measured.gateway_ms)
+        if measured.time_to_first_token_ms is not None:
+            first_token.add(measured.time_to_first_token_ms)
+        if measured.time_per_output_token_ms is not None:
+            per_token.add(measured.time_per_output_token_ms)
+        if measured.provider_input or measured.provider_output:
+            self.tokens[0] += measured.provider_input
+            self.tokens[1] += measured.provider_output
+        if measured.estimated_input or measured.estimated_output:
+            self.tokens[2] += measured.estimated_input
+            self.tokens[3] += measured.estimated_output
+
+    def merge(self, other: _Slot) -> None:
+        for result, times in other.results.items():
+            self.results[result] = self.results.get(result, 0) + times
+        self.tokens = [ours + theirs for ours, theirs in zip(self.tokens, other.tokens, strict=True)]
+        for ours, theirs in zip(self.times, other.times, strict=True):
+            ours.merge(theirs)
 
 
 class History:
     """What happened in the span; `number` counts slots of time."""
 
-    __slots__ = ("_slots",)
+    __slots__ = ("slots",)
 
     def __init__(self) -> None:
-        self._slots: deque[_Slot] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._slots)
+        self.slots: deque[_Slot] = deque()
 
     def add(self, number: int, measured: Measured) -> None:
-        if not self._slots or self._slots[-1].number < number:
-            self._slots.append(_Slot(number))
-            self._drop(number)
-        self._slots[-1].add(measured)
+        slot = self.slots[-1] if self.slots else None
+        if slot is None or slot.number < number:
+            slot = _Slot(number)
+            self.slots.append(slot)
+            self.forget(number)
+        slot.add(measured)
 
-    def summary(self, number: int, wall: float) -> dict[str, Any]:
-        """The sums of the span that ends with this slot; all zeros where nothing happened."""
-        self._drop(number)
-        requests = sum(slot.requests for slot in self._slots)
-        return {
-            "request_count": requests,
-            "start_time": int(wall) - SPAN if requests else 0,
-            "end_time": int(wall) if requests else 0,
-            "latency": self._latency(),
-            "error_rate": self._error_rate(),
-            "token": {name: sum(slot.tokens[name] for slot in self._slots) for name in _TOKENS},
-        }
+    def merge(self, other: History) -> None:
+        """Take over what another history holds."""
+        slots = {slot.number: slot for slot in self.slots}
+        for theirs in other.slots:
+            ours = slots.setdefault(theirs.number, theirs)
+            if ours is not theirs:
+                ours.merge(theirs)
+        self.slots = deque(slots[number] for number in sorted(slots))
 
-    def _drop(self, number: int) -> None:
-        while self._slots and self._slots[0].number <= number - SPAN // SLOT:
-            self._slots.popleft()
-
-    def _latency(self) -> dict[str, int | None]:
-        latency: dict[str, int | None] = {}
-        for name in _LATENCIES:
-            buckets: Counter[int] = Counter()
-            for slot in self._slots:
-                buckets.update(slot.buckets[name])
-            seen = buckets.total()
-            unseen = None if name in _NULL_UNTIL_STREAMED else 0
-            latency[f"{name}_avg"] = round(sum(slot.sums[name] for slot in self._slots) / seen) if seen else unseen
-            latency[f"{name}_p95"] = _percentile(buckets, math.ceil(seen * 0.95)) if seen else unseen
-        return latency
-
-    def _error_rate(self) -> dict[str, float]:
-        count = [sum(slot.counts[kind] for slot in self._slots) for kind in Count]
-        samples, faults = count[Count.SAMPLE], count[Count.CLIENT]
-        return {
-            "total": rate(count[Count.TOTAL], samples),
-            "timeout": rate(count[Count.TIMEOUT], samples),
-            "rate_limit": rate(count[Count.RATE_LIMIT], samples),
-            "client": rate(faults, samples + faults),
-            "server": rate(count[Count.SERVER], samples),
-        }
+    def forget(self, number: int) -> None:
+        """Drop what is out of the span that ends with this slot."""
+        while self.slots and self.slots[0].number <= number - SPAN // SLOT:
+            self.slots.popleft()
 
 
-def _percentile(buckets: Counter[int], rank: int) -> int:
+def summary(histories: Sequence[History], number: int, wall: float) -> dict[str, Any]:
+    """The sums of these histories over the span that ends with this slot; all zeros where nothing happened."""
+    for history in histories:
+        history.forget(number)
+    slots = [slot for history in histories for slot in history.slots]
+    results: Counter[Result] = Counter()
+    for slot in slots:
+        results.update(slot.results)
+    return {
+        "request_count": results.total(),
+        "start_time": int(wall) - SPAN if results else 0,
+        "end_time": int(wall) if results else 0,
+        "latency": latency(slots),
+        "error_rate": _error_rate(results),
+        "token": {name: sum(slot.tokens[place] for slot in slots) for place, name in enumerate(_TOKENS)},
+    }
+
+
+def latency(slots: Iterable[_Slot]) -> dict[str, int | None]:
+    """The average and the 95th percentile of each kind of time."""
+    found: dict[str, int | None] = {}
+    for place, name in enumerate(_LATENCIES):
+        times = _Times()
+        for slot in slots:
+            times.merge(slot.times[place])
+        seen = sum(times.buckets.values())
+        unseen = None if name in _NULL_UNTIL_STREAMED else 0
+        found[f"{name}_avg"] = round(times.sum / seen) if seen else unseen
+        found[f"{name}_p95"] = _percentile(times.buckets, ceil(seen * 0.95)) if seen else unseen
+    return found
+
+
+def _error_rate(results: Mapping[Result, int]) -> dict[str, float]:
+    count = [0] * KINDS
+    for result, times in results.items():
+        for kind in COUNTS[result]:
+            count[kind] += times
+    return {
+        "total": rate(count[TOTAL], count[SAMPLE]),
+        "timeout": rate(count[TIMEOUT], count[SAMPLE]),
+        "rate_limit": rate(count[RATE_LIMIT], count[SAMPLE]),
+        "client": rate(count[CLIENT], count[SAMPLE] + count[CLIENT]),
+        "server": rate(count[SERVER], count[SAMPLE]),
+    }
+
+
+def _percentile(buckets: Mapping[int, int], rank: int) -> int:
     """The middle of the bucket that holds the value of this rank."""
     for bucket in sorted(buckets):
         rank -= buckets[bucket]
         if rank <= 0:
             break
-    return round(math.exp((bucket + 0.5) * _BUCKET) - 1)
+    return round(exp((bucket + 0.5) / _BUCKETS) - 1)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from ai_gateway_mw.state.history import SLOT, History, Measured
+from ai_gateway_mw.state.history import SLOT, History, Measured, summary
 from ai_gateway_mw.state.quota import Quota
 from ai_gateway_mw.state.window import Clock
 
@@ -17,40 +17,52 @@ _SCOPES = ("global", "region", "account", "endpoint")
 
 
 class _Model:
-    """One model's history and those of the keys it was used with, and what was last told of them."""
+    """One model's history, kept apart by the keys it was used with, and what was last told of it."""
 
-    __slots__ = ("_history", "_keys", "_names", "_told", "_told_at")
+    __slots__ = ("_by_key", "_names", "_others", "_quotas", "_told", "_told_at", "_used")
 
     def __init__(self, provider_id: str, model_id: str) -> None:
         self._names = {"provider": provider_id, "model": model_id}
-        self._history = History()
-        self._keys: OrderedDict[str, tuple[History, Quota | None]] = OrderedDict()
+        self._by_key: OrderedDict[str, History] = OrderedDict()
+        self._others = History()  # of attempts without a key, and with those that were used least lately
+        self._quotas: dict[str, Quota | None] = {}
+        self._used = False
         self._told: dict[str, Any] | None = None
         self._told_at = 0.0
 
     def add(self, number: int, measured: Measured) -> None:
-        if not self._history:
-            self._told = None
-        self._history.add(number, measured)
-        for key_id, quota in measured.keys.items():
-            history = self._keys.pop(key_id, (None, None))[0] or History()
-            history.add(number, measured)
-            self._keys[key_id] = history, quota
-            if len(self._keys) > _MAX_KEYS:
-                self._keys.popitem(last=False)
+        key_id = measured.key_id
+        if not key_id:
+            self._others.add(number, measured)
+        else:
+            if key_id in self._by_key:
+                self._by_key.move_to_end(key_id)
+            else:
+                self._by_key[key_id] = History()
+                self._make_room()
+            self._by_key[key_id].add(number, measured)
+            self._quotas[key_id] = measured.quota
+        if not self._used:  # the first attempt shows at once
+            self._used, self._told = True, None
 
     def scopes(self, now: float, wall: Clock, refresh: float) -> Mapping[str, Any]:
-        if self._told is None or (self._history and now - self._told_at >= refresh):
+        if self._told is None or (self._used and now - self._told_at >= refresh):
             self._told = self._summaries(int(now / SLOT), wall())
             self._told_at = now
         return self._told
 
+    def _make_room(self) -> None:
+        if len(self._by_key) > _MAX_KEYS:
+            key_id, history = self._by_key.popitem(last=False)
+            self._others.merge(history)
+            del self._quotas[key_id]
+
     def _summaries(self, number: int, wall: float) -> dict[str, Any]:
         keys = {
-            key_id: {**self._names, **history.summary(number, wall), "quota": _quota(quota)}
-            for key_id, (history, quota) in self._keys.items()
+            key_id: {**self._names, **summary([history], number, wall), "quota": _quota(self._quotas[key_id])}
+            for key_id, history in self._by_key.items()
         }
-        local = {**self._names, **self._history.summary(number, wall)}
+        local = {**self._names, **summary([self._others, *self._by_key.values()], number, wall)}
         return {**dict.fromkeys(_SCOPES, local), "api_keys": keys}
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Literal, Protocol
 
+from ai_gateway_mw.state.latency import Latency
 from ai_gateway_mw.state.quota import Quota
-from ai_gateway_mw.state.results import COUNTS, Count, Result, rate
+from ai_gateway_mw.state.results import (
+    CLIENT,
+    COUNTS,
+    KINDS,
+    RATE_LIMIT,
+    SAMPLE,
+    SERVER,
+    TIMEOUT,
+    TOTAL,
+    Result,
+    rate,
+)
 from ai_gateway_mw.state.window import Clock, Window
 
 State = Literal["ok", "cooling", "quota_exhausted", "rejected"]
@@ -16,45 +30,56 @@ _MAX_KEYS = 10_000
 _RETRY_AFTER_MAX = 600.0
 _COOLING_MAX = 60.0
 _QUOTA_EXHAUSTED = 900.0
+_QUOTA_EXHAUSTED_MAX = 86_400.0
 _REJECTED, _REJECTED_MAX = 300.0, 3600.0
+_JITTER = 0.1
+_MAX_PAIRS = 256
+
+
+def _middle() -> float:
+    """No chance at all: what is told is what is waited."""
+    return 0.5
 
 
 class ErrorRates:
     """Fractions of a key's attempts of the last minute, 0.0 to 1.0; 0.0 as long as there are few."""
 
-    __slots__ = ("_window",)
+    __slots__ = ("_totals", "count")
 
     def __init__(self, clock: Clock) -> None:
-        self._window = Window(len(Count), clock)
-
-    def count(self, result: Result) -> None:
-        self._window.count(COUNTS[result])
+        window = Window(KINDS, clock)
+        self.count = window.count
+        self._totals = window.totals
 
     @property
     def samples(self) -> int:
-        return self._window.total(Count.SAMPLE)
+        return self._totals()[SAMPLE]
 
     @property
     def total(self) -> float:
-        return rate(self._window.total(Count.TOTAL), self.samples)
+        totals = self._totals()
+        return rate(totals[TOTAL], totals[SAMPLE])
 
     @property
     def rate_limit(self) -> float:
-        return rate(self._window.total(Count.RATE_LIMIT), self.samples)
+        totals = self._totals()
+        return rate(totals[RATE_LIMIT], totals[SAMPLE])
 
     @property
     def timeout(self) -> float:
-        return rate(self._window.total(Count.TIMEOUT), self.samples)
+        totals = self._totals()
+        return rate(totals[TIMEOUT], totals[SAMPLE])
 
     @property
     def server(self) -> float:
-        return rate(self._window.total(Count.SERVER), self.samples)
+        totals = self._totals()
+        return rate(totals[SERVER], totals[SAMPLE])
 
     @property
     def client(self) -> float:
         """Requests that the provider refused as wrong, as a fraction of all; no other rate counts them."""
-        faults = self._window.total(Count.CLIENT)
-        return rate(faults, self.samples + faults)
+        totals = self._totals()
+        return rate(totals[CLIENT], totals[SAMPLE] + totals[CLIENT])
 
 
 class KeyState:
@@ -62,7 +87,9 @@ class KeyState:
 
     __slots__ = (
         "_clock",
+        "_jitter",
         "_kind",
+        "_pairs",
         "_rejections",
         "_since",
         "_strikes",
@@ -70,20 +97,24 @@ class KeyState:
         "error_rate",
         "id",
         "in_flight",
+        "latency",
         "quota",
     )
 
-    def __init__(self, key_id: str, clock: Clock, wall: Clock) -> None:
+    def __init__(self, key_id: str, clock: Clock, wall: Clock, jitter: Callable[[], float] = _middle) -> None:
         self.id = key_id
         self.quota = Quota(clock, wall)
         self.error_rate = ErrorRates(clock)
+        self.latency = Latency(clock)
         self.in_flight = 0
         self.cooling_until = 0.0
         self._clock = clock
+        self._jitter = jitter
         self._kind: State = "ok"
         self._since = 0.0
         self._strikes = 0
         self._rejections = 0
+        self._pairs: dict[str, float] = {}  # models that this key is no good for, and until when
 
     @property
     def samples(self) -> int:
@@ -105,7 +136,7 @@ class KeyState:
         One that began before the key was set aside neither brings it back nor makes it worse: fifty requests that
         meet the same limit at once are one event.
         """
-        self.error_rate.count(result)
+        self.error_rate.count(COUNTS[result])
         news = started >= self._since if started is not None else result is Result.OK or not self.cooling
         if result is Result.OK:
             if news:
@@ -113,16 +144,30 @@ class KeyState:
         elif result is Result.RATE_LIMITED:
             self._strikes += news
             backoff = min(2.0 ** max(self._strikes - 1, 0), _COOLING_MAX) if self._strikes < 8 else _COOLING_MAX
-            self._set_aside("cooling", min(retry_after, _RETRY_AFTER_MAX) if retry_after else backoff)
+            self._set_aside("cooling", retry_after or backoff, _RETRY_AFTER_MAX)
         elif result is Result.QUOTA_EXHAUSTED:
-            self._set_aside("quota_exhausted", _QUOTA_EXHAUSTED)
+            # What a provider says of a used-up quota is often the wait for its rate limit: it counts if it is longer.
+            self._set_aside("quota_exhausted", max(retry_after or 0.0, _QUOTA_EXHAUSTED), _QUOTA_EXHAUSTED_MAX)
         elif result is Result.KEY_REJECTED:
             self._rejections += news
-            self._set_aside("rejected", min(_REJECTED * 2 ** min(max(self._rejections - 1, 0), 4), _REJECTED_MAX))
+            self._set_aside("rejected", _REJECTED * 2 ** min(max(self._rejections - 1, 0), 4), _REJECTED_MAX)
 
-    def _set_aside(self, kind: State, seconds: float) -> None:
-        """Leave the key alone for so long, unless it is left alone for longer anyway."""
+    def unfit_for(self, model_id: str) -> bool:
+        """Whether the key was refused for this model (which it may have no access to) a short while ago."""
+        return bool(self._pairs) and self._clock() < self._pairs.get(model_id, 0.0)
+
+    def set_unfit_for(self, model_id: str, seconds: float) -> None:
+        """Leave the key alone for this model, so long."""
         now = self._clock()
+        if len(self._pairs) >= _MAX_PAIRS:  # clients name models at will
+            self._pairs = {model: until for model, until in self._pairs.items() if until > now}
+        if len(self._pairs) < _MAX_PAIRS:
+            self._pairs[model_id] = now + seconds
+
+    def _set_aside(self, kind: State, seconds: float, most: float) -> None:
+        """Leave the key alone for about so long, unless it is left alone for longer anyway."""
+        now = self._clock()
+        seconds = min(seconds * (1 + _JITTER * (2 * self._jitter() - 1)), most)
         if not self.cooling:
             self._since = now
         if now + seconds >= self.cooling_until:
@@ -150,9 +195,17 @@ class ProviderKeys(Protocol):
 class MemoryProviderKeys:
     """`ProviderKeys` of one process; the keys that were not used for longest go when there are too many."""
 
-    def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time, *, max_keys: int = _MAX_KEYS) -> None:
+    def __init__(
+        self,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
+        *,
+        jitter: Callable[[], float] = random.random,
+        max_keys: int = _MAX_KEYS,
+    ) -> None:
         self._clock = clock
         self._wall = wall
+        self._jitter = jitter
         self._max_keys = max_keys
         self._states: OrderedDict[str, KeyState] = OrderedDict()
 
@@ -161,7 +214,7 @@ class MemoryProviderKeys:
         if found is not None:
             self._states.move_to_end(key_id)
             return found
-        made = self._states[key_id] = KeyState(key_id, self._clock, self._wall)
+        made = self._states[key_id] = KeyState(key_id, self._clock, self._wall, self._jitter)
         if len(self._states) > self._max_keys:
             self._states.popitem(last=False)
         return made

@@ -36,21 +36,33 @@ _SHORTEST = min(map(len, _FIELDS))  # most fields of an answer are passed over b
 
 
 class _Measure:
-    """One kind of limit: how much there is at most, how much is left, and when all of it is there again."""
+    """One kind of limit: how much there is at most, how much is left, and when all of it is there again.
 
-    __slots__ = ("full_at", "left", "limit", "told")
+    A reset is read when somebody asks what is left: most answers bring one, and few are asked after.
+    """
+
+    __slots__ = ("_full_at", "_heard", "_heard_wall", "_left", "_reset", "_told", "limit")
 
     def __init__(self) -> None:
         self.limit: int | None = None
-        self.left: int | None = None
-        self.full_at = 0.0
-        self.told = False
+        self._left: int | None = None
+        self._reset: bytes | None = None
+        self._heard = self._heard_wall = self._full_at = 0.0
+        self._told = False
+
+    def learn(self, left: int, reset: bytes | None, now: float, wall: float) -> None:
+        self._left, self._heard, self._heard_wall = left, now, wall
+        self._reset = (reset or b"")[: _LONGEST + 1]
 
     def remaining(self, now: float) -> int | None:
         """What is left; once the time of its reset has passed, the limit, and None for a zero that may be over."""
-        if self.left is None or now < self.full_at:
-            return self.left
-        return self.limit if self.told and self.limit is not None else self.left or None
+        if self._reset is not None:
+            wait = seconds_until(self._reset.decode("latin-1"), self._heard_wall)
+            self._told, self._reset = wait is not None, None
+            self._full_at = self._heard + (_FORGOTTEN_AFTER if wait is None else wait)
+        if self._left is None or now < self._full_at:
+            return self._left
+        return self.limit if self._told and self.limit is not None else self._left or None
 
 
 class Quota:
@@ -85,7 +97,7 @@ class Quota:
         said: dict[_Row, bytes] = {}
         for name, value in fields:
             if len(name) >= _SHORTEST:
-                row = _FIELDS.get(name.lower())
+                row = _FIELDS.get(name) or _FIELDS.get(name.lower())
                 if row is not None:
                     said[row] = value
         if said:
@@ -99,11 +111,7 @@ class Quota:
         if limit is not None:
             measure.limit = limit
         if left is not None:
-            reset = said.get((group, "reset"))
-            wait = seconds_until(reset.decode("latin-1"), self._wall) if reset else None
-            measure.left = left
-            measure.told = wait is not None
-            measure.full_at = self._clock() + (_FORGOTTEN_AFTER if wait is None else wait)
+            measure.learn(left, said.get((group, "reset")), self._clock(), self._wall())
 
 
 def _number(value: bytes | None) -> int | None:
@@ -116,7 +124,7 @@ def _number(value: bytes | None) -> int | None:
     return 0 if value[:1] == b"-" and value[1:].isdigit() else None
 
 
-def seconds_until(text: str, wall: Clock) -> float | None:
+def seconds_until(text: str, wall: float) -> float | None:
     """How long until a reset: `6m0s` and `17` are spans, large numbers and dates are times. At most seven days."""
     if len(text) > _LONGEST:
         return None
@@ -126,7 +134,7 @@ def seconds_until(text: str, wall: Clock) -> float | None:
     at = _time(text.strip())
     if at is None:
         return None
-    return min(max(at if at < _EARLIEST else at - wall(), 0.0), _LONGEST_WAIT)
+    return min(max(at if at < _EARLIEST else at - wall, 0.0), _LONGEST_WAIT)
 
 
 def _time(text: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 
 class Result(StrEnum):
@@ -16,30 +16,32 @@ class Result(StrEnum):
     UNREACHABLE = "unreachable"
     KEY_REJECTED = "key_rejected"
     QUOTA_EXHAUSTED = "quota_exhausted"
+    SERVER_TIMEOUT = "server_timeout"
+    FAILED = "failed"
 
 
-class Count(IntEnum):
-    """A counter of attempts; the number is its place in a window."""
+# Counters of attempts, by their places in a window. Plain numbers: an enumeration's members are slow to count with.
+SAMPLE = 0  # a success, or a failure that says something about the key: what rates are fractions of
+TOTAL = 1
+RATE_LIMIT = 2
+TIMEOUT = 3
+SERVER = 4
+CLIENT = 5
+KINDS = 6
 
-    SAMPLE = 0  # a success, or a failure that says something about the key: what rates are fractions of
-    TOTAL = 1
-    RATE_LIMIT = 2
-    TIMEOUT = 3
-    SERVER = 4
-    CLIENT = 5
+_FAILED = (SAMPLE, TOTAL)
 
-
-_FAILED = (Count.SAMPLE, Count.TOTAL)
-
-COUNTS: dict[Result, tuple[Count, ...]] = {
-    Result.OK: (Count.SAMPLE,),
-    Result.CLIENT_FAULT: (Count.CLIENT,),  # bad requests must not make a shared key look broken
-    Result.RATE_LIMITED: (*_FAILED, Count.RATE_LIMIT),
-    Result.TIMEOUT: (*_FAILED, Count.TIMEOUT),
-    Result.SERVER_ERROR: (*_FAILED, Count.SERVER),
+COUNTS: dict[Result, tuple[int, ...]] = {
+    Result.OK: (SAMPLE,),
+    Result.CLIENT_FAULT: (CLIENT,),  # bad requests must not make a shared key look broken
+    Result.RATE_LIMITED: (*_FAILED, RATE_LIMIT),
+    Result.TIMEOUT: (*_FAILED, TIMEOUT),
+    Result.SERVER_ERROR: (*_FAILED, SERVER),
     Result.UNREACHABLE: _FAILED,
     Result.KEY_REJECTED: _FAILED,
     Result.QUOTA_EXHAUSTED: _FAILED,
+    Result.SERVER_TIMEOUT: (*_FAILED, TIMEOUT, SERVER),  # the provider's own, told by a 504
+    Result.FAILED: _FAILED,
 }
 """Which counters a result moves."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 Clock = Callable[[], float]
 
@@ -10,10 +10,11 @@ Clock = Callable[[], float]
 class Window:
     """`kinds` counters over the last `span` seconds, exact to one slot.
 
-    Slots are emptied when time comes round to them, so neither counting nor reading looks at all of them.
+    Slots are emptied when time comes round to them, so neither counting nor reading looks at all of them; within a
+    slot's time both cost a look at the clock.
     """
 
-    __slots__ = ("_clock", "_counts", "_kinds", "_now", "_per_slot", "_slots", "_totals")
+    __slots__ = ("_base", "_clock", "_counts", "_kinds", "_number", "_per_slot", "_slots", "_totals", "_until")
 
     def __init__(self, kinds: int, clock: Clock, *, span: float = 60.0, slots: int = 30) -> None:
         self._kinds = kinds
@@ -22,27 +23,36 @@ class Window:
         self._clock = clock
         self._counts = [0] * (kinds * slots)
         self._totals = [0] * kinds
-        self._now = int(clock() / self._per_slot)
+        self._begin(int(clock() / self._per_slot))
 
     def count(self, kinds: Iterable[int]) -> None:
         """Add one to each of these counters."""
-        base = self._advanced()
+        now = self._clock()
+        if now >= self._until:
+            self._advance(now)
         for kind in kinds:
-            self._counts[base + kind] += 1
+            self._counts[self._base + kind] += 1
             self._totals[kind] += 1
 
-    def total(self, kind: int) -> int:
-        """How often this counter moved within the span."""
-        self._advanced()
-        return self._totals[kind]
+    def totals(self) -> Sequence[int]:
+        """How often each counter moved within the span; to be read at once, since it goes on counting."""
+        now = self._clock()
+        if now >= self._until:
+            self._advance(now)
+        return self._totals
 
-    def _advanced(self) -> int:
-        """Where the present slot begins, once those that have passed out of the span are empty."""
-        now = int(self._clock() / self._per_slot)
-        for step in range(self._now + 1, min(now, self._now + self._slots) + 1):
+    def _advance(self, now: float) -> None:
+        """Go on to the slot of this time, and empty those that have passed out of the span."""
+        number = int(now / self._per_slot)
+        for step in range(self._number + 1, min(number, self._number + self._slots) + 1):
             base = step % self._slots * self._kinds
             for kind in range(self._kinds):
                 self._totals[kind] -= self._counts[base + kind]
                 self._counts[base + kind] = 0
-        self._now = max(self._now, now)
-        return self._now % self._slots * self._kinds
+        self._begin(max(self._number, number))
+
+    def _begin(self, number: int) -> None:
+        """Make this the present slot: where its counters stand, and until when it is."""
+        self._number = number
+        self._base = number % self._slots * self._kinds
+        self._until = (number + 1) * self._per_slot

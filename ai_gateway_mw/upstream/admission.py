@@ -5,7 +5,7 @@ from __future__ import annotations
 from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import InputTooLarge, MethodNotAllowed
-from ai_gateway_mw.keys import ClientCredential, presented_credentials
+from ai_gateway_mw.keys import ClientCredential
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.upstream.tokens import estimated_tokens
 
@@ -43,7 +43,7 @@ class Admission:
 
     def _clients_own_key(self, ctx: Context) -> ClientCredential | None:
         """The key to pass on to a provider without keys; never one that opens this gateway."""
-        credential = presented_credentials(ctx.request_fields, ctx.query)
+        credential = ctx.presented_credential()
         if credential is None or credential.is_gateway_key:
             return None
         return None if self._secrets.contains_secret(credential.secret.reveal()) else credential

@@ -11,7 +11,8 @@ from ai_gateway_mw.headers import PRIVATE_FIELDS, Field
 from ai_gateway_mw.keys import ClientCredential
 from ai_gateway_mw.providers import ApiSurface, Model, Provider
 from ai_gateway_mw.secrets import Secret
-from ai_gateway_mw.state import ErrorRates, KeyState, Quota
+from ai_gateway_mw.state import ErrorRates, KeyState, Latency, Quota
+from ai_gateway_mw.upstream.http1 import Origin
 from ai_gateway_mw.upstream.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class ProviderKey:
         return self.live.error_rate
 
     @property
+    def latency(self) -> Latency:
+        return self.live.latency
+
+    @property
     def samples(self) -> int:
         return self.live.samples
 
@@ -51,14 +56,13 @@ class ProviderKey:
     def cooling(self) -> bool:
         return self.live.cooling
 
-    def in_use(self) -> Callable[[], None]:
-        """Counts the key as in use until the returned function is called."""
+    def taken(self) -> Callable[[], None]:
+        """Counts one more attempt that is under way with this key, until the returned function is called."""
         self.live.in_flight += 1
+        return self._released
 
-        def release() -> None:
-            self.live.in_flight -= 1
-
-        return release
+    def _released(self) -> None:
+        self.live.in_flight -= 1
 
     @property
     def state(self) -> str:
@@ -97,7 +101,8 @@ class Attempt:
     """A candidate tried: what came of it, and how long it took (milliseconds)."""
 
     candidate: Candidate
-    url: str = ""
+    origin: Origin | None = None
+    target: bytes = b""
     outcome: Outcome = Outcome.UNREACHABLE
     status: int = 0
     error: GatewayError | None = None
@@ -106,6 +111,13 @@ class Attempt:
     retry_after: float | None = None
     first_byte_ms: int = 0
     total_ms: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where the request went to, or would have gone."""
+        if self.origin is None:
+            return ""
+        return f"{self.origin.scheme}://{self.origin.authority.decode()}{self.target.decode()}"
 
     @property
     def detail(self) -> str:
@@ -122,6 +134,7 @@ class Attempt:
         return {
             "status": "success" if self.outcome is Outcome.ACCEPTED else "error",
             "error": "" if self.outcome is Outcome.ACCEPTED else self.outcome.value,
+            "may_be_billed": self.outcome.may_be_billed,
             "upstream_input_tokens": 0,
             "upstream_output_tokens": 0,
             "request": {"url": self.url, "api_key": self.candidate.key.id if self.candidate.key else ""},

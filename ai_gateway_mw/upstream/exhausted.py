@@ -10,7 +10,6 @@ from ai_gateway_mw.errors import (
     ModelNotFound,
     Overloaded,
     UpstreamAuthFailed,
-    UpstreamError,
     UpstreamQuotaExhausted,
     UpstreamRateLimited,
     UpstreamsExhausted,
@@ -18,19 +17,12 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.upstream.candidate import Attempt
-from ai_gateway_mw.upstream.outcome import Outcome
 
-_ALIKE: dict[Outcome, type[GatewayError]] = {
-    Outcome.RATE_LIMITED: UpstreamRateLimited,
-    Outcome.QUOTA_EXHAUSTED: UpstreamQuotaExhausted,
-    Outcome.KEY_REJECTED: UpstreamAuthFailed,
-    Outcome.MODEL_UNAVAILABLE: ModelNotFound,
-    Outcome.TIMED_OUT: UpstreamTimeout,
-    Outcome.UNREACHABLE: UpstreamUnreachable,
-    Outcome.OVERLOADED: Overloaded,
-}
-_BROKEN = frozenset({Outcome.ERRED, Outcome.FAILED, Outcome.INTERRUPTED, Outcome.REGION_REFUSED})
-_UNAVAILABLE = frozenset({503, 529})  # the provider says so itself; 529 is Anthropic's
+# What several attempts have in common only where it tells the client what to do.
+_WORTH_NAMING = frozenset(
+    [ModelNotFound, Overloaded, UpstreamAuthFailed, UpstreamQuotaExhausted, UpstreamRateLimited, UpstreamTimeout]
+    + [UpstreamUnreachable]
+)
 
 
 def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
@@ -47,13 +39,11 @@ def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
 
 
 def _common_fault(attempts: Sequence[Attempt]) -> type[GatewayError]:
-    outcomes = {attempt.outcome for attempt in attempts}
-    if len(attempts) == 1 and attempts[0].error is not None:
-        return type(attempts[0].error)
-    if len(outcomes) == 1 and (alike := _ALIKE.get(attempts[0].outcome)):
-        return alike
-    broken = len(attempts) == 1 and attempts[0].outcome in _BROKEN and attempts[0].status not in _UNAVAILABLE
-    return UpstreamError if broken else UpstreamsExhausted
+    if len(attempts) == 1:
+        error = attempts[0].error
+        return type(error) if error is not None else attempts[0].outcome.last_resort
+    kinds = {attempt.outcome.last_resort for attempt in attempts}
+    return kinds.pop() if kinds and len(kinds) == 1 and kinds <= _WORTH_NAMING else UpstreamsExhausted
 
 
 def trail(attempts: Sequence[Attempt]) -> str:

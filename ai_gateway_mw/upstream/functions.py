@@ -25,7 +25,7 @@ from ai_gateway_mw.cel import (
 )
 from ai_gateway_mw.providers import Author, Model, Provider
 from ai_gateway_mw.secrets import Secret
-from ai_gateway_mw.state import ErrorRates, Quota
+from ai_gateway_mw.state import ErrorRates, Latency, Quota
 from ai_gateway_mw.upstream.candidate import ProviderKey
 
 T = TypeVar("T")
@@ -98,6 +98,16 @@ ERROR_RATE = ObjectType(
     ErrorRates,
     {"total": DOUBLE, "timeout": DOUBLE, "rate_limit": DOUBLE, "client": DOUBLE, "server": DOUBLE},
 )
+LATENCY = ObjectType(
+    "AILatency",
+    Latency,
+    {
+        "upstream_ms_avg": INT,
+        "upstream_ms_p95": INT,
+        "time_to_first_token_ms_avg": Nullable(INT),
+        "time_to_first_token_ms_p95": Nullable(INT),
+    },
+)
 KEY_VALUE = ObjectType("AIKeyValue", Secret, {})
 KEY = ObjectType(
     "AIKey",
@@ -107,6 +117,7 @@ KEY = ObjectType(
         "value": KEY_VALUE,
         "quota": QUOTA,
         "error_rate": ERROR_RATE,
+        "latency": LATENCY,
         "samples": INT,
         "in_flight": INT,
         "cooling": BOOL,
@@ -132,7 +143,7 @@ MODELS, PROVIDERS, AUTHORS, KEYS = ListType(MODEL), ListType(PROVIDER), ListType
 
 def ai_types() -> tuple[ObjectType, ...]:
     """The Python classes that strategies may look into."""
-    return (MODEL, PROVIDER, AUTHOR, KEY, KEY_VALUE, QUOTA, ERROR_RATE)
+    return (MODEL, PROVIDER, AUTHOR, KEY, KEY_VALUE, QUOTA, ERROR_RATE, LATENCY)
 
 
 def ai_functions(random: Random) -> tuple[Overload, ...]:
@@ -189,7 +200,9 @@ def _by_chance(items: Type, random: Random) -> tuple[Overload, Overload]:
         return random.choice(candidates)
 
     def shuffled(candidates: Sequence[T]) -> list[T]:
-        return random.sample(candidates, len(candidates))
+        if len(candidates) < 2:
+            return list(candidates)
+        return sorted(candidates, key=lambda _: random.random())  # of what `random.sample` takes, a third
 
     return _method("random", (items,), items.params[0], one), _method("randomize", (items,), items, shuffled)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ai_gateway_mw.cel import EvaluationError, Expression
 from ai_gateway_mw.context import Context
@@ -19,13 +20,17 @@ from ai_gateway_mw.errors import (
     SelectionFailed,
     SelectionOfWrongType,
 )
-from ai_gateway_mw.providers import Kind, Model, ModelIndex, Provider, Rejection, Resolution, kind_of
-from ai_gateway_mw.surfaces import Format
+from ai_gateway_mw.providers import Kind, Model, ModelIndex, Provider, Rejection, kind_of
+from ai_gateway_mw.surfaces import Format, Route
 from ai_gateway_mw.upstream.candidate import Offer
 
 _AUTO = "ngrok/auto"
 _MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
 _MAX_NAME = 256  # characters; names end up in fields, logs and measurements
+_REMEMBERED, _FEW_NAMES = (
+    1024,
+    4,
+)  # requests name the same few models; a client that makes up names shall not fill memory
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,14 @@ class SelectionNotes:
     first_attempt: int = 0  # attempts before it were those of an `ai-gateway` that gave up
 
 
+class Found(NamedTuple):
+    """What some names lead to, whoever asks."""
+
+    models: Sequence[Model]
+    offers: Sequence[Offer]
+    rejected: Sequence[tuple[str, str]] = ()
+
+
 class ModelSelection:
     """Writes `ctx.models` for strategies and `ctx.offers` for what follows. Raises the 38xx errors of the request."""
 
@@ -66,14 +79,12 @@ class ModelSelection:
         self._index = ModelIndex(providers)
         self._allowed = allowed
         self._strategies = strategies
-        self._on_offer: dict[tuple[Format, Kind | None], tuple[Model, ...]] = {}
+        self._on_offer: dict[tuple[Format, Kind | None], Found] = {}
+        self._remembered = lru_cache(_REMEMBERED)(self._named)
 
     def on_offer(self, api_format: Format, kind: Kind | None = None) -> Sequence[Model]:
         """Every model that may be used for a format and a kind of task, in the order of configuration and catalogue."""
-        key = api_format, kind
-        if key not in self._on_offer:
-            self._on_offer[key] = tuple(filter(self._allowed.model, self._index.all(api_format, kind)))
-        return self._on_offer[key]
+        return self._all(api_format, kind).models
 
     def named(self, name: str, api_format: Format) -> Model | None:
         """The known model that a name means, where it may be used."""
@@ -88,14 +99,17 @@ class ModelSelection:
             return
         names = requested_names(ctx)
         notes.requested = names
-        if names:
-            ctx.models = self._named(names, ctx.route.format, notes)
+        if not names:
+            found = self._all(ctx.route.format, kind_of(ctx.route.path))
+        elif len(names) <= _FEW_NAMES:
+            found = self._remembered(names, ctx.route.format)
         else:
-            ctx.models = self.on_offer(ctx.route.format, kind_of(ctx.route.path))
+            found = self._named(names, ctx.route.format)
+        ctx.models, ctx.offers, notes.rejected = found
         if not ctx.models:
-            raise FormatNotServed(f"No provider serves the {ctx.route.format} format of {ctx.route.path}.")
-        chosen = self._strategic(ctx, notes, names) if self._strategies else ctx.models
-        ctx.offers = [Offer(model.provider, model) for model in chosen]
+            raise self._refusal(names, ctx.route)
+        if self._strategies:
+            ctx.offers = _offers(self._strategic(ctx, notes, names))
 
     def _owners(self, api_format: Format) -> Sequence[Offer]:
         """For a path that names no model: the first provider whose own format it is, a configured one before others.
@@ -107,20 +121,31 @@ class ModelSelection:
             raise FormatNotServed(f"No provider serves the {api_format} format.")
         return [Offer(min(able, key=lambda p: (not p.configured, p.surfaces[0].format != api_format)), None)]
 
-    def _named(self, names: Sequence[str], api_format: Format, notes: SelectionNotes) -> Sequence[Model]:
+    def _all(self, api_format: Format, kind: Kind | None) -> Found:
+        key = api_format, kind
+        if key not in self._on_offer:
+            models = tuple(filter(self._allowed.model, self._index.all(api_format, kind)))
+            self._on_offer[key] = Found(models, _offers(models))
+        return self._on_offer[key]
+
+    def _named(self, names: Sequence[str], api_format: Format) -> Found:
+        """The models that may be used and serve the format; without any, `_refusal` says why."""
         resolution = self._index.resolve(names)
         usable = [model for model in resolution.models if self._allowed.model(model)]
         refused = [model for model in resolution.models if not self._allowed.model(model)]
-        notes.rejected = [*resolution.rejected, *((model.id, "not allowed") for model in refused)]
-        if not usable:
-            raise self._refusal(names, resolution, refused)
-        served = [model for model in usable if model.provider.serves(api_format)]
-        if not served:
-            ids = ", ".join(sorted({model.provider.id for model in usable}))
-            raise FormatNotServed(f"No selected model supports the {api_format} format (asked of: {ids}).")
-        return served
+        served = tuple(model for model in usable if model.provider.serves(api_format))
+        rejected = (*resolution.rejected, *((model.id, "not allowed") for model in refused))
+        return Found(served, _offers(served), rejected)
 
-    def _refusal(self, names: Sequence[str], resolution: Resolution, refused: Sequence[Model]) -> GatewayError:
+    def _refusal(self, names: Sequence[str], route: Route) -> GatewayError:
+        """Why there is no model."""
+        if not names:
+            return FormatNotServed(f"No provider serves the {route.format} format of {route.path}.")
+        resolution = self._index.resolve(names)
+        refused = [model for model in resolution.models if not self._allowed.model(model)]
+        if len(refused) < len(resolution.models):
+            ids = ", ".join(sorted({model.provider.id for model in resolution.models if model not in refused}))
+            return FormatNotServed(f"No selected model supports the {route.format} format (asked of: {ids}).")
         disabled = [name for name, reason in resolution.rejected if reason == Rejection.DISABLED]
         if disabled and not refused:
             return ModelNotAllowed(f"Model '{disabled[0]}' is not allowed by gateway configuration", param="model")
@@ -166,26 +191,31 @@ class ModelSelection:
         raise wrong or NothingSelected("Model selection returned no results: every strategy came back empty.")
 
 
-def requested_names(ctx: Context) -> list[str]:
+def _offers(models: Sequence[Model]) -> Sequence[Offer]:
+    return tuple([Offer(model.provider, model) for model in models])
+
+
+def requested_names(ctx: Context) -> tuple[str, ...]:
     """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
     assert ctx.route is not None
     if ctx.route.model is not None:
-        return _of_fair_length([ctx.route.model])
+        return _of_fair_length((ctx.route.model,))
     payload = ctx.payload
     if payload is None:
-        return []
+        return ()
     model, models = payload.get("model"), payload.get("models")
     if model is not None and not isinstance(model, str):
         raise BadBody("Invalid request body: `model` must be a string.", param="model")
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
-    names = [name for name in (model, *(models or ())) if name and name.lower() != _AUTO]
+    names = [name for name in ((model, *models) if models else (model,)) if name and name.lower() != _AUTO]
     if len(names) > _MAX_NAMES:
         raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
-    return _of_fair_length(list(dict.fromkeys(names)))
+    return _of_fair_length(tuple(dict.fromkeys(names)))
 
 
-def _of_fair_length(names: list[str]) -> list[str]:
-    if any(len(name) > _MAX_NAME for name in names):
-        raise BadBody(f"Invalid request: a model's name has at most {_MAX_NAME} characters.", param="model")
+def _of_fair_length(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if len(name) > _MAX_NAME:
+            raise BadBody(f"Invalid request: a model's name has at most {_MAX_NAME} characters.", param="model")
     return names

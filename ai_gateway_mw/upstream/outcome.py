@@ -1,18 +1,41 @@
-"""What an upstream's status or failure means: for the next attempt, for the key's record, for the caller."""
+"""What an upstream's status or failure means: for the next attempt, for what is learned of key, model and origin, and
+for the caller. `docs/failover.md` shows this table to users."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Mapping, Sequence, Set
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ai_gateway_mw.headers import Field
+from ai_gateway_mw.errors import (
+    ClientGone,
+    ConnectTimeout,
+    GatewayError,
+    ModelNotFound,
+    Overloaded,
+    UpstreamAnswerInvalid,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamQuotaExhausted,
+    UpstreamRateLimited,
+    UpstreamRedirected,
+    UpstreamsExhausted,
+    UpstreamTimeout,
+    UpstreamTLSFailed,
+    UpstreamUnreachable,
+)
 from ai_gateway_mw.state import Result
+
+
+class Fault(Enum):
+    """Whose fault it was."""
+
+    NOBODY = "nobody"
+    CLIENT = "client"
+    KEY = "key"
+    MODEL = "model"
+    PROVIDER = "provider"
+    GATEWAY = "gateway"
 
 
 class Next(Enum):
@@ -22,181 +45,145 @@ class Next(Enum):
     ANY_CANDIDATE = "the next candidate, whichever it is"
     OTHER_PROVIDER = "candidates of other providers, then this one's other keys"
     OTHER_HOST = "candidates of other providers only: this one's other keys meet the same closed door"
-    STOP = "nothing: nobody is left to answer"
+    STOP = "nothing: the answer has begun, or nobody is left to answer"
+
+
+class Lesson(NamedTuple):
+    """What is learned beyond the counts of the key.
+
+    `works` is for the breaker of the origin, None where it says nothing of it. `origin_rests` are the seconds for
+    which the origin is passed over, from and to: the time between is chance, so that not all come back at once.
+    `pair_rests` are those for which this key is passed over for this model.
+    """
+
+    works: bool | None = None
+    origin_rests: tuple[float, float] | None = None
+    pair_rests: float = 0.0
+
+
+_UP, _DOWN, _NEITHER = Lesson(works=True), Lesson(works=False), Lesson()
+_BUSY, _DOWN_BUSY = Lesson(origin_rests=(5.0, 30.0)), Lesson(works=False, origin_rests=(1.0, 5.0))
+_UNTRUSTED = Lesson(works=False, origin_rests=(7.0, 13.0))  # as long as a breaker stays open
+_ABROAD = Lesson(works=True, origin_rests=(3600.0, 3600.0))
+_NO_MODEL, _NO_RIGHT = Lesson(works=True, pair_rests=60.0), Lesson(works=True, pair_rests=300.0)
+_YES, _NO = True, False
+_CLIENT, _KEY, _MODEL, _PROVIDER = Fault.CLIENT, Fault.KEY, Fault.MODEL, Fault.PROVIDER
+_ANSWER, _ANY, _OTHER, _STOP = Next.ANSWER, Next.ANY_CANDIDATE, Next.OTHER_PROVIDER, Next.STOP
 
 
 class Outcome(Enum):
-    """How an attempt ended. `result` is what the key's record counts, None where the key is not at fault."""
+    """How an attempt ended, and what follows from it, a row each.
 
-    ACCEPTED = "accepted", Next.ANSWER, Result.OK
-    CLIENT_FAULT = "client_fault", Next.ANSWER, Result.CLIENT_FAULT
-    RATE_LIMITED = "rate_limited", Next.ANY_CANDIDATE, Result.RATE_LIMITED
-    QUOTA_EXHAUSTED = "quota_exhausted", Next.ANY_CANDIDATE, Result.QUOTA_EXHAUSTED
-    KEY_REJECTED = "key_rejected", Next.ANY_CANDIDATE, Result.KEY_REJECTED
-    MODEL_UNAVAILABLE = "model_unavailable", Next.ANY_CANDIDATE, None
-    REGION_REFUSED = "region_refused", Next.OTHER_PROVIDER, None  # where we call from is not the key's fault
-    TIMED_OUT = "timed_out", Next.ANY_CANDIDATE, Result.TIMEOUT
-    INTERRUPTED = "interrupted", Next.ANY_CANDIDATE, Result.SERVER_ERROR
-    ERRED = "erred", Next.ANY_CANDIDATE, Result.SERVER_ERROR
-    FAILED = "failed", Next.OTHER_PROVIDER, Result.SERVER_ERROR
-    UNREACHABLE = "unreachable", Next.OTHER_HOST, Result.UNREACHABLE
-    OVERLOADED = "overloaded", Next.OTHER_HOST, None  # our own connections to that host are all in use
-    CLIENT_GONE = "client_gone", Next.STOP, None
+    `result` is what the record of the key counts, None where it counts nothing. `may_be_billed` is whether the
+    provider may charge for it. `last_resort` is what the client is told if nobody is left.
+    """
+
+    # fmt: off
+    # ruff: noqa: E501
+    # name                value                  fault      then     result                   lesson   billed last resort
+    ACCEPTED           = "accepted",           Fault.NOBODY, _ANSWER, Result.OK,             _UP,        _YES, GatewayError
+    CLIENT_FAULT       = "client_fault",       _CLIENT,    _ANSWER, Result.CLIENT_FAULT,     _UP,        _NO,  UpstreamsExhausted
+    RATE_LIMITED       = "rate_limited",       _KEY,       _ANY,    Result.RATE_LIMITED,     _UP,        _NO,  UpstreamRateLimited
+    QUOTA_EXHAUSTED    = "quota_exhausted",    _KEY,       _ANY,    Result.QUOTA_EXHAUSTED,  _UP,        _NO,  UpstreamQuotaExhausted
+    KEY_REJECTED       = "key_rejected",       _KEY,       _ANY,    Result.KEY_REJECTED,     _UP,        _NO,  UpstreamAuthFailed
+    KEY_FORBIDDEN      = "key_forbidden",      _KEY,       _ANY,    Result.FAILED,           _NO_RIGHT,  _NO,  UpstreamAuthFailed
+    MODEL_UNAVAILABLE  = "model_unavailable",  _MODEL,     _ANY,    None,                    _NO_MODEL,  _NO,  ModelNotFound
+    REGION_REFUSED     = "region_refused",     _PROVIDER,  _OTHER,  Result.FAILED,           _ABROAD,    _NO,  UpstreamError
+    SLOWED_DOWN        = "slowed_down",        _PROVIDER,  _OTHER,  Result.RATE_LIMITED,     _BUSY,      _NO,  UpstreamRateLimited
+    BUSY               = "busy",               _PROVIDER,  _OTHER,  Result.SERVER_ERROR,     _BUSY,      _NO,  UpstreamsExhausted
+    UNAVAILABLE        = "unavailable",        _PROVIDER,  _OTHER,  Result.SERVER_ERROR,     _DOWN_BUSY, _NO,  UpstreamsExhausted
+    ERRED              = "erred",              _PROVIDER,  _ANY,    Result.SERVER_ERROR,     _DOWN,      _YES, UpstreamError
+    FAILED             = "failed",             _PROVIDER,  _OTHER,  Result.SERVER_ERROR,     _DOWN,      _YES, UpstreamError
+    NOT_SERVED         = "not_served",         _PROVIDER,  _OTHER,  None,                    _NEITHER,   _NO,  UpstreamError
+    NOT_READY          = "not_ready",          _PROVIDER,  _ANY,    Result.FAILED,           _NEITHER,   _NO,  UpstreamError
+    REDIRECTED         = "redirected",         _PROVIDER,  _OTHER,  Result.FAILED,           _DOWN,      _NO,  UpstreamRedirected
+    INVALID_ANSWER     = "invalid_answer",     _PROVIDER,  _OTHER,  Result.FAILED,           _NEITHER,   _YES, UpstreamAnswerInvalid
+    TIMED_OUT          = "timed_out",          _PROVIDER,  _ANY,    Result.TIMEOUT,          _DOWN,      _YES, UpstreamTimeout
+    REQUEST_TIMED_OUT  = "request_timed_out",  _PROVIDER,  _ANY,    Result.TIMEOUT,          _NEITHER,   _YES, UpstreamTimeout
+    PROVIDER_TIMED_OUT = "provider_timed_out", _PROVIDER,  _OTHER,  Result.SERVER_TIMEOUT,   _DOWN,      _YES, UpstreamTimeout
+    CONNECT_TIMED_OUT  = "connect_timed_out",  _PROVIDER,  Next.OTHER_HOST, Result.TIMEOUT,  _DOWN,      _NO,  UpstreamTimeout
+    UNREACHABLE        = "unreachable",        _PROVIDER,  Next.OTHER_HOST, Result.UNREACHABLE, _DOWN,   _NO,  UpstreamUnreachable
+    UNTRUSTED          = "untrusted",          _PROVIDER,  Next.OTHER_HOST, Result.UNREACHABLE, _UNTRUSTED, _NO, UpstreamTLSFailed
+    INTERRUPTED        = "interrupted",        _PROVIDER,  _ANY,    Result.SERVER_ERROR,     _DOWN,      _YES, UpstreamInterrupted
+    OVERLOADED         = "overloaded",         Fault.GATEWAY, Next.OTHER_HOST, None,         _NEITHER,   _NO,  Overloaded
+    BROKEN_OFF         = "broken_off",         _PROVIDER,  _STOP,   Result.SERVER_ERROR,     _DOWN,      _YES, UpstreamInterrupted
+    STALLED            = "stalled",            _PROVIDER,  _STOP,   Result.TIMEOUT,          _DOWN,      _YES, UpstreamTimeout
+    UNFINISHED         = "unfinished",         _PROVIDER,  _STOP,   Result.FAILED,           _NEITHER,   _YES, UpstreamInterrupted
+    CLIENT_GONE        = "client_gone",        _CLIENT,    _STOP,   None,                    _NEITHER,   _YES, ClientGone
+    SHUT_DOWN          = "shut_down",          Fault.GATEWAY, _STOP, None,                   _NEITHER,   _YES, Overloaded
+    # fmt: on
 
     def __new__(cls, value: str, *_: Any) -> Outcome:
         member = object.__new__(cls)
         member._value_ = value
         return member
 
-    def __init__(self, _: str, then: Next, result: Result | None) -> None:
+    def __init__(
+        self,
+        _: str,
+        fault: Fault,
+        then: Next,
+        result: Result | None,
+        lesson: Lesson,
+        may_be_billed: bool,
+        last_resort: type[GatewayError],
+    ) -> None:
+        self.fault = fault
         self.then = then
         self.result = result
+        self.lesson = lesson
+        self.may_be_billed = may_be_billed
+        self.last_resort = last_resort
 
 
 _BY_STATUS = {
+    200: Outcome.ACCEPTED,
+    201: Outcome.ACCEPTED,
+    202: Outcome.ACCEPTED,
+    204: Outcome.ACCEPTED,
     401: Outcome.KEY_REJECTED,
     402: Outcome.QUOTA_EXHAUSTED,
-    403: Outcome.KEY_REJECTED,
-    408: Outcome.TIMED_OUT,
-    421: Outcome.FAILED,
-    424: Outcome.ERRED,
-    425: Outcome.ERRED,
+    403: Outcome.KEY_FORBIDDEN,
+    408: Outcome.REQUEST_TIMED_OUT,
+    421: Outcome.NOT_SERVED,
+    424: Outcome.NOT_READY,
+    425: Outcome.NOT_READY,
     429: Outcome.RATE_LIMITED,
+    498: Outcome.BUSY,  # Groq: no capacity left for the flex tier
     500: Outcome.ERRED,
-    501: Outcome.FAILED,
-    504: Outcome.TIMED_OUT,
+    501: Outcome.NOT_SERVED,
+    503: Outcome.UNAVAILABLE,
+    504: Outcome.PROVIDER_TIMED_OUT,
+    529: Outcome.BUSY,  # Anthropic
 }
-# Codes and types in error bodies that say more than the status: OpenAI's, Anthropic's and Google's.
-_QUOTA_WORDS = frozenset(
-    ["insufficient_quota", "billing_error", "credit_balance_exhausted", "billing_hard_limit_reached"]
-    + ["organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded"]
-    + ["enforced_spend_limit_reached", "contract_spend_limit_reached", "organization_on_hold"]
-)
-_REGION_WORDS = frozenset(["unsupported_country_region_territory", "unsupported_country", "unsupported_region"])
-# Messages, by their first words: further on, a message may repeat what the client wrote.
-_QUOTA_PHRASES = ("your credit balance is too low", "you have reached your specified api usage limits")
-_KEY_PHRASES = ("api key not valid",)
-_REGION_PHRASES = ("country, region, or territory not supported", "user location is not supported")
-# WHATWG HTML 9.2.5: a line ends with CRLF, LF or CR; a blank line ends an event.
-BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
-_ERROR_OBJECT = re.compile(rb'\{\s*"error"\s*:\s*[^\sn]')  # `"error": null` is none
-_MODEL_WORDS = frozenset(["model_not_found", "model_not_available", "deployment_not_found", "deploymentnotfound"])
 
 
 def outcome_of(status: int) -> Outcome:
     """What a status alone says."""
-    if status in (200, 201, 202, 204):
-        return Outcome.ACCEPTED
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    # A redirect is not followed, and tells of a wrong base_url: another provider may still serve.
-    return Outcome.CLIENT_FAULT if 400 <= status < 500 else Outcome.FAILED
-
-
-def outcome_of_error(status: int, body: bytes, *, of_model: bool = True) -> Outcome:
-    """What an error status says together with its body; `of_model` is whether the request was for a model at all."""
-    outcome = outcome_of(status)
-    if outcome is Outcome.FAILED or status not in (400, 403, 404, 429):
+    outcome = _BY_STATUS.get(status)
+    if outcome is not None:
         return outcome
-    error = _error_of(body)
-    if error.says(_QUOTA_WORDS, _QUOTA_PHRASES):
-        return Outcome.QUOTA_EXHAUSTED
-    if of_model and (
-        (status in (403, 404) and error.words & _MODEL_WORDS) or (status == 404 and "model" in error.message)
-    ):
-        return Outcome.MODEL_UNAVAILABLE
-    if status in (400, 403) and error.says(_REGION_WORDS, _REGION_PHRASES):
-        return Outcome.REGION_REFUSED
-    if status == 403 and error.words & {"content_policy_violation", "moderation", "content_filter"}:
-        return Outcome.CLIENT_FAULT
-    if error.says({"invalid_api_key", "api_key_invalid"} if status == 400 else set(), _KEY_PHRASES):
-        return Outcome.KEY_REJECTED
-    return outcome
+    if status < 400:  # nothing is followed; it tells of a wrong base_url, and another provider may still serve
+        return Outcome.REDIRECTED
+    return Outcome.CLIENT_FAULT if status < 500 else Outcome.FAILED
 
 
-class _Error(NamedTuple):
-    """The codes of an error body and its message, in lower case; `about` is the member that it complains of."""
-
-    words: Set[str] = frozenset()
-    message: str = ""
-    about: Any = None
-
-    def says(self, words: Set[str], phrases: tuple[str, ...]) -> bool:
-        """One of the codes, or a message that begins like this and is about no member of the request."""
-        return bool(self.words & words) or (self.about is None and self.message.startswith(phrases))
-
-
-def _error_of(body: bytes) -> _Error:
-    """What an error body says; nothing where it has another shape."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return _Error()
-    if isinstance(content, list) and content:  # Google's OpenAI-compatible API wraps its error in a list
-        content = content[0]
-    error = content.get("error") if isinstance(content, dict) else None
-    if error is None and isinstance(content, dict) and content.get("type") == "error":
-        error = content  # the error event of OpenAI's responses has no object of its own
-    if not isinstance(error, dict):
-        return _Error(message=str(error or "").lower())
-    words = {str(error[name]).lower() for name in ("code", "type", "status", "reason") if error.get(name) is not None}
-    details = error.get("details")
-    if isinstance(details, list):
-        words |= {str(detail.get("reason", "")).lower() for detail in details if isinstance(detail, dict)}
-    return _Error(words, str(error.get("message", "")).lower(), error.get("param"))
+# A timeout to connect is one of the unreachable, so it comes first.
+_FAILURES: tuple[tuple[type[GatewayError], Outcome], ...] = (
+    (ConnectTimeout, Outcome.CONNECT_TIMED_OUT),
+    (UpstreamTLSFailed, Outcome.UNTRUSTED),
+    (UpstreamUnreachable, Outcome.UNREACHABLE),
+    (UpstreamTimeout, Outcome.TIMED_OUT),
+    (UpstreamAnswerInvalid, Outcome.INVALID_ANSWER),
+    (Overloaded, Outcome.OVERLOADED),
+)
 
 
-def first_event(data: bytes) -> bytes | None:
-    """The first complete event of a stream that brings data, without its end, or None where there is none yet.
-
-    Comments and pings keep a connection alive, and say nothing of what follows.
-    """
-    *complete, _ = BLANK_LINE.split(data)
-    return next((event for event in complete if _brings_data(event)), None)
+def outcome_of_failure(error: GatewayError) -> Outcome:
+    """What it means that no answer came at all."""
+    return next((outcome for kind, outcome in _FAILURES if isinstance(error, kind)), Outcome.INTERRUPTED)
 
 
-def _brings_data(event: bytes) -> bool:
-    lines = event.splitlines()
-    return any(line.startswith(b"data:") for line in lines) and b"ping" not in (
-        line[6:].strip() for line in lines if line.startswith(b"event:")
-    )
-
-
-def error_of_first_event(data: bytes) -> int | None:
-    """The status that the first event of a stream stands for where it is an error, else None."""
-    lines = (first_event(data) or data).splitlines()
-    named = next((line[6:].strip() for line in lines if line.startswith(b"event:")), b"")
-    content = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
-    if not (named == b"error" or _ERROR_OBJECT.match(content)):
-        return None
-    words = _error_of(content).words
-    if words & {"rate_limit_error", "rate_limit_exceeded", "429", "resource_exhausted"}:
-        return 429
-    if words & _QUOTA_WORDS:
-        return 402
-    if words & {"authentication_error", "invalid_api_key", "401"}:
-        return 401
-    if words & {"invalid_request_error", "400", "invalid_argument"}:
-        return 400
-    return 529 if "overloaded_error" in words else 500
-
-
-def retry_after(fields: Sequence[Field]) -> float | None:
-    """Seconds to wait by `retry-after-ms` (OpenAI) or Retry-After (RFC 9110 10.2.3: seconds or a date)."""
-    named = dict(reversed(fields))
-    try:
-        seconds = _seconds_to_wait(named)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(0.0, seconds) if seconds is not None and math.isfinite(seconds) else None
-
-
-def _seconds_to_wait(named: Mapping[bytes, bytes]) -> float | None:
-    if b"retry-after-ms" in named:
-        return float(named[b"retry-after-ms"]) / 1000
-    text = named.get(b"retry-after", b"").decode("latin-1").strip()
-    if not text:
-        return None
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
-    return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+def outcome_of_break(error: GatewayError) -> Outcome:
+    """What it means that an answer which was accepted ended before its end."""
+    return Outcome.STALLED if isinstance(error, UpstreamTimeout) else Outcome.BROKEN_OFF

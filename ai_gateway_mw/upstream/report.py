@@ -15,6 +15,7 @@ from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.headers import PRIVATE_FIELDS
 from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Attempt
+from ai_gateway_mw.upstream.key_selection import KeyNote
 from ai_gateway_mw.upstream.outcome import Outcome
 
 
@@ -85,14 +86,18 @@ def _selections(ctx: Context) -> list[dict[str, Any]]:
 def _models_tried(ctx: Context) -> list[dict[str, Any]]:
     """One entry for each model, in the order of their turns; one without attempts shows why no key was selected."""
     tried: dict[int, dict[str, Any]] = {}
-    for model, steps in ctx.key_notes:
+    for model, notes in ctx.key_notes:
         if model is not None:
-            tried[id(model)] = _tried(model, model.provider, steps)
+            tried[id(model)] = _tried(model, model.provider, list(map(_key_selection, notes)))
     for attempt in _own_attempts(ctx):
         model, provider = attempt.candidate.model, attempt.candidate.provider
         entry = tried.setdefault(id(model), _tried(model, provider, []))
         entry["requests_made"].append(attempt.as_result())
     return list(tried.values())
+
+
+def _key_selection(note: KeyNote) -> dict[str, Any]:
+    return {"strategy": note.strategy, "error": note.error, "keys_to_try": [key.id for key in note.keys]}
 
 
 def _own_attempts(ctx: Context) -> Sequence[Attempt]:

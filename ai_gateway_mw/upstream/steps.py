@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ai_gateway_mw.asgi import ASGIApp, cancelled_by
+from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name
@@ -20,7 +20,7 @@ from ai_gateway_mw.upstream.key_selection import KeyRing, KeySelection
 from ai_gateway_mw.upstream.listing import model_listing
 from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
 from ai_gateway_mw.upstream.passthrough import Passthrough
-from ai_gateway_mw.upstream.request import Additions
+from ai_gateway_mw.upstream.request import Additions, UpstreamRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Steps:
             check_method(ctx)
             return model_listing(ctx, ctx.route, self.model_selection)
         await self.select(ctx)
-        async with cancelled_by(ctx.receive):
-            await self.failover(ctx)
+        ctx.watch_client()
+        await self.failover(ctx)
         return await self.passthrough(ctx)
 
     async def select(self, ctx: Context) -> None:
@@ -66,13 +66,17 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
         per_request_timeout=float(config.per_request_timeout),
         connect_timeout=settings.connect_timeout,
         any_error_moves_on=config.failover_on == "any",
-        hosts=settings.hosts,
     )
     return Steps(
         Admission(runtime.secrets, config.max_input_tokens),
         ModelSelection(providers, allowed, _strategies(config.model_selection, runtime, environment)),
         keys,
-        Failover(runtime.stores.transport, runtime.stores.model_metrics, _additions(config, runtime), rules),
+        Failover(
+            runtime.stores.transport,
+            runtime.stores.model_metrics,
+            UpstreamRequests(_additions(config, runtime), settings.hosts),
+            rules,
+        ),
         Passthrough(runtime.secrets),
     )
 

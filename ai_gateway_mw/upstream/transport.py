@@ -1,15 +1,19 @@
-"""The only module that sends: one request over an `httpx.AsyncBaseTransport`, whose errors become ours."""
+"""The only module that sends: one request over our own transport or any `httpx.AsyncBaseTransport`, whose errors
+become ours."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
 from ai_gateway_mw.errors import (
+    BadRequest,
+    ConnectTimeout,
     Overloaded,
     UpstreamError,
     UpstreamInterrupted,
@@ -18,118 +22,169 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.hosts import HostAddress
+from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Timeouts
+
+# RFC 9112 5: nothing of what a head is made of may hold one of these; a tab may stand in a field's value.
+_CONTROLS = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
+_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 8.6: these say their length also where it is zero
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamRequest:
-    """What goes to one upstream. `url` is absolute and was built from configuration only."""
+    """What goes to one upstream. Its origin comes from configuration only; `target` is path and query."""
 
     method: str
-    url: str
-    fields: list[Field]
-    content: bytes
+    origin: Origin
+    target: bytes
+    fields: list[Field] = field(repr=False)  # the credential among them
+    content: bytes = field(repr=False)
 
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: to connect, for the first byte and between two chunks, and for a place in the pool."""
-
-    connect: float = 10.0
-    read: float = 180.0
-    pool: float = 10.0
-
-    def as_extension(self) -> dict[str, float]:
-        return {"connect": self.connect, "read": self.read, "write": self.read, "pool": self.pool}
-
-
-class ConnectTimeout(UpstreamUnreachable):
-    """No connection in time: nothing was sent, and this host's other keys would meet the same."""
-
-    status, code, kind, anthropic_kind = 504, "upstream_timeout", "timeout_error", "timeout_error"
+    def head(self) -> bytes:
+        """Request line and fields as HTTP/1.1 writes them. Raises `BadRequest` rather than write a line too many."""
+        lines = [
+            b"%b %b HTTP/1.1" % (self.method.encode(), self.target),
+            b"host: " + self.origin.authority,
+            *map(b": ".join, self.fields),
+        ]
+        if self.content or self.method in _WITH_CONTENT:
+            lines.append(b"content-length: %d" % len(self.content))
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        # Every part was checked where it came in; this is the last door before the wire.
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines) + 2:
+            raise BadRequest("The request holds characters that cannot be sent on.")
+        return head
 
 
 class UpstreamResponse:
-    """An answer whose head has arrived; iterate it for the raw body, once, and `aclose` it on every path."""
+    """An answer whose head has arrived: `read` its body to the end, and `aclose` it on every path.
 
-    __slots__ = ("_chunks", "_first", "_response", "fields", "on_break", "on_close", "status")
+    Names of fields are in lower case. What was looked at (`arrived`, `buffered`) is handed out again.
+    """
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
+    __slots__ = ("_answer", "_held", "_named", "fields", "is_event_stream", "on_break", "on_close", "status")
+
+    def __init__(self, answer: Answer | ForeignAnswer) -> None:
+        self._answer = answer
+        self._held = b""
+        self.status = answer.status
+        self.fields = answer.fields
+        self._named = dict(reversed(answer.fields))  # where a name is there twice, the first counts
+        content_type = self.field(b"content-type").partition(b";")[0]
+        self.is_event_stream = content_type.strip().lower() == b"text/event-stream"
         self.on_close: Callable[[], None] | None = None
         self.on_break: Callable[[UpstreamError], None] | None = None  # told of a body that breaks off on its way
-        self._chunks: AsyncIterator[bytes] | None = None
-        self._first: bytes | None = None
-        self.status = response.status_code
-        self.fields: list[Field] = [(name.lower(), value) for name, value in response.headers.raw]
 
     def field(self, name: bytes) -> bytes:
-        return next((value for key, value in self.fields if key == name), b"")
+        """The first value of a field, empty where there is none."""
+        return self._named.get(name, b"")
 
     @property
-    def is_event_stream(self) -> bool:
-        return self.field(b"content-type").partition(b";")[0].strip().lower() == b"text/event-stream"
+    def complete(self) -> bool:
+        """Whether all of the body has arrived: what is left of it can be taken at once."""
+        return self._answer.complete
 
-    async def first_chunk(self) -> bytes:
-        """The first bytes of the body, which iteration will hand out again; empty for an empty body."""
-        if self._first is None:
-            self._first = await anext(self._raw(), b"")
-        return self._first
+    def take(self) -> bytes:
+        """What has arrived of the body and was not taken yet."""
+        held, self._held = self._held, b""
+        return held + self._answer.take()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._first is not None:
-            yield self._first
-            if not self._first:
-                return
+    async def read(self) -> bytes:
+        """The next bytes of the body, as many as have arrived; waits only where there are none. Empty at the end."""
+        piece = self.take()
+        if piece or self._answer.complete:
+            return piece
         try:
-            async for chunk in self._raw():
-                yield chunk
+            return await self._answer.read()
         except UpstreamError as error:
             if self.on_break is not None:
                 self.on_break(error)
             raise
 
+    def arrived(self) -> bytes:
+        """What has arrived of the body, to look at."""
+        self._held += self._answer.take()
+        return self._held
+
     async def buffered(self, limit: int, enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
-        """The body up to about `limit` bytes, or until it is `enough`; iteration will hand it out again, also where
-        it broke off meanwhile."""
-        body = await self.first_chunk()
-        while body and len(body) < limit and not enough(body) and (chunk := await anext(self._raw(), b"")):
-            body = self._first = body + chunk
-        return body
+        """The body up to about `limit` bytes, or until it is `enough`, to look at."""
+        body = self.arrived()
+        while len(body) < limit and not enough(body) and not self._answer.complete:
+            piece = await self._answer.read()
+            if not piece:
+                break
+            body = self._held = body + piece
+        return self.arrived()
 
     @property
     def collected(self) -> bytes:
         """What has been read so far to look at it."""
-        return self._first or b""
+        return self._held
 
     async def aclose(self) -> None:
         """Let go of the connection; harmless when repeated."""
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()
-        await self._response.aclose()
-
-    def _raw(self) -> AsyncIterator[bytes]:
-        if self._chunks is None:
-            self._chunks = _chunks(self._response)
-        return self._chunks
+        closing = self._answer.close()
+        if closing is not None:
+            await closing
 
 
-async def send(
-    transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts, hosts: Mapping[str, HostAddress]
-) -> UpstreamResponse:
+async def send(transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:
     """Send one request and wait for the head of its answer. Raises `UpstreamError` or `Overloaded`."""
+    if isinstance(transport, HTTPTransport):
+        return UpstreamResponse(await transport.exchange(request.origin, request.head(), request.content, timeouts))
+    return UpstreamResponse(await _sent_by_httpx(transport, request, timeouts))
+
+
+# Any other transport: a user's own (proxies, HTTP/2), or one that tests hand in ---------------------------------------
+
+
+async def _sent_by_httpx(
+    transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts
+) -> ForeignAnswer:
+    request.head()  # for its check: not every transport makes one of its own
+    origin = request.origin
+    limits = {
+        "connect": timeouts.connect,
+        "read": timeouts.first_byte,
+        "write": timeouts.first_byte,
+        "pool": timeouts.pool,
+    }
+    extensions: dict[str, object] = {"timeout": limits}
+    if origin.address != origin.host:
+        extensions["sni_hostname"] = origin.host
     with _errors_as_ours():  # an address may be too long for httpx, or no address
-        url = httpx.URL(request.url)
-    extensions: dict[str, object] = {"timeout": timeouts.as_extension()}
-    fields = [(b"host", url.netloc), *request.fields]
-    mapped = hosts.get(url.host)
-    if mapped:
-        extensions["sni_hostname"] = url.host
-        url = url.copy_with(host=mapped.address, port=mapped.port or url.port)
+        url = httpx.URL(scheme=origin.scheme, host=origin.address, port=origin.port, raw_path=request.target)
+    fields = [(b"host", origin.authority), *request.fields]
     sent = httpx.Request(request.method, url, headers=fields, content=request.content, extensions=extensions)
     with _errors_as_ours():
-        return UpstreamResponse(await transport.handle_async_request(sent))
+        async with asyncio.timeout(timeouts.first_byte):
+            return ForeignAnswer(await transport.handle_async_request(sent))
+
+
+class ForeignAnswer:
+    """An httpx response in the shape of our own transport's answers: nothing is known of it that was not awaited."""
+
+    __slots__ = ("_chunks", "_response", "complete", "fields", "status")
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._chunks = _chunks(response)
+        self.complete = False
+        self.status = response.status_code
+        self.fields: list[Field] = [(name.lower(), value) for name, value in response.headers.raw]
+
+    def take(self) -> bytes:
+        return b""
+
+    async def read(self) -> bytes:
+        piece = await anext(self._chunks, b"")
+        self.complete = not piece
+        return piece
+
+    def close(self) -> Awaitable[None]:
+        return self._response.aclose()
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -149,7 +204,7 @@ def _errors_as_ours() -> Iterator[None]:
         raise ConnectTimeout("The provider could not be reached in time.") from None
     except httpx.PoolTimeout:
         raise Overloaded("No connection to the provider was free in time.") from None
-    except httpx.TimeoutException:
+    except (httpx.TimeoutException, TimeoutError):
         raise UpstreamTimeout("The provider did not answer in time.") from None
     except httpx.ConnectError as error:
         if isinstance(error.__cause__, ssl.SSLError) or "SSL" in type(error.__cause__).__name__:

@@ -107,14 +107,14 @@ async def test_its_own_errors_pass_without() -> None:
 
 
 async def test_a_client_that_leaves_ends_the_upstream_stream() -> None:
-    stream = Pieces(*[b"data: {}\n\n"] * 1000)
+    stream = Pieces(*[b"data: {}\n\n"] * 1_000_000)
     provider = Provider(stream=stream, headers=[("content-type", "text/event-stream")])
     app = gateway(actions("ai-gateway"), provider=provider).app
     async with Exchange(app, method="POST", path=CHAT_PATH, headers=bearer("sk-x"), json=CHAT, window=1) as ex:
         await ex.start()
         await ex.body()
     assert stream.closed
-    assert stream.read < 1000
+    assert stream.read < 1_000_000
 
 
 @pytest.mark.parametrize("name", ["no \ud800 model", "a\x00b", "a\r\nb", "é" * 5000])

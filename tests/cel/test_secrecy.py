@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ai_gateway_mw.cel import STRING, EvaluationError, Overload
+from ai_gateway_mw.cel import STRING, EvaluationError, Overload, template
 from tests.cel.support import ACTIVATION, ENVIRONMENT
 
 SECRET = "s3cr3t-value"
@@ -83,3 +83,27 @@ def test_an_error_of_a_sensitive_function_has_no_cause() -> None:
 
 def test_other_expressions_are_not_sensitive() -> None:
     assert not SAFE.expression("vars.tier == 'gold'").sensitive
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("secrets.get('a', 'b')", True),
+        ("'Bearer ' + secrets.get('a', 'b').trim()", True),
+        ("'x'", True),
+        ("secrets.get('a', 'b' + 'c')", False),
+        ("secrets.get('a', req.method)", False),
+        ("secrets.get('a', secrets.get('a', 'b'))", False),
+        ("req.method == 'GET' ? secrets.get('a', 'b') : ''", False),
+        ("secrets.get('a', 'b') + chance()", False),
+        ("['b'].map(name, secrets.get('a', name))[0]", False),
+    ],
+)
+def test_a_settled_one_changes_only_when_a_secret_does_that_it_names(text: str, settled: bool) -> None:
+    chance = Overload("chance", (), STRING, lambda _: "?", contextual=True)
+    assert SAFE.extend(functions=[chance]).expression(text).settled is settled
+
+
+def test_a_template_is_settled_if_all_in_it_is() -> None:
+    texts = ["plain", "${secrets.get('a', 'b')} and ${'x'}", "${secrets.get('a', 'b')} and ${req.method}"]
+    assert [template(text, SAFE).settled for text in texts] == [True, True, False]

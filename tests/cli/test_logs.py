@@ -76,16 +76,3 @@ def test_redaction_reaches_the_handler_that_was_configured() -> None:
     redact_logs(lambda text: text.replace("secret", "***"))
     (handler,) = logging.getLogger().handlers
     assert handler.format(record("a secret")).endswith(": a ***")
-
-
-@pytest.mark.usefixtures("untouched_logging")
-@pytest.mark.parametrize(
-    ("message", "logged"), [("Invalid HTTP request received.", False), ("Exception in ASGI application", True)]
-)
-def test_strangers_cannot_fill_the_log(message: str, logged: bool) -> None:
-    logging.config.dictConfig(log_config(requests=False))
-    uvicorn = logging.getLogger("uvicorn.error")
-    try:
-        assert bool(uvicorn.filter(record(message))) is logged
-    finally:
-        uvicorn.filters.clear()

@@ -55,7 +55,11 @@ def completion(model: str, words: Sequence[str]) -> dict[str, Any]:
 
 
 def completion_events(model: str, words: Sequence[str]) -> list[bytes]:
-    return [*(event(completion(model, [word])) for word in words), b"data: [DONE]\n\n"]
+    """The words, the last with the finish reason, and the terminator."""
+    bodies = [completion(model, [word]) for word in words]
+    for body in bodies[:-1]:
+        body["choices"][0]["finish_reason"] = None
+    return [*map(event, bodies), b"data: [DONE]\n\n"]
 
 
 def _response(model: str, output: list[Any], *, status: str, words: Sequence[str] = ()) -> dict[str, Any]:

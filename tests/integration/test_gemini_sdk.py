@@ -30,6 +30,12 @@ PROVIDERS: dict[str, dict[str, Any]] = {
         "supported_api_surfaces": GEMINI,
         "models": [{"id": "busy-flash"}],
     },
+    "cut": {
+        "keys": ["sk-cut-after-2"],
+        "path": "",
+        "supported_api_surfaces": GEMINI,
+        "models": [{"id": "cut-flash"}],
+    },
     "own-key": {
         "needs_key": True,
         "path": "",
@@ -67,6 +73,15 @@ def test_content_is_streamed(client: genai.Client, ledger: ThreadedUpstream) -> 
     stream = client.models.generate_content_stream(model="gemini-2.5-pro", contents="Say hello.")
     assert "".join(chunk.text or "" for chunk in stream) == TEXT
     assert ledger.requests[0].target == "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse"
+
+
+def test_a_stream_that_breaks_off_is_an_error(client: genai.Client) -> None:
+    words: list[str | None] = []
+    with pytest.raises(errors.ServerError, match="interrupted"):
+        words.extend(
+            chunk.text for chunk in client.models.generate_content_stream(model="cut-flash", contents="Say hello.")
+        )
+    assert words == ["word0 ", "word1 "]
 
 
 def test_the_sdks_own_key_goes_to_a_provider_without_keys(client: genai.Client, ledger: ThreadedUpstream) -> None:

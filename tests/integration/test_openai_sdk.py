@@ -296,6 +296,16 @@ def test_a_stream_that_breaks_off_is_an_error(client: openai.OpenAI) -> None:
     assert words == ["", "word0 ", "word1 ", "word2 "]
 
 
+def test_a_response_that_breaks_off_is_an_error(client: openai.OpenAI) -> None:
+    kinds: list[str] = []
+    with (
+        pytest.raises(openai.APIError, match="interrupted"),
+        client.responses.create(model="cut:any", input="Say hello.", stream=True) as stream,
+    ):
+        kinds.extend(event.type for event in stream)
+    assert kinds[-1] == "response.output_text.delta"
+
+
 def test_an_error_in_the_first_event_is_no_answer_yet(client: openai.OpenAI, ledger: ThreadedUpstream) -> None:
     limited = b'data: {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}\n\n'
     ledger.on(plain(limited, content_type="text/event-stream"), key="sk-ok-h")

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from ai_gateway_mw.addresses import Ranges
 from ai_gateway_mw.keys import GatewayKey, Scope
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -54,7 +55,7 @@ def test_an_expiry_without_a_time_zone_is_refused() -> None:
     ],
 )
 def test_addresses(networks: list[str], address: str | None, allowed: bool) -> None:
-    limited = key(allowed_ips=tuple(map(ip_network, networks)))
+    limited = key(allowed_ips=Ranges(map(ip_network, networks)))
     assert limited.allows_address(ip_address(address) if address else None) is allowed
 
 

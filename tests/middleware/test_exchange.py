@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.asgi import cancelled_by
+from ai_gateway_mw.asgi import Watches
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, Overloaded
@@ -197,16 +197,20 @@ async def test_what_rules_see_of_a_request_is_not_changed_by_what_the_app_writes
     assert (await request(serving(policy, app), path="/sub/hello")).headers["x-seen"] == "http /sub/hello 127.0.0.1"
 
 
+def watched(answer: Any, receive: Any, send: Any, *, tick: float = 0) -> tuple[Context, Any]:
+    """A context, and the exchange in which the answer comes from a step that watches the client."""
+
+    async def work(ctx: Context) -> Any:
+        ctx.watch_client()
+        return answer
+
+    ctx = Context(http_scope(), receive, watches=Watches(tick))
+    return ctx, exchange(work, ctx, ResponseGate(ctx, Program(), send), Host())
+
+
 async def test_a_client_that_leaves_with_the_last_byte_has_had_its_answer(caplog: pytest.LogCaptureFixture) -> None:
     log = request_log(caplog)
     gone = asyncio.Event()
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async with cancelled_by(receive):
-            await swallowing_once(scope, receive, send)
-
-    async def work(ctx: Context) -> Any:
-        return answer
 
     async def receive() -> Any:
         await gone.wait()
@@ -217,9 +221,89 @@ async def test_a_client_that_leaves_with_the_last_byte_has_had_its_answer(caplog
             gone.set()
             await asyncio.Event().wait()  # a server that is slow to return
 
-    ctx = Context(http_scope(), receive)
-    await exchange(work, ctx, ResponseGate(ctx, Program(), send), Host())
+    await watched(swallowing_once, receive, send)[1]
     assert [(record["status"], record.get("refused")) for record in log()] == [(200, None)]
+
+
+async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    log = request_log(caplog)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()  # the watch is who listens: this one has nothing to say
+        raise AssertionError("two have listened")
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        return
+
+    ctx, work = watched(answer, receive, send)
+    await work
+    assert ctx.watch is None
+    assert [(record["status"], record.get("refused")) for record in log()] == [(499, "client_gone")]
+
+
+async def test_an_exchange_that_is_given_up_before_its_head_is_refused_with_the_reason() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            assert ctx.watch is not None
+            ctx.watch.interrupt(Overloaded("No more time."))
+            await asyncio.Event().wait()
+
+        ctx, work = watched(answer, receive, send)
+        await work
+
+    response = await request(app)
+    assert (response.status, response.json()["error"]["code"]) == (503, "overloaded")
+
+
+async def test_an_exchange_that_is_given_up_after_its_head_is_cut_off() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            assert ctx.watch is not None
+            ctx.watch.interrupt(Overloaded("No more time."))
+            await asyncio.Event().wait()
+
+        ctx, work = watched(answer, receive, send)
+        await work
+
+    async with Exchange(app) as ex:
+        await ex.start()
+        with pytest.raises(Overloaded):
+            await ex.rest()
+        assert not ex.complete
+
+
+async def test_an_app_that_answers_after_a_step_gave_up_is_the_only_one_that_listens() -> None:
+    listening: list[int] = []
+    asked = 0
+    heard = asyncio.Event()
+
+    async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        listening.append(asked)
+        heard.set()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            asked -= 1
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def work(ctx: Context) -> Any:
+        ctx.watch_client()
+        await heard.wait()
+
+    async def send(message: Any) -> None:
+        return
+
+    host = Host()
+    ctx = Context(http_scope(), receive, watches=Watches(tick=0))
+    await exchange(work, ctx, ResponseGate(ctx, Program(), send), host)
+    assert (len(host.bodies), max(listening)) == (1, 1)
 
 
 async def test_a_client_that_leaves_while_sending_is_logged_and_gets_no_answer(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from typing import Any
 
+import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from ai_gateway_mw import Gateway, GatewayMiddleware, PolicyError
+from ai_gateway_mw.errors import Overloaded
 from ai_gateway_mw.policy import load_policy
 from ai_gateway_mw.settings import Settings, SettingsError
 from tests.asgi import Exchange, request
@@ -406,3 +409,24 @@ def test_an_app_is_made_once() -> None:
     gate = gateway(DENY)
     assert gate.app is gate.app
     assert inspect.iscoroutinefunction(type(gate.app).__call__)
+
+
+async def test_requests_that_wait_for_a_provider_can_be_given_up_with_a_reason() -> None:
+    asked = asyncio.Event()
+    given_up: list[bool] = []
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.append(True)
+        raise AssertionError("nobody answers")
+
+    waiting = Gateway.from_policy(actions("ai-gateway"), transport=httpx.MockTransport(silent))
+    async with Exchange(waiting.app, method="POST", path=CHAT_PATH, headers=bearer("sk-x"), json=CHAT) as ex:
+        await asked.wait()
+        waiting.interrupt(Overloaded("The gateway is shutting down."))
+        assert (await ex.start()).status == 503
+        assert json.loads(await ex.rest())["error"]["code"] == "overloaded"
+    assert given_up == [True]

@@ -278,7 +278,7 @@ async def test_a_stream_that_nobody_takes_is_closed() -> None:
 
 async def test_a_client_that_leaves_is_noticed_once(caplog: pytest.LogCaptureFixture) -> None:
     log = request_log(caplog)
-    stream = Pieces(*[b"data: {}\n\n"] * 1000)
+    stream = Pieces(*[b"data: {}\n\n"] * 1_000_000)
     provider = Provider(stream=stream, headers=[("content-type", "text/event-stream")])
     app = stacked([allowlist, selection, failover, passthrough], Host(), provider)
     async with Exchange(app, method="POST", path=CHAT_PATH, json=CHAT, window=1) as ex:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,81 @@ def test_forget_has_everything_read_again() -> None:
         values[name] = "new"
     store.forget()
     assert [store.get("v", name).reveal() for name in values] == ["new", "new"]
+
+
+def test_what_was_read_holds_until_its_first_secret_is_asked_for_again() -> None:
+    clock = Clock()
+    store = SecretStore([MemorySource({"v": {"a": "1", "b": "2"}})], ttl=30, clock=clock)
+    store.get("v", "a")
+    clock.now += 10
+    store.get("v", "b")
+    reading = store.reading([("v", "a"), ("v", "b")], store.epoch)
+    clock.now += 19.9
+    assert store.still_holds(reading)
+    clock.now += 0.1
+    assert not store.still_holds(reading)
+
+
+def _rotate(store: SecretStore, values: dict[str, str]) -> None:
+    values["n"] = "new"
+    store.refresh("v", "n")
+
+
+def _lose(store: SecretStore, values: dict[str, str]) -> None:
+    del values["n"]
+    with pytest.raises(SecretMissing):
+        store.refresh("v", "n")
+
+
+@pytest.mark.parametrize("change", [_rotate, _lose, lambda store, _: store.forget()], ids=["new", "gone", "forgotten"])
+def test_what_was_read_no_longer_holds_once_it_may_be_another(change: Any) -> None:
+    values = {"n": "old"}
+    store = SecretStore([MemorySource({"v": values})], ttl=30, clock=Clock())
+    store.get("v", "n")
+    reading = store.reading([("v", "n")], store.epoch)
+    assert store.refresh("v", "n").reveal() == "old"
+    assert store.still_holds(reading)
+    change(store, values)
+    assert not store.still_holds(reading)
+
+
+def test_what_changed_while_it_was_read_does_not_hold() -> None:
+    values = {"n": "old"}
+    store = SecretStore([MemorySource({"v": values})], ttl=30, clock=Clock())
+    epoch = store.epoch
+    store.get("v", "n")
+    _rotate(store, values)
+    assert not store.still_holds(store.reading([("v", "n")], epoch))
+
+
+def test_what_depends_on_no_secret_holds_and_what_was_never_read_does_not() -> None:
+    store = SecretStore([MemorySource({})], clock=Clock())
+    assert store.still_holds(store.reading([], store.epoch))
+    assert not store.still_holds(store.reading([("v", "n")], store.epoch))
+
+
+def test_a_value_that_was_on_its_way_when_all_was_forgotten_is_not_remembered() -> None:
+    class Slow(MemorySource):
+        """Somebody else finds out that the value is no good while it is handed over."""
+
+        def get(self, vault: str, name: str) -> str | None:
+            value = super().get(vault, name)
+            store.forget()
+            return value
+
+    values = {"n": "old"}
+    store = SecretStore([Slow({"v": values})], clock=Clock())
+    assert store.get("v", "n").reveal() == "old"
+    values["n"] = "new"
+    assert store.get("v", "n").reveal() == "new"
+
+
+def test_asking_again_for_the_same_text_sees_what_was_handed_out_meanwhile() -> None:
+    store = SecretStore([MemorySource({"v": {"n": CANARY}})])
+    assert not store.contains_secret(CANARY)
+    store.get("v", "n")
+    assert store.contains_secret(CANARY)
+    assert not any(store.contains_secret(f"key {number}") for number in range(3_000))
 
 
 def test_a_missing_one_is_seen_as_soon_as_it_is_there() -> None:

@@ -61,7 +61,7 @@ def test_errors_count_as_they_do_for_keys(metrics: ModelMetrics) -> None:
 
 
 def test_what_is_older_than_five_minutes_is_forgotten(metrics: ModelMetrics, clock) -> None:
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100, keys={"k": None}))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100, key_id="k"))
     clock.advance(200)
     metrics.record("p", "m", Measured(Result.OK, upstream_ms=300))
     assert metrics.of("p", "m")["global"]["request_count"] == 2
@@ -75,21 +75,35 @@ def test_what_is_older_than_five_minutes_is_forgotten(metrics: ModelMetrics, clo
 def test_keys_have_a_scope_of_their_own(metrics: ModelMetrics, clock, wall) -> None:
     quota = Quota(clock, wall)
     quota.learn([(b"x-ratelimit-remaining-requests", b"9")])
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=10, keys={"sha256:1": quota, "key_1": None}))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=10, key_id="sha256:1", quota=quota))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=20, key_id="sha256:2"))
     metrics.record("p", "m", Measured(Result.OK, upstream_ms=30))
     keys = metrics.of("p", "m")["api_keys"]
-    assert set(keys) == {"sha256:1", "key_1"}
+    assert set(keys) == {"sha256:1", "sha256:2"}
     assert keys["sha256:1"]["latency"]["upstream_ms_avg"] == 10
     assert keys["sha256:1"]["quota"]["remaining_requests"] == 9
-    assert keys["key_1"]["quota"]["remaining_requests"] is None
+    assert keys["sha256:2"]["quota"]["remaining_requests"] is None
+    assert metrics.of("p", "m")["global"]["latency"]["upstream_ms_avg"] == 20
 
 
 def test_only_the_keys_used_last_are_kept(metrics: ModelMetrics) -> None:
     for number in range(100):
-        metrics.record("p", "m", Measured(Result.OK, keys={f"k{number}": None}))
+        metrics.record("p", "m", Measured(Result.OK, key_id=f"k{number}"))
     keys = metrics.of("p", "m")["api_keys"]
     assert len(keys) == 64
     assert "k99" in keys
+
+
+def test_a_key_that_is_let_go_leaves_its_attempts_to_the_model(metrics: ModelMetrics, clock) -> None:
+    for number in range(100):
+        metrics.record("p", "m", Measured(Result.OK, upstream_ms=number, provider_input=1, key_id=f"k{number}"))
+        clock.advance(1)
+    shown = metrics.of("p", "m")["global"]
+    assert (shown["request_count"], shown["token"]["provider_input"]) == (100, 100)
+    assert shown["latency"]["upstream_ms_avg"] == 50  # 49.5, rounded to the even number
+    assert shown["latency"]["upstream_ms_p95"] == pytest.approx(95, rel=0.05)
+    clock.advance(301)
+    assert metrics.of("p", "m")["global"]["request_count"] == 0
 
 
 def test_what_is_shown_is_refreshed_once_a_second(clock, wall) -> None:

@@ -7,7 +7,7 @@ from ai_gateway_mw.state import KeyState, MemoryProviderKeys, Result
 
 @pytest.fixture
 def keys(clock, wall) -> MemoryProviderKeys:
-    return MemoryProviderKeys(clock, wall)
+    return MemoryProviderKeys(clock, wall, jitter=lambda: 0.5)
 
 
 @pytest.fixture
@@ -46,6 +46,8 @@ def test_the_longest_unused_key_goes_when_there_are_too_many(clock, wall) -> Non
         pytest.param(Result.UNREACHABLE, {"total": 0.1}, id="unreachable"),
         pytest.param(Result.KEY_REJECTED, {"total": 0.1}, id="rejected"),
         pytest.param(Result.QUOTA_EXHAUSTED, {"total": 0.1}, id="quota is no rate limit"),
+        pytest.param(Result.SERVER_TIMEOUT, {"total": 0.1, "timeout": 0.1, "server": 0.1}, id="504"),
+        pytest.param(Result.FAILED, {"total": 0.1}, id="failed in another way"),
     ],
 )
 def test_each_result_moves_its_rates(key: KeyState, result: Result, rates: dict[str, float]) -> None:
@@ -148,3 +150,42 @@ def test_the_longer_of_two_reasons_holds(key: KeyState) -> None:
 def test_other_results_do_not_set_a_key_aside(key: KeyState, result: Result) -> None:
     record(key, result)
     assert key.state == "ok"
+
+
+def test_every_result_is_counted_somehow(key: KeyState) -> None:
+    for result in Result:
+        key.record(result)
+    assert key.samples == len(Result) - 1, "all but a bad request"
+
+
+@pytest.mark.parametrize(("told", "lasted"), [(None, 900), (30.0, 900), (3600.0, 3600), (1e9, 86_400)])
+def test_a_used_up_quota_is_left_alone_until_its_reset(key: KeyState, clock, told: float | None, lasted: float) -> None:
+    key.record(Result.QUOTA_EXHAUSTED, retry_after=told)
+    assert key.cooling_until - clock() == lasted
+
+
+@pytest.mark.parametrize(("chance", "lasted"), [(0.0, 90), (0.5, 100), (1.0, 110)])
+def test_chance_moves_every_time_by_ten_per_cent(clock, wall, chance: float, lasted: float) -> None:
+    key = MemoryProviderKeys(clock, wall, jitter=lambda: chance).state("k")
+    key.record(Result.RATE_LIMITED, retry_after=100)
+    assert key.cooling_until - clock() == pytest.approx(lasted)
+    key = MemoryProviderKeys(clock, wall, jitter=lambda: chance).state("k")
+    key.record(Result.RATE_LIMITED, retry_after=86_400)
+    assert key.cooling_until - clock() <= 600
+
+
+def test_a_key_may_be_unfit_for_one_model_and_fit_for_others(key: KeyState, clock) -> None:
+    assert not key.unfit_for("gpt-4o")
+    key.set_unfit_for("gpt-4o", 60)
+    assert (key.unfit_for("gpt-4o"), key.unfit_for("gpt-4o-mini"), key.state) == (True, False, "ok")
+    clock.advance(60)
+    assert not key.unfit_for("gpt-4o")
+
+
+def test_models_that_clients_make_up_do_not_pile_up(key: KeyState, clock) -> None:
+    for number in range(1000):
+        key.set_unfit_for(f"made-up-{number}", 60)
+    assert sum(key.unfit_for(f"made-up-{number}") for number in range(1000)) == 256
+    clock.advance(61)
+    key.set_unfit_for("gpt-4o", 60)
+    assert key.unfit_for("gpt-4o")

@@ -87,6 +87,15 @@ def test_after_its_reset_a_limit_is_whole_again(quota: Quota, clock) -> None:
     assert quota.remaining_requests == 10
 
 
+def test_a_reset_counts_from_when_it_was_told(quota: Quota, clock, wall) -> None:
+    quota.learn(
+        fields(x_ratelimit_limit_tokens="5", x_ratelimit_remaining_tokens="1", x_ratelimit_reset_tokens="1800000030")
+    )
+    clock.advance(31)
+    wall.advance(31)
+    assert quota.remaining_tokens == 5, "also where nobody asked until then"
+
+
 def test_after_its_reset_a_zero_without_a_limit_is_forgotten(quota: Quota, clock) -> None:
     quota.learn(fields(x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="5s"))
     clock.advance(6)
@@ -128,5 +137,5 @@ def test_what_is_left_stays_where_no_reset_was_told(quota: Quota, clock) -> None
     ],
 )
 def test_resets_come_as_spans_times_and_dates(text: str, seconds: float | None) -> None:
-    found = seconds_until(text, lambda: 1_800_000_000.0)
+    found = seconds_until(text, 1_800_000_000.0)
     assert found == (None if seconds is None else pytest.approx(seconds))

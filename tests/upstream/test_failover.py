@@ -200,6 +200,32 @@ async def test_all_attempts_together_have_their_time(providers: Providers) -> No
     assert answer.headers["x-should-retry"] == "false"
 
 
+async def test_an_attempt_gets_no_more_time_than_is_left_for_all(providers: Providers) -> None:
+    seen: list[dict[str, float]] = []
+
+    def noting(sent: httpx.Request) -> httpx.Response:
+        seen.append(sent.extensions["timeout"])
+        return httpx.Response(200, json={})
+
+    providers.on("k1", noting)
+    await chat(gateway(with_keys("k1", per_request_timeout="20s", total_timeout="60s"), providers))
+    await chat(gateway(with_keys("k1", per_request_timeout="20s", total_timeout="5s"), providers))
+    assert seen[0] == {"connect": 10.0, "read": 20.0, "write": 20.0, "pool": 10.0}
+    assert 4.0 < seen[1]["read"] == seen[1]["connect"] <= 5.0
+
+
+async def test_a_head_whose_body_never_begins_takes_no_more_time_than_an_attempt_has(providers: Providers) -> None:
+    providers.on("k1", httpx.Response(200, stream=Endless()))
+    answer = await chat(gateway(with_keys("k1", "k2", per_request_timeout="30ms"), providers))
+    assert (answer.status, providers.keys) == (200, ["k1", "k2"])
+
+
+async def test_an_error_whose_body_never_ends_counts_by_its_status(providers: Providers) -> None:
+    providers.on("k1", httpx.Response(429, stream=Endless(b'{"error"')))
+    answer = await chat(gateway(with_keys("k1", "k2", per_request_timeout="30ms"), providers))
+    assert (answer.status, providers.keys) == (200, ["k1", "k2"])
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 async def test_a_clients_own_key_gets_one_attempt_and_its_answer(providers: Providers, status: int) -> None:
     """Its failure does not turn into the operator's money."""
@@ -242,21 +268,21 @@ async def test_a_clients_key_that_a_local_provider_refuses_does_not_turn_into_th
 
 
 @pytest.mark.parametrize(
-    ("failure", "keys"),
+    ("failure", "keys", "samples"),
     [
-        pytest.param(failing(403, "model_not_found"), ["o1", "o2", "a1"], id="no-access-to-the-model"),
-        pytest.param(failing(403, "unsupported_country_region_territory"), ["o1", "a1"], id="region"),
+        pytest.param(failing(403, "model_not_found"), ["o1", "o2", "a1"], 0, id="no-access-to-the-model"),
+        pytest.param(failing(403, "unsupported_country_region_territory"), ["o1", "a1"], 1, id="region"),
     ],
 )
-async def test_what_is_not_the_keys_fault_is_not_held_against_it(
-    providers: Providers, failure: Answer, keys: list[str]
+async def test_what_is_not_the_keys_fault_does_not_set_it_aside(
+    providers: Providers, failure: Answer, keys: list[str], samples: int
 ) -> None:
     providers.on("o1", failure)
     providers.on("o2", failure)
     gateway_ = gateway(ANTHROPIC_TOO, providers)
     await chat(gateway_, models=["claude-sonnet-4-5"])
     assert providers.keys == keys
-    assert (record_of(gateway_, "o1").samples, record_of(gateway_, "o1").state) == (0, "ok")
+    assert (record_of(gateway_, "o1").samples, record_of(gateway_, "o1").state) == (samples, "ok")
 
 
 class Broken(httpx.AsyncByteStream):
@@ -269,6 +295,18 @@ class Broken(httpx.AsyncByteStream):
         for chunk in self._chunks:
             yield chunk
         raise self._error
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body of some chunks, after which nothing comes."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> Any:
+        for chunk in self._chunks:
+            yield chunk
+        await asyncio.Event().wait()
 
 
 async def test_an_error_whose_body_breaks_off_keeps_its_status(providers: Providers) -> None:
@@ -319,8 +357,8 @@ async def test_a_clients_own_limits_are_no_measure_of_the_model(
     providers.on("sk-own", status)
     await chat(gateway_, key="sk-own")
     await chat(gateway_, "openai:made-up", key="sk-own")
-    metrics = gateway_.stores.model_metrics
-    assert [bool(model._history) for model in metrics._models.values()] == [True] * samples
+    measured = [gateway_.stores.model_metrics.of("openai", name) for name in ("gpt-4o", "made-up")]
+    assert [each["global"]["request_count"] for each in measured] == [samples, 0]
 
 
 async def test_a_clients_own_key_is_not_remembered(providers: Providers) -> None:

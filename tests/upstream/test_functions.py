@@ -133,6 +133,8 @@ ALL = ["gpt-4o", "gpt-4o-mini", "claude-opus-4-1", "llama-3.1-8b-instant", "llam
         ("ai.keys.filter(k, k.value == ai.keys[1].value)", ["k2"]),
         ("ai.keys.filter(k, k.state == 'ok' && !k.cooling && k.in_flight == 0 && k.samples == 0)", list(KEY_NAMES)),
         ("ai.keys.filter(k, k.error_rate.total < 0.2 && k.error_rate.rate_limit < 0.05)", list(KEY_NAMES)),
+        ("ai.keys.filter(k, k.latency.upstream_ms_p95 < 2000)", list(KEY_NAMES)),
+        ("ai.keys.filter(k, k.latency.time_to_first_token_ms_avg < 500)", []),
         ("ai.keys.filter(k, k.quota.remaining_requests > 100)", []),
     ],
 )  # fmt: skip

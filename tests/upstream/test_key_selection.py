@@ -110,6 +110,42 @@ async def test_a_secret_may_change_as_often_as_it_likes(providers: Providers) ->
     assert providers.keys == [f"sk-{number}" for number in range(10)]
 
 
+async def test_a_changed_secret_is_seen_as_soon_as_the_store_knows_it(providers: Providers) -> None:
+    vaults = {"o": {"k": "sk-0", "other": "x"}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', 'k')}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults)
+    await chat(gateway_)
+    vaults["o"]["k"] = "sk-1"
+    await chat(gateway_)
+    gateway_.stores.secrets.refresh("o", "other")
+    await chat(gateway_)
+    gateway_.stores.secrets.refresh("o", "k")
+    await chat(gateway_)
+    vaults["o"]["k"] = "sk-2"
+    gateway_.stores.secrets.forget()
+    await chat(gateway_)
+    assert providers.keys == ["sk-0", "sk-0", "sk-0", "sk-1", "sk-2"]
+
+
+async def test_a_key_may_depend_on_the_request(providers: Providers) -> None:
+    vaults = {"o": {"a": "sk-a", "b": "sk-b"}}
+    config = {"providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('o', req.body.user)}"}]}]}
+    gateway_ = gateway(config, providers, secrets=vaults)
+    for user in "aba":
+        await chat(gateway_, user=user)
+    assert providers.keys == ["sk-a", "sk-b", "sk-a"]
+
+
+async def test_a_key_that_was_missing_is_there_once_its_secret_is(providers: Providers) -> None:
+    vaults: dict[str, dict[str, str]] = {"o": {"k": "sk-0"}}
+    keys = [{"value": "${secrets.get('o', 'late')}"}, {"value": "${secrets.get('o', 'k')}"}]
+    gateway_ = gateway({"providers": [{"id": "openai", "api_keys": keys}]}, providers, secrets=vaults)
+    await chat(gateway_)
+    vaults["o"]["late"] = "sk-1"
+    await chat(gateway_)
+    assert providers.keys == ["sk-0", "sk-1"]
+
+
 async def test_a_key_without_its_secret_is_left_out_and_named_in_the_log(
     providers: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -289,3 +289,12 @@ async def test_a_strategy_that_reads_the_catalogue_keeps_a_model_asked_for_by_it
     answer = await chat(gateway(config, providers), "gpt-4o-2024-11-20")
     assert answer.status == 200
     assert providers.bodies[0]["model"] == "gpt-4o-2024-11-20"
+
+
+async def test_what_a_name_meant_to_one_request_it_means_to_the_next(providers: Providers) -> None:
+    gateway_ = gateway(with_keys("k1"), providers)
+    answers = [await chat(gateway_, "gpt-4o", path=path) for path in ("/v1/chat/completions", "/v1/messages") * 2]
+    assert [answer.status for answer in answers] == [200, 422, 200, 422]
+    refusals = [(await chat(gateway_, "nonsense")).json()["error"]["message"] for _ in range(2)]
+    assert refusals[0] == refusals[1]
+    assert "No matching models found: nonsense." in refusals[0]

@@ -3,14 +3,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from ai_gateway_mw import Gateway
 from ai_gateway_mw.errors import UpstreamInterrupted
+from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Timeouts
 from ai_gateway_mw.upstream.passthrough import _complete_events
 from tests.asgi import Exchange, request
 from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
@@ -276,6 +277,54 @@ async def test_the_length_of_an_event_stream_is_not_promised(providers: Provider
     """It may yet have to end with an error event."""
     answering(providers, b"data: 1\n\n", content_length="9")
     assert "content-length" not in (await chat(gateway(CONFIG, providers))).headers
+
+
+class Arrived(HTTPTransport):
+    """Our own transport with an answer that is all there as soon as its head is."""
+
+    def __init__(self, *pieces: bytes, status: int = 200, fields: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__()
+        self.heads: list[bytes] = []
+        self._pieces, self._status, self._fields = pieces, status, fields
+
+    async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Answer:
+        self.heads.append(head)
+        answer = Answer(cast("Any", None))
+        answer.status, answer.fields, answer.complete = self._status, list(self._fields), True
+        for piece in self._pieces:
+            answer.add(piece)
+        return answer
+
+
+def gateway_over(transport: HTTPTransport) -> Gateway:
+    return Gateway.from_policy({"on_http_request": [{"type": "ai-gateway", "config": CONFIG}]}, transport=transport)
+
+
+@pytest.mark.parametrize(
+    "framing", [(b"content-length", b"7"), (b"transfer-encoding", b"chunked")], ids=["length", "chunked"]
+)
+async def test_an_answer_that_is_all_here_goes_on_in_one_piece_of_known_length(framing: tuple[bytes, bytes]) -> None:
+    transport = Arrived(b'{"a"', b":1}", fields=[(b"content-type", b"application/json"), framing])
+    async with asking(gateway_over(transport)) as ex:
+        start = await ex.start()
+        assert start.headers["content-length"] == "7"
+        assert await ex.body() == b'{"a":1}'
+        assert await ex.body() is None
+    assert transport.heads[0].split(b"\r\n") == [
+        b"POST /v1/chat/completions HTTP/1.1",
+        b"host: api.openai.com",
+        b"content-type: application/json",
+        b"accept-encoding: identity",
+        b"authorization: Bearer k",
+        b"content-length: 19",
+        b"",
+        b"",
+    ]
+
+
+async def test_an_answer_without_content_promises_none() -> None:
+    answer = await request(gateway_over(Arrived(status=204)).app, "DELETE", "/v1/files/file-1")
+    assert (answer.status, answer.body, "content-length" in answer.headers) == (204, b"", False)
 
 
 async def test_a_compressed_answer_stays_as_it_is(providers: Providers) -> None:

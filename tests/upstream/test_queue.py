@@ -26,7 +26,7 @@ def candidate(name: str, *, cooling: bool = False, host: str = "") -> Candidate:
 def walked(candidates: Sequence[Candidate], outcomes: dict[str, Outcome]) -> list[str]:
     """The keys in the order of their turn, when attempts end like this, or else with RATE_LIMITED."""
     queue, order = CandidateQueue(iter(candidates)), []
-    for turn in queue:
+    for turn in iter(queue.next, None):
         assert turn.key is not None
         order.append(turn.key.id)
         queue.after(Attempt(turn, outcome=outcomes.get(turn.key.id, Outcome.RATE_LIMITED)))
@@ -83,7 +83,7 @@ def test_the_order_of_turns(candidates: Sequence[Candidate], outcomes: dict[str,
 def test_a_candidate_may_be_given_the_next_turn(cooling: bool) -> None:
     queue = CandidateQueue(iter([candidate("a1", cooling=cooling), candidate("a2", cooling=cooling)]))
     order = []
-    for turn in queue:
+    for turn in iter(queue.next, None):
         assert turn.key is not None
         order.append(turn.key.id)
         if turn.key.id == "a1":
@@ -99,5 +99,5 @@ def test_candidates_are_drawn_one_by_one() -> None:
             drawn.append(name)
             yield candidate(name)
 
-    next(iter(CandidateQueue(candidates())))
+    CandidateQueue(candidates()).next()
     assert drawn == ["a1"]

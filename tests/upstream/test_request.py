@@ -110,7 +110,7 @@ async def test_a_body_that_needs_no_change_keeps_its_bytes(providers: Providers,
     ("content", "sent"),
     [
         (b'{"model":"openai:gpt-4o"}', b'{"model":"gpt-4o"}'),
-        (b'{ "a" : 1.0 , "model" : "GPT-4o", "b": [ 1 ] }', b'{"a" : 1.0,"model" : "gpt-4o","b": [ 1 ]}'),
+        (b'{ "a" : 1.0 , "model" : "GPT-4o", "b": [ 1 ] }', b'{ "a" : 1.0 , "model" : "gpt-4o", "b": [ 1 ] }'),
         (b'{"model":"gpt-4o","models":["o3"],"n":1}', b'{"model":"gpt-4o","n":1}'),
         (b'{"models":["gpt-4o"],"n":1}', b'{"n":1,"model":"gpt-4o"}'),
         (b'{"model":"gpt-4o-2024-11-20"}', b'{"model":"gpt-4o-2024-11-20"}'),

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from ai_gateway_mw.errors import (
+    BadRequest,
+    ConnectTimeout,
     GatewayError,
     Overloaded,
     UpstreamError,
@@ -18,12 +21,15 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.hosts import HostAddress
-from ai_gateway_mw.upstream.transport import ConnectTimeout, Timeouts, UpstreamRequest, UpstreamResponse, send
+from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
+from ai_gateway_mw.upstream.transport import ForeignAnswer, UpstreamRequest, UpstreamResponse, send
 from tests.fake_upstream import Upstream, closed_port, not_http, ok
 
 pytestmark = pytest.mark.anyio
 
-POST = UpstreamRequest("POST", "https://api.test/v1/x?a=1", [(b"x-one", b"1"), (b"x-two", b"\xe9")], b"{}")
+ORIGIN = Origin.of("https://api.test")
+FIELDS = [(b"x-one", b"1"), (b"x-two", b"\xe9")]
+POST = UpstreamRequest("POST", Origin.of("https://api.test/v1"), b"/v1/x?a=1", FIELDS, b"{}")
 
 
 def untrusted() -> httpx.ConnectError:
@@ -32,8 +38,55 @@ def untrusted() -> httpx.ConnectError:
     return error
 
 
-async def sent(answer: Any, request: UpstreamRequest = POST, **hosts: HostAddress) -> UpstreamResponse:
-    return await send(httpx.MockTransport(answer), request, Timeouts(), hosts)
+async def sent(answer: Any, request: UpstreamRequest = POST) -> UpstreamResponse:
+    return await send(httpx.MockTransport(answer), request, Timeouts())
+
+
+async def body_of(response: UpstreamResponse) -> list[bytes]:
+    pieces = []
+    while piece := await response.read():
+        pieces.append(piece)
+    return pieces
+
+
+def test_a_head_is_what_http_writes() -> None:
+    assert POST.head() == (
+        b"POST /v1/x?a=1 HTTP/1.1\r\nhost: api.test\r\nx-one: 1\r\nx-two: \xe9\r\ncontent-length: 2\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(("method", "told"), [("POST", True), ("PUT", True), ("GET", False), ("DELETE", False)])
+def test_the_length_of_no_content_is_told_where_some_is_expected(method: str, told: bool) -> None:
+    assert (b"content-length: 0" in UpstreamRequest(method, ORIGIN, b"/", [], b"").head()) is told
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        UpstreamRequest("POST", ORIGIN, b"/", [(b"x", b"1\r\ny: 2")], b""),
+        UpstreamRequest("POST", ORIGIN, b"/", [(b"x", b"1\ny: 2")], b""),
+        UpstreamRequest("POST", ORIGIN, b"/", [(b"x", b"1\r")], b""),
+        UpstreamRequest("POST", ORIGIN, b"/", [(b"x", b"nul\0")], b""),
+        UpstreamRequest("POST", ORIGIN, b"/", [(b"x\n", b"1")], b""),
+        UpstreamRequest("POST", ORIGIN, b"/ HTTP/1.1\r\nx: 1\r\n\r\n", [], b""),
+        UpstreamRequest("POST\r\n", ORIGIN, b"/", [], b""),
+    ],
+    ids=["crlf", "lf", "cr", "nul", "name", "target", "method"],
+)
+async def test_a_head_with_a_line_too_many_is_never_sent(request_: UpstreamRequest) -> None:
+    seen: list[httpx.Request] = []
+    with pytest.raises(BadRequest) as failure:
+        await send(httpx.MockTransport(seen.append), request_, Timeouts())  # type: ignore[arg-type]
+    assert seen == []
+    assert "x" not in str(failure.value).split()
+
+
+def test_a_tab_may_stand_in_a_value() -> None:
+    assert b"x: a\tb\r\n" in UpstreamRequest("GET", ORIGIN, b"/", [(b"x", b"a\tb")], b"").head()
+
+
+def test_a_request_does_not_show_its_credential() -> None:
+    assert "sk-1" not in repr(UpstreamRequest("GET", ORIGIN, b"/", [(b"x-api-key", b"sk-1")], b"sk-1"))
 
 
 async def test_a_request_goes_out_as_it_was_built() -> None:
@@ -71,7 +124,8 @@ async def test_a_mapped_host_leads_elsewhere_and_keeps_its_name(address: HostAdd
         seen.append(request)
         return httpx.Response(200)
 
-    await send(httpx.MockTransport(answer), POST, Timeouts(), {"api.test": address})
+    request = UpstreamRequest("POST", Origin.of("https://api.test", {"api.test": address}), b"/v1/x?a=1", [], b"{}")
+    await sent(answer, request)
     assert str(seen[0].url) == url
     assert seen[0].headers["host"] == "api.test"
     assert seen[0].extensions["sni_hostname"] == "api.test"
@@ -124,32 +178,32 @@ class Body(httpx.AsyncByteStream):
 
 
 def response(*pieces: bytes | Exception, kind: str = "application/json") -> UpstreamResponse:
-    return UpstreamResponse(httpx.Response(200, headers={"Content-Type": kind}, stream=Body(*pieces)))
+    return UpstreamResponse(ForeignAnswer(httpx.Response(200, headers={"Content-Type": kind}, stream=Body(*pieces))))
 
 
 async def test_the_first_chunk_can_be_looked_at_and_is_not_lost() -> None:
     answer = response(b"", b"one", b"", b"two")
-    assert await answer.first_chunk() == b"one"
-    assert await answer.first_chunk() == b"one"
-    assert [chunk async for chunk in answer] == [b"one", b"two"]
+    assert await answer.buffered(1) == b"one"
+    assert await answer.buffered(1) == b"one"
+    assert await body_of(answer) == [b"one", b"two"]
 
 
 async def test_an_empty_body_has_no_chunk() -> None:
     answer = response()
-    assert await answer.first_chunk() == b""
-    assert b"".join([chunk async for chunk in answer]) == b""
+    assert await answer.buffered(1) == b""
+    assert b"".join(await body_of(answer)) == b""
 
 
 async def test_a_body_is_buffered_up_to_a_limit_and_not_lost() -> None:
     answer = response(b"one", b"two", b"three")
     assert await answer.buffered(5) == b"onetwo"
-    assert [chunk async for chunk in answer] == [b"onetwo", b"three"]
+    assert await body_of(answer) == [b"onetwo", b"three"]
 
 
 async def test_a_body_that_breaks_off_is_an_error_of_ours() -> None:
     answer = response(b"one", httpx.ReadError("sk-secret"))
     with pytest.raises(UpstreamInterrupted):
-        [chunk async for chunk in answer]
+        await body_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -185,30 +239,31 @@ async def test_field_names_are_in_one_case() -> None:
 # With the real transport ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[httpx.AsyncBaseTransport]:
-    async with httpx.AsyncHTTPTransport(trust_env=False) as made:
+@pytest.fixture(params=[HTTPTransport, partial(httpx.AsyncHTTPTransport, trust_env=False)], ids=["ours", "httpx"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    async with request.param() as made:
         yield made
 
 
-def asking(url: str) -> UpstreamRequest:
-    return UpstreamRequest("POST", f"{url}/v1/chat/completions", [(b"content-type", b"application/json")], b"{}")
+def asking(url: str, content: bytes = b"{}", hosts: Mapping[str, HostAddress] | None = None) -> UpstreamRequest:
+    fields = [(b"content-type", b"application/json")]
+    return UpstreamRequest("POST", Origin.of(url, hosts), b"/v1/chat/completions", fields, content)
 
 
 async def test_a_port_that_refuses_is_unreachable(transport: httpx.AsyncBaseTransport) -> None:
     with closed_port() as port, pytest.raises(UpstreamUnreachable):
-        await send(transport, asking(f"http://127.0.0.1:{port}"), Timeouts(), {})
+        await send(transport, asking(f"http://127.0.0.1:{port}"), Timeouts())
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable(transport: httpx.AsyncBaseTransport) -> None:
     with pytest.raises(UpstreamUnreachable):
-        await send(transport, asking("http://no-such-host.invalid"), Timeouts(), {})
+        await send(transport, asking("http://no-such-host.invalid"), Timeouts())
 
 
 async def test_a_server_without_tls_is_an_error(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     upstream.violations = Forgiving()
     with pytest.raises(UpstreamError):
-        await send(transport, asking(f"https://127.0.0.1:{upstream.port}"), Timeouts(connect=0.3), {})
+        await send(transport, asking(f"https://127.0.0.1:{upstream.port}"), Timeouts(connect=0.3))
 
 
 class Forgiving(list[str]):
@@ -221,18 +276,18 @@ class Forgiving(list[str]):
 async def test_what_is_no_http_is_interrupted(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     upstream.on(not_http())
     with pytest.raises(UpstreamInterrupted):
-        await send(transport, asking(upstream.url), Timeouts(), {})
+        await send(transport, asking(upstream.url), Timeouts())
 
 
 async def test_silence_is_a_timeout(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     upstream.on(ok(no_head=True, stall_after=0))
     with pytest.raises(UpstreamTimeout):
-        await send(transport, asking(upstream.url), Timeouts(read=0.05), {})
+        await send(transport, asking(upstream.url), Timeouts(first_byte=0.05))
 
 
 async def test_a_mapped_name_reaches_the_mapped_port(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     hosts = {"models.internal": HostAddress("127.0.0.1", upstream.port)}
-    answer = await send(transport, asking("http://models.internal"), Timeouts(), hosts)
+    answer = await send(transport, asking("http://models.internal", hosts=hosts), Timeouts())
     assert answer.status == 200
     assert upstream.requests[0].headers["host"] == "models.internal"
     await answer.aclose()
@@ -242,24 +297,23 @@ async def test_an_abandoned_answer_closes_its_connection(
     transport: httpx.AsyncBaseTransport, upstream: Upstream
 ) -> None:
     upstream.on(ok(chunks=2, stall_after=1))
-    request = UpstreamRequest("POST", f"{upstream.url}/v1/chat/completions", [], b'{"stream": true}')
-    answer = await send(transport, request, Timeouts(), {})
-    assert await answer.first_chunk()
+    answer = await send(transport, asking(upstream.url, b'{"stream": true}'), Timeouts())
+    assert await answer.buffered(1)
     await answer.aclose()
     assert (await upstream.over()).closed_early
 
 
 async def test_connections_are_used_again(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     for _ in range(3):
-        answer = await send(transport, asking(upstream.url), Timeouts(), {})
-        assert b"".join([chunk async for chunk in answer])
+        answer = await send(transport, asking(upstream.url), Timeouts())
+        assert await body_of(answer)
         await answer.aclose()
     assert upstream.connections == 1
 
 
 async def test_a_cancelled_request_ends(transport: httpx.AsyncBaseTransport, upstream: Upstream) -> None:
     upstream.on(ok(no_head=True, stall_after=0))
-    task = asyncio.create_task(send(transport, asking(upstream.url), Timeouts(), {}))
+    task = asyncio.create_task(send(transport, asking(upstream.url), Timeouts()))
     await upstream.arrived()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -269,4 +323,4 @@ async def test_a_cancelled_request_ends(transport: httpx.AsyncBaseTransport, ups
 
 async def test_an_address_that_httpx_cannot_take_is_an_error_of_ours() -> None:
     with pytest.raises(UpstreamError):
-        await sent(httpx.Response, UpstreamRequest("POST", "https://api.test/" + "a" * 70_000, [], b""))
+        await sent(httpx.Response, UpstreamRequest("POST", ORIGIN, b"/" + b"a" * 70_000, [], b""))

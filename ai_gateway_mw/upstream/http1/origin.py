@@ -1,0 +1,44 @@
+"""Origin: where connections lead to (RFC 9110 4.3.1), worked out once from a base URL and the setting `HOSTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from ai_gateway_mw.hosts import HostAddress
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """`host` is the name that a certificate must show; `address` and `port` are what is connected to."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    authority: bytes  # for the field Host
+    _hash: int = field(init=False, repr=False, compare=False)  # looked up by each request
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.scheme, self.host, self.port, self.address)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @classmethod
+    def of(cls, base_url: str | httpx.URL, hosts: Mapping[str, HostAddress] | None = None) -> Origin:
+        """The origin of a URL; its path counts for nothing. Raises ValueError, without the URL's text."""
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL:
+            raise ValueError("this is not a URL") from None
+        if url.scheme not in _PORTS or not url.host:
+            raise ValueError("the URL of an upstream starts with http:// or https:// and names a host")
+        mapped = (hosts or {}).get(url.host)
+        host = url.raw_host.decode("ascii").strip("[]").removesuffix(".")
+        port = (mapped and mapped.port) or url.port or _PORTS[url.scheme]
+        return cls(url.scheme, host, port, mapped.address if mapped else host, url.netloc)

@@ -1,0 +1,136 @@
+"""AnswerParser: the bytes of one connection become answers (RFC 9112), one after the other.
+
+httptools does the reading and refuses most of what is broken; here stands what it lets pass and we do not.
+"""
+
+from __future__ import annotations
+
+import httptools
+
+from ai_gateway_mw.upstream.http1.answer import Answer
+
+_MAX_HEAD = 64 * 1024  # of a head, and of what is no body within one: chunk extensions, trailers
+_MAX_FIELDS = 256
+_MAX_INFORMATIONAL = 8
+_MAX_LENGTH_DIGITS = 18
+
+_WATCHED = frozenset([b"content-length", b"transfer-encoding", b"keep-alive"])
+
+
+class Malformed(Exception):
+    """This is no HTTP, or its framing is in doubt."""
+
+
+class AnswerParser:
+    """Fills the answer that `begin` names. `keep_for` is how many seconds the connection may idle afterwards."""
+
+    __slots__ = (
+        "_answer",
+        "_bodiless",
+        "_chunked",
+        "_informational",
+        "_parser",
+        "framed",
+        "keep_alive",
+        "keep_for",
+        "overhead",
+    )
+
+    _answer: Answer
+
+    def __init__(self, keep_for: float) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.keep_for = keep_for
+
+    def begin(self, answer: Answer, *, bodiless: bool) -> None:
+        """The next answer; `bodiless` as those to HEAD are."""
+        self._answer = answer
+        self._bodiless = bodiless
+        self._informational = 0
+        self._chunked = False
+        self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
+        self.keep_alive = False
+        self.overhead = 0  # bytes since the beginning, or since the last of the body
+
+    def feed(self, data: bytes) -> None:
+        """Raises `Malformed`. What comes after a complete answer does it no harm, but ends the connection."""
+        self.overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self._answer.complete:
+                raise Malformed from None
+            self.keep_alive = False
+        if self.overhead > _MAX_HEAD and not self._answer.complete:
+            raise Malformed
+
+    # Called by httptools. What is raised here stops it.
+
+    def on_message_begin(self) -> None:
+        if self._answer.complete:
+            raise Malformed
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        answer = self._answer
+        if answer.status:  # a trailer: nobody waits for those, and they must not pass for a part of the head
+            return
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        if name in _WATCHED:
+            self._note(name, value)
+        answer.fields.append((name, value))
+        if len(answer.fields) > _MAX_FIELDS:
+            raise Malformed
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        status = self._parser.get_status_code()
+        version = self._parser.get_http_version()
+        if status < 100 or status == 101 or version not in ("1.1", "1.0"):
+            raise Malformed
+        if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
+            raise Malformed
+        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in answer.fields) > _MAX_HEAD:
+            raise Malformed
+        if status < 200:
+            self._informational += 1
+            if self._informational > _MAX_INFORMATIONAL:
+                raise Malformed
+            return
+        answer.status, answer.version = status, version
+        if self._bodiless:
+            answer.complete = True
+            raise Malformed  # though it is not: httptools would wait for a body
+
+    def on_body(self, data: bytes) -> None:
+        self.overhead = 0
+        self._answer.add(data)
+
+    def on_message_complete(self) -> None:
+        answer = self._answer
+        if answer.status:
+            answer.complete = True
+            self.keep_alive = self._parser.should_keep_alive()
+        else:  # RFC 9110 15.2: an informational answer; the one that counts is still to come
+            answer.fields.clear()
+            self._chunked = self.framed = False
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Look at a field that says where the body ends or how long the connection stays."""
+        if name == b"content-length":
+            if len(value) > _MAX_LENGTH_DIGITS:
+                raise Malformed
+            self.framed = True
+        elif name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
+            if self._chunked or value.lower() != b"chunked":
+                raise Malformed
+            self._chunked = self.framed = True
+        else:
+            self._keep_as_told(value)
+
+    def _keep_as_told(self, value: bytes) -> None:
+        """`timeout=5, max=100`: the upstream will end the connection then, and we do not want to race with it."""
+        for item in value.split(b","):
+            name, _, seconds = item.strip().partition(b"=")
+            if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
+                self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))

@@ -1,0 +1,61 @@
+"""Pools: what a transport has in one event loop: a pool for each origin, and the sweep over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ai_gateway_mw.errors import UpstreamInterrupted
+from ai_gateway_mw.upstream.http1.dialling import TLS
+from ai_gateway_mw.upstream.http1.origin import Origin
+from ai_gateway_mw.upstream.http1.pool import Pool, PoolLimits
+from ai_gateway_mw.upstream.http1.sweep import Sweep
+
+_REMEMBERED = 60.0  # seconds, for an origin without connections
+
+
+class Pools:
+    """Pools come with the first request to their origin, and go when it is no longer asked."""
+
+    __slots__ = ("_by_origin", "_clock", "_limits", "_loop", "_sweep", "_tls")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, limits: PoolLimits, tls: TLS, clock: Callable[[], float]
+    ) -> None:
+        self._loop = loop
+        self._limits = limits
+        self._tls = tls
+        self._clock = clock
+        self._by_origin: dict[Origin, Pool] = {}
+        self._sweep = Sweep(loop, clock, self.tidy)
+
+    def __getitem__(self, origin: Origin) -> Pool:
+        pool = self._by_origin.get(origin)
+        if pool is None:
+            pool = Pool(origin, self._limits, self._sweep, self._tls, self._clock, self._loop)
+            self._by_origin[origin] = pool
+        return pool
+
+    def __len__(self) -> int:
+        return len(self._by_origin)
+
+    @property
+    def connections(self) -> int:
+        return sum(pool.places_taken for pool in self._by_origin.values())
+
+    def tidy(self, now: float) -> None:
+        """Drop what has been idle for too long, and forget origins that nobody asks for."""
+        for origin, pool in list(self._by_origin.items()):
+            pool.tidy(now)
+            if pool.vacant(now, _REMEMBERED):
+                del self._by_origin[origin]
+
+    def close(self) -> None:
+        """End all connections, also those at work."""
+        pools = list(self._by_origin.values())
+        self._by_origin.clear()
+        for pool in pools:
+            pool.close()
+        for connection in self._sweep.busy:
+            connection.fail(UpstreamInterrupted("The connection to the provider was closed."))
+        self._sweep.stop()

@@ -1,0 +1,199 @@
+"""Tokens read off an answer as it passes: bodies and event streams, one reader for each API format.
+
+Only the member that holds the usage is parsed. What cannot be read is no usage; nothing here fails an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ai_gateway_mw.surfaces import Format
+from ai_gateway_mw.upstream.dialects import MESSAGES, Dialect
+from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
+
+_TAIL = 16 * 1024  # usage stands near the end of a body,
+_HEAD = 4 * 1024  # or before the vectors, as llama.cpp has it
+_TRIES = 8
+_MAX_COUNT = 2**53
+_decode = json.JSONDecoder().raw_decode
+
+_Members = dict[str, Any]
+
+
+class Usage(NamedTuple):
+    """Tokens of one answer, None where the provider did not say.
+
+    `input_tokens` is all of the prompt and `output_tokens` all that was generated, in every format: `cached` is the
+    part of the prompt that came from a cache, `reasoning` the part of the output that is thought.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached: int = 0
+    reasoning: int = 0
+
+
+def usage_of_body(dialect: Dialect, body: bytes, head: bytes = b"") -> Usage | None:
+    """What a JSON answer says of its usage. `body` may be its last part only, and `head` its beginning."""
+    member = _MEMBERS[dialect.format]
+    found = _last_member(body, member, "") or _first_member(head or body, member)
+    return _READERS[dialect.format](found) if found else None
+
+
+def usage_of_stream(watcher: EventWatcher | ArrayWatcher) -> Usage | None:
+    """What a stream has said of its usage so far, also where it was cut short."""
+    dialect = watcher.dialect
+    if isinstance(watcher, ArrayWatcher):
+        found = _last_member(watcher.recent[0], b'"usageMetadata"', "]")
+    elif dialect is MESSAGES:
+        found = _usage_of_message(watcher)
+    else:
+        found = _last_of_events(watcher)
+    return _READERS[dialect.format](found) if found else None
+
+
+class BodyEnds:
+    """Beginning and end of a body that passes in chunks: all of it that usage is looked for in."""
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self) -> None:
+        self._head = self._tail = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Note a chunk."""
+        if len(self._head) < _HEAD:
+            self._head += chunk[:_HEAD]
+        self._tail = chunk[-_TAIL:] if len(chunk) >= _TAIL else (self._tail + chunk)[-_TAIL:]
+
+    def usage(self, dialect: Dialect) -> Usage | None:
+        """What the body says of its usage."""
+        return usage_of_body(dialect, self._tail, self._head)
+
+
+# Where the usage is ---------------------------------------------------------------------------------------------------
+
+
+def _last_of_events(watcher: EventWatcher) -> _Members | None:
+    """The usage of the last event that has one: some servers send it with every chunk, others only at the end.
+
+    It may be one level down: an event of `responses` has it in its response, one of Groq's in `x_groq`.
+    """
+    name = _MEMBERS[watcher.dialect.format]
+    for event in reversed(watcher.recent_events()):
+        if name in event.data and (found := _last_member(event.data, name, "") or _last_member(event.data, name, "}")):
+            return found
+    return None
+
+
+def _usage_of_message(watcher: EventWatcher) -> _Members | None:
+    """The prompt's tokens come with `message_start`; the output's, and corrections of the others, with `message_delta`.
+
+    What `message_start` says of the output is a beginning, and no count.
+    """
+    counts: _Members = _last_member(watcher.first, b'"usage"', "}") or {}
+    counts.pop("output_tokens", None)
+    for event in watcher.recent_events():
+        if event.kind == "message_delta" and (last := _last_member(event.data, b'"usage"', "")):
+            counts |= {name: value for name, value in last.items() if value is not None}
+    return counts or None
+
+
+def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
+    """The object that is the last member of this name in an object of which nothing but `after` follows.
+
+    What follows the member must be the rest of that object: a member of the same name elsewhere in the answer is not
+    mistaken for it, and what comes before it is never looked at.
+    """
+    start, stop = max(0, len(text) - _TAIL), len(text)
+    for _ in range(_TRIES):
+        stop = text.rfind(name, start, stop)
+        if stop < 0:
+            return None
+        try:
+            rest = "{" + text[stop:].decode()
+            found, end = _decode(rest)
+        except (ValueError, RecursionError):
+            continue
+        if rest[end:].strip() == after:
+            value = found.get(name[1:-1].decode())
+            return value if isinstance(value, dict) else None
+    return None
+
+
+def _first_member(text: bytes, name: bytes) -> _Members | None:
+    """The object that is the first member of this name, where what precedes it is the beginning of the outer object."""
+    at = text.find(name, 0, _HEAD)
+    if at < 0:
+        return None
+    before = text[:at].decode("utf-8", "replace").rstrip(", \r\n\t")
+    value = text[at + len(name) : at + _HEAD].decode("utf-8", "replace").lstrip(": \r\n\t")
+    try:
+        found, _ = _decode(value)
+        _, end = _decode(before.lstrip() + "}")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and end == len(before.lstrip()) + 1 else None
+
+
+# What it says ---------------------------------------------------------------------------------------------------------
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+
+
+def _sum(*values: Any) -> int | None:
+    """The sum of what was told, None where nothing was."""
+    counts = [count for value in values if (count := _count(value)) is not None]
+    return sum(counts) if counts else None
+
+
+def _detail(usage: _Members, name: str, detail: str) -> int:
+    details = usage.get(name)
+    return (_count(details.get(detail)) or 0) if isinstance(details, dict) else 0
+
+
+def _openai(usage: _Members) -> Usage:
+    """Chat completions and embeddings name it one way, responses and images another."""
+    if "prompt_tokens" in usage:
+        # Embeddings have no output, and do not say so.
+        output = usage.get("completion_tokens", 0)
+        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+        cached = cached or _count(usage.get("prompt_cache_hit_tokens")) or 0  # DeepSeek
+        return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
+    return Usage(
+        _count(usage.get("input_tokens")),
+        _count(usage.get("output_tokens")),
+        _detail(usage, "input_tokens_details", "cached_tokens"),
+        _detail(usage, "output_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _anthropic(usage: _Members) -> Usage:
+    """`input_tokens` are those after the last cache breakpoint; what a cache gave or took comes on top."""
+    read = usage.get("cache_read_input_tokens")
+    return Usage(
+        _sum(usage.get("input_tokens"), usage.get("cache_creation_input_tokens"), read),
+        _count(usage.get("output_tokens")),
+        _count(read) or 0,
+        _detail(usage, "output_tokens_details", "thinking_tokens"),
+    )
+
+
+def _gemini(usage: _Members) -> Usage:
+    """Thoughts are no part of the candidates, nor results of tools of the prompt."""
+    thoughts = usage.get("thoughtsTokenCount")
+    return Usage(
+        _sum(usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")),
+        _sum(usage.get("candidatesTokenCount"), thoughts),
+        _count(usage.get("cachedContentTokenCount")) or 0,
+        _count(thoughts) or 0,
+    )
+
+
+_MEMBERS: dict[Format, bytes] = {"openai": b'"usage"', "anthropic": b'"usage"', "gemini": b'"usageMetadata"'}
+_READERS: dict[Format, Callable[[_Members], Usage]] = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini}

@@ -1,0 +1,1 @@
+"""The gateway beside other proxies, in front of a mock provider, under one load: `python -m benchmarks.gateway`."""

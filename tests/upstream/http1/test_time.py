@@ -1,0 +1,156 @@
+"""What takes too long ends; what only takes its time does not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from ai_gateway_mw.errors import ConnectTimeout, UpstreamTimeout
+from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
+from ai_gateway_mw.upstream.http1.sweep import Sweep
+from tests.upstream.http1.asking import ask, body_of, get
+from tests.upstream.http1.raw_server import HANG, RawServer, Script
+
+pytestmark = pytest.mark.anyio
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+SHORT = Timeouts(connect=0.05, first_byte=0.05, idle=0.05, pool=0.05)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param([HANG], id="nothing"),
+        pytest.param([OK, HANG], id="part-of-a-head"),
+        pytest.param([b"HTTP/1.1 100 Continue\r\n\r\n", HANG], id="only-an-informational-answer"),
+        pytest.param([OK + b"Content-Length: 5\r\n\r\nhel", HANG], id="part-of-a-body"),
+        pytest.param([OK + b"\r\nhello", HANG], id="a-body-without-an-end"),
+        pytest.param([CHUNKED + b"5\r\nhello\r\n", HANG], id="a-body-without-its-last-chunk"),
+        pytest.param([CHUNKED + b"5\r\nhello\r\n0\r\n", HANG], id="a-body-without-its-last-line"),
+    ],
+)
+async def test_silence_is_a_timeout_and_ends_the_connection(transport: HTTPTransport, script: Script) -> None:
+    async with RawServer(script) as server:
+        with pytest.raises(UpstreamTimeout):
+            await get(transport, server.origin, timeouts=SHORT)
+        await server.left_alone()
+        assert transport.connections == 0
+
+
+async def test_what_had_arrived_before_the_silence_is_handed_out(transport: HTTPTransport) -> None:
+    async with RawServer([OK + b"Content-Length: 5\r\n\r\nhel", HANG]) as server:
+        answer = await ask(transport, server.origin, timeouts=SHORT)
+        assert await answer.read() == b"hel"
+        with pytest.raises(UpstreamTimeout):
+            await answer.read()
+
+
+async def test_a_body_that_goes_on_may_take_longer_than_each_of_its_pauses(transport: HTTPTransport) -> None:
+    pieces = [b"1\r\nx\r\n"] * 100
+    async with RawServer([CHUNKED, *pieces, b"0\r\n\r\n"]) as server:
+        started = asyncio.get_running_loop().time()
+        timeouts = Timeouts(connect=5, first_byte=5, idle=0.15, pool=5)
+        assert len((await get(transport, server.origin, timeouts=timeouts)).body) == 100
+        assert asyncio.get_running_loop().time() - started > 0.15
+
+
+async def test_a_reader_may_take_its_time(transport: HTTPTransport) -> None:
+    """The pause is counted from where somebody waits, not from the last piece."""
+    async with RawServer([OK + b"Content-Length: 6\r\n\r\nabc", b"def"]) as server:
+        answer = await ask(transport, server.origin, timeouts=SHORT)
+        await asyncio.sleep(0.25)
+        assert await body_of(answer) == b"abcdef"
+
+
+async def test_a_request_that_is_not_taken_is_a_timeout(transport: HTTPTransport) -> None:
+    async with RawServer([OK], reads=False) as server:
+        with pytest.raises(UpstreamTimeout):
+            await ask(transport, server.origin, content=b"x" * 32_000_000, timeouts=SHORT)
+        assert transport.connections == 0
+
+
+@pytest.mark.parametrize(("later", "ends"), [(6, False), (11, True)])
+async def test_the_time_for_an_answer_begins_when_the_request_is_out(later: float, ends: bool) -> None:
+    """Of ten seconds, writing takes six; then there are ten for the answer."""
+    now = 1000.0
+    content = b"x" * 32_000_000
+    timeouts = Timeouts(connect=5, first_byte=10, idle=5, pool=5)
+    async with RawServer(reads=False) as server, HTTPTransport(clock=lambda: now) as transport:
+        task = asyncio.create_task(ask(transport, server.origin, content=content, timeouts=timeouts))
+        await server.until(lambda server: bool(server.peers))
+        peer = server.peers[0]
+        now += 6
+        await a_round_of_the_sweep()
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        head = await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.reader.readexactly(len(content))
+        assert head.startswith(b"POST")
+        now += later
+        await a_round_of_the_sweep()
+        peer.writer.write(OK + b"Content-Length: 0\r\n\r\n")
+        if ends:
+            with pytest.raises(UpstreamTimeout):
+                await task
+        else:
+            assert (await task).complete
+
+
+async def a_round_of_the_sweep() -> None:
+    await asyncio.sleep(0.15)
+
+
+async def test_a_handshake_that_hangs_is_a_connect_timeout(transport: HTTPTransport) -> None:
+    async with RawServer(reads=False) as server:
+        with pytest.raises(ConnectTimeout):
+            await get(transport, Origin.of(f"https://127.0.0.1:{server.port}"), timeouts=SHORT)
+        assert transport.connections == 0
+
+
+class Loop:
+    """Timers that a test lets run out."""
+
+    def __init__(self) -> None:
+        self.timers: list[Callable[[], None]] = []
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Loop:
+        self.timers.append(callback)
+        return self
+
+    def elapse(self) -> None:
+        due, self.timers = self.timers, []
+        for callback in due:
+            callback()
+
+
+class Waiting:
+    """A connection, as the sweep sees it."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.ended = False
+
+    def time_out(self) -> None:
+        self.ended = True
+
+
+def test_one_timer_is_enough_and_none_is_left_when_nothing_is_asked() -> None:
+    loop, tidied = Loop(), list[float]()
+    sweep = Sweep(cast(Any, loop), lambda: 10.0, tidied.append)
+    waiting = [Waiting(9.9), Waiting(10.0), Waiting(10.1), Waiting(math.inf)]
+    for connection in waiting:
+        sweep.add(cast(Any, connection))
+    assert len(loop.timers) == 1
+    loop.elapse()
+    assert [connection.ended for connection in waiting] == [True, True, False, False]
+    assert (len(loop.timers), tidied) == (1, [10.0])
+    for connection in waiting:
+        sweep.discard(cast(Any, connection))
+    loop.elapse()
+    assert not loop.timers
+    sweep.add(cast(Any, waiting[0]))
+    assert len(loop.timers) == 1
