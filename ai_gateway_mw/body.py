@@ -7,7 +7,7 @@ than the next reader, goes to an exact one, which says what is wrong and where.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from json.scanner import make_scanner
 from typing import Any, NamedTuple, NoReturn
@@ -83,9 +83,9 @@ def _quickly_read(raw: bytes) -> dict[str, Any] | None:
         value = from_json(raw, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:
         return None
-    if type(value) is not dict or any(map(_is_other_spelling, value)) or _is_too_deep(value):
+    if type(value) is not dict or _other_spellings(value):
         return None
-    return value
+    return None if _is_too_deep(value) else value
 
 
 def _exactly_read(raw: bytes) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _exactly_read(raw: bytes) -> dict[str, Any]:
         for member in _members(text):
             if member.name in value:
                 raise _Malformed(f"`{member.name}` is given twice")
-            if _is_other_spelling(member.name):
+            if _other_spellings((member.name,)):
                 raise _Malformed(f"`{member.name.casefold()}` is spelled in another way")
             value[member.name] = member.value
         if "\\ud" in text or "\\uD" in text:
@@ -112,8 +112,8 @@ def _exactly_read(raw: bytes) -> dict[str, Any]:
         raise BadBody(f"Invalid request body: it is not a JSON object{detail}.") from None
 
 
-def _is_other_spelling(name: str) -> bool:
-    return name not in DECISIVE and name.casefold() in DECISIVE
+def _other_spellings(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in DECISIVE and name.casefold() in DECISIVE]
 
 
 def _is_too_deep(value: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Watch, Watches, raw_rout
 from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
-from ai_gateway_mw.headers import Field, Fields
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, Fields
 from ai_gateway_mw.keys import ClientCredential, GatewayKey, presented_credentials
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.surfaces import Format, Route
@@ -44,24 +44,26 @@ class ResponseHead:
     fields: Fields = field(default_factory=Fields)
 
 
-class LazyMap(Mapping[str, Any]):
-    """A map of which some values are made only when they are read."""
+class _Later(NamedTuple):
+    """A result that is made when it is read: by a function of the Context and of what the action had to add."""
 
-    __slots__ = ("_values",)
+    made: Callable[[Context, Any], Any]
+    addition: Any
 
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
 
-    def put(self, name: str, value: Any) -> None:
-        self._values[name] = value
+class _Results(Mapping[str, Any]):
+    """The results of one exchange by their actions' names, as expressions read them."""
 
-    def put_later(self, name: str, value: Callable[[], Any]) -> None:
-        self._values[name] = _Later(value)
+    __slots__ = ("_ctx", "_values")
+
+    def __init__(self, ctx: Context, values: dict[str, Any]) -> None:
+        self._ctx = ctx
+        self._values = values
 
     def __getitem__(self, name: str) -> Any:
         value = self._values[name]
         if type(value) is _Later:
-            value = self._values[name] = value.made()
+            value = self._values[name] = value.made(self._ctx, value.addition)
         return value
 
     def __contains__(self, name: object) -> bool:
@@ -74,12 +76,12 @@ class LazyMap(Mapping[str, Any]):
         return len(self._values)
 
 
-class _Later(NamedTuple):
-    made: Callable[[], Any]
-
-
 _NO_LIMITS = Limits()
 _NO_CANDIDATES: Iterator[Candidate] = iter(())
+
+
+def _no_key(_: Context) -> None:
+    """What there is before anybody has looked for a key."""
 
 
 class Context:
@@ -92,9 +94,18 @@ class Context:
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
         + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
-        + ("gateway_key", "input_tokens", "credential", "models", "offers", "selection", "keys", "key_notes")
+        + ("gateway_key", "input_tokens", "own_key", "models", "offers", "selection", "keys", "key_notes")
         + ("candidates", "attempts", "upstream")
-        + ("_watches", "_results", "_located", "_client_ip", "_json", "_payload", "_presented", "_presented_in")
+        + (
+            "_watches",
+            "_published",
+            "_published_ours",
+            "_located",
+            "_client_ip",
+            "_payload",
+            "_presented",
+            "_presented_in",
+        )
     )
 
     def __init__(
@@ -123,8 +134,7 @@ class Context:
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: ai-gateway
-        # The client's own key, unless another action took it: admission
-        self.credential: ClientCredential | None = None
+        self.own_key: Callable[[Context], ClientCredential | None] = _no_key  # what finds the client's own: admission
         self.models: Sequence[Model] = ()  # what strategies see as `ai.models`: model selection
         self.offers: Sequence[Offer] = ()  # the models to try, with their providers: model selection
         self.selection: SelectionNotes | None = None  # model selection
@@ -134,10 +144,10 @@ class Context:
         self.attempts: list[Attempt] = []  # failover
         self.upstream: UpstreamResponse | None = None  # failover
         self._watches = watches
-        self._results: dict[str, Any] | None = None
+        self._published: dict[str, Any] = {}
+        self._published_ours: dict[str, Any] = {}
         self._located = False
         self._client_ip: Address | None = None
-        self._json: JSONBody | None = None
         self._payload: JSONBody | FormBody | None = None
         self._presented: ClientCredential | None = None
         self._presented_in: tuple[tuple[Field, ...], tuple[Field, ...], bytes] | None = None
@@ -156,10 +166,8 @@ class Context:
     @property
     def results(self) -> dict[str, Any]:
         """What expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it those
-        of our own."""
-        if self._results is None:
-            self._results = {"ngrok": LazyMap()}
-        return self._results
+        of our own. Not kept here: it refers to this."""
+        return {**self._published_ours, "ngrok": _Results(self, self._published)}
 
     @property
     def api_format(self) -> Format:
@@ -199,12 +207,23 @@ class Context:
             self._presented_in = looked_in
         return self._presented
 
+    def check_credentials(self) -> None:
+        """Raises `AmbiguousCredentials` where the request brings two; of a single one nothing is made yet."""
+        fields = self.request_fields
+        if fields.repeated or (self.query and self.route) or len(CREDENTIAL_FIELDS & fields.first.keys()) > 1:
+            self.presented_credential()
+
+    @property
+    def credential(self) -> ClientCredential | None:
+        """The client's own key, for providers without keys of the operator, unless another action took it."""
+        return self.own_key(self)
+
     async def read_body(self) -> bytes:
         """The request body, read on the first call. Raises `BodyTooLarge`, `ClientGone`, `UnsupportedEncoding`."""
         if self.body is None:
-            encodings = self.request_fields.all(b"content-encoding")
-            if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
-                raise UnsupportedEncoding("A compressed request body is not supported.")
+            for encoding in self.request_fields.all(b"content-encoding"):
+                if encoding.strip().lower() not in (b"", b"identity"):
+                    raise UnsupportedEncoding("A compressed request body is not supported.")
             self.body = await read_body(self.receive, self.limits.max_body)
         return self.body
 
@@ -215,15 +234,9 @@ class Context:
             _ = self.payload
 
     @property
-    def json(self) -> JSONBody:
-        """The body as a JSON object, once it has been read. Raises `BadBody`."""
-        if self._json is None:
-            self._json = JSONBody(self.body or b"")
-        return self._json
-
-    @property
     def payload(self) -> JSONBody | FormBody | None:
-        """The body as something with named members, once it has been read: JSON or a form; None without a body."""
+        """The body as something with named members, once it has been read: JSON or a form; None without a body. Raises
+        `BadBody`."""
         if self._payload is None:
             self._payload = self._read_payload()
         return self._payload
@@ -231,9 +244,9 @@ class Context:
     def _read_payload(self) -> JSONBody | FormBody | None:
         if not self.body:
             needed = self.method == "POST" and self.route is not None and self.route.task == "generate"
-            return self.json if needed else None
+            return JSONBody(b"") if needed else None
         boundary = form_boundary(self.request_fields.get(b"content-type") or b"")
-        return FormBody(self.body, boundary) if boundary else self.json
+        return FormBody(self.body, boundary) if boundary else JSONBody(self.body)
 
     def move_to(self, scope: Scope, receive: Receive, route: Route | None) -> None:
         """Go on at a layer further in: what stands between the layers may have mounted it elsewhere, edited the
@@ -272,11 +285,20 @@ class Context:
 
     def publish(self, action: str, result: Any) -> None:
         """Make an action's result readable as `actions.ngrok.<action>`; only the last run's is kept."""
-        self.results["ngrok"].put(action.replace("-", "_"), result)
+        self._published[action.replace("-", "_")] = result
 
-    def publish_lazily(self, action: str, result: Callable[[], Any]) -> None:
-        """The same for a result that costs something to make, and that few requests read."""
-        self.results["ngrok"].put_later(action.replace("-", "_"), result)
+    def publish_lazily(self, action: str, result: Callable[[Context, Any], Any], addition: Any = None) -> None:
+        """The same for a result that costs something to make, and that few requests read: `result(ctx, addition)`."""
+        self._published[action.replace("-", "_")] = _Later(result, addition)
+
+    def publish_ours(self, action: str, result: Any) -> None:
+        """The same for an action that Traffic Policy does not have: its result is `actions.<action>`."""
+        self._published_ours[action.replace("-", "_")] = result
+
+    def release(self) -> None:
+        """The exchange is over: let go of what refers back to this, or only the cycle collector could free it all."""
+        self.candidates = _NO_CANDIDATES
+        self.scope, self.vars = {}, {}
 
 
 class Action(Protocol):

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 # What looks like a key: by the prefix of a well-known provider, or long and of letters and digits.
 _KEY_LIKE = re.compile(
@@ -112,6 +112,12 @@ class GatewayError(Exception):
         self.fields = tuple(fields)
         self.param = param
         super().__init__(self.message)
+
+    def without_trace(self) -> Self:
+        """The same error, for whoever keeps it, without where it comes from: the frames of a traceback hold all that
+        they worked on, the error itself among it, and then only the cycle collector would free any of that."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
 
 # The request itself is at fault -----------------------------------------------------------------------------------

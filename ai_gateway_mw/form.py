@@ -24,6 +24,8 @@ _MAX_PARTS = 64
 
 def form_boundary(content_type: bytes) -> bytes | None:
     """The boundary of a multipart form, None where the body is something else. Raises `BadBody` where it is unclear."""
+    if content_type == b"application/json":  # as nearly always
+        return None
     media_type, _, rest = content_type.strip().partition(b";")
     if media_type.strip().lower() != b"multipart/form-data":
         return None

@@ -57,26 +57,20 @@ class Fields:
     """The fields of one head; names are lower-case bytes.
 
     `sent` came from outside. What is in `added` the policy itself put there: it comes last, and passes every
-    allow-list.
+    allow-list. `first` has the first value of each field, `repeated` says whether one is there more than once.
     """
 
-    __slots__ = ("_first", "_map", "added", "sent")
+    __slots__ = ("_map", "added", "first", "repeated", "sent")
 
     def __init__(self, items: Iterable[Field] = ()) -> None:
         self.sent = tuple(items)
         self.added: tuple[Field, ...] = ()
-        self._first: dict[bytes, bytes] | None = None
+        self.first: Mapping[bytes, bytes] = dict(reversed(self.sent))
+        self.repeated = len(self.first) < len(self.sent)
         self._map: HeaderMap | None = None
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.sent + self.added)
-
-    @property
-    def first(self) -> Mapping[bytes, bytes]:
-        """The first value of each field; made on first use, and again after a change."""
-        if self._first is None:
-            self._first = dict(reversed(self.sent + self.added))
-        return self._first
 
     @property
     def map(self) -> HeaderMap:
@@ -88,11 +82,6 @@ class Fields:
             self._map = made
         return self._map
 
-    @property
-    def repeated(self) -> bool:
-        """Whether some field is there more than once."""
-        return len(self.first) < len(self.sent) + len(self.added)
-
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field."""
         return self.first.get(name)
@@ -103,6 +92,13 @@ class Fields:
         if value is None:
             return []
         return [value for key, value in self if key == name] if self.repeated else [value]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a field of that name, spelled in any case."""
+        try:
+            return name.lower().encode("latin-1") in self.first
+        except UnicodeEncodeError:
+            return False
 
     def texts(self, name: str) -> list[str]:
         """Every value of a field, its name spelled in any case: what the map would give, without making one."""
@@ -116,7 +112,7 @@ class Fields:
         if name == b"host":
             self.remove(name)
         self.added += ((name, value),)
-        self._first = self._map = None
+        self._index()
 
     def remove(self, name: bytes) -> bool:
         """Drop every field of that name; says whether there was one."""
@@ -125,8 +121,14 @@ class Fields:
         self.sent = tuple([item for item in self.sent if item[0] != name])
         if self.added:
             self.added = tuple([item for item in self.added if item[0] != name])
-        self._first = self._map = None
+        self._index()
         return True
+
+    def _index(self) -> None:
+        everything = self.sent + self.added
+        self.first = dict(reversed(everything))
+        self.repeated = len(self.first) < len(everything)
+        self._map = None
 
 
 def field_name(name: str) -> bytes:
@@ -171,7 +173,7 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
     What the client's Connection names is gone before ours are there: it must not be able to take one of them out.
     """
     sent, added = fields.sent, fields.added
-    hop = named_by_connection(sent)
+    hop = named_by_connection(sent) if b"connection" in fields.first else _NOTHING
     forwarded = [
         item
         for item in sent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ai_gateway_mw.asgi import ASGIApp
@@ -25,7 +25,11 @@ class CompiledRule:
 class Program:
     """The rules of every phase, and the secrets (vault, name) that they name."""
 
-    __slots__ = ("_on_request", "_on_tcp_connect", "_response_needs_body", "has_response_rules", "rules", "secrets")
+    __slots__ = ("_is_one_phase", "_on_request", "_on_tcp_connect", "_response_needs_body") + (
+        "has_response_rules",
+        "rules",
+        "secrets",
+    )
 
     def __init__(
         self,
@@ -38,14 +42,20 @@ class Program:
         self._on_request = tuple(self.rules.get(Phase.ON_HTTP_REQUEST, ()))
         self.has_response_rules = bool(self.rules.get(Phase.ON_HTTP_RESPONSE))
         self._response_needs_body = self.needs_body(Phase.ON_HTTP_RESPONSE)
+        self._is_one_phase = not (self._on_tcp_connect or self._response_needs_body)
 
     def needs_body(self, phase: Phase) -> bool:
         """Whether a rule of the phase reads the request body."""
         return any(rule.needs_body for rule in self.rules.get(phase, ()))
 
-    async def on_request(self, ctx: Context) -> ASGIApp | None:
+    def on_request(self, ctx: Context) -> Awaitable[ASGIApp | None]:
         """Run the phases of a request until an action answers; None where none did. Raises the `GatewayError` of a
         refusal."""
+        if self._is_one_phase:
+            return _run(self._on_request, Phase.ON_HTTP_REQUEST, ctx)
+        return self._on_connection_and_request(ctx)
+
+    async def _on_connection_and_request(self, ctx: Context) -> ASGIApp | None:
         if self._on_tcp_connect:
             answer = await _run(self._on_tcp_connect, Phase.ON_TCP_CONNECT, ctx)
             if answer is not None:

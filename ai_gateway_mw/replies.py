@@ -45,9 +45,12 @@ def json_reply(status: int, content: Any, fields: tuple[Field, ...] = ()) -> Rep
     return Reply(status, ((b"content-type", b"application/json"), *fields), _compact(content))
 
 
-def error_reply(error: GatewayError, api_format: Format, request_id: str) -> Reply:
-    """What the caller sees of an error, in the body of their API format."""
+def error_reply(error: GatewayError, api_format: Format, request_id: str, attempts: int = 0) -> Reply:
+    """What the caller sees of an error, in the body of their API format; `attempts` were made before it, unless the
+    error itself says how many."""
     fields: list[Field] = [(b"x-gateway-error", error.code.encode())]
+    if not any(name == "x-gateway-attempts" for name, _ in error.fields):
+        fields.append((b"x-gateway-attempts", b"%d" % attempts))
     fields += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.fields]
     if not error.retryable:
         # Both SDKs repeat 408, 409, 429 and every 5xx on their own unless told not to.

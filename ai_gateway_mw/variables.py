@@ -223,7 +223,7 @@ ROWS: tuple[Row, ...] = (
 _EVERYWHERE = (Overload("time.now", (), STRING, _now, contextual=True),)
 _REQUEST = (
     Overload("getReqHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.request_fields.texts(n), contextual=True),
-    Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: bool(ctx.request_fields.texts(n)), contextual=True),
+    Overload("hasReqHeader", (STRING,), BOOL, lambda ctx, n: ctx.request_fields.has(n), contextual=True),
     Overload("getQueryParam", (STRING,), _STRINGS, lambda ctx, n: _query_params(ctx).get(n, []), contextual=True),
     Overload("hasQueryParam", (STRING,), BOOL, lambda ctx, n: n in _query_params(ctx), contextual=True),
     Overload("getReqCookie", (STRING,), DYN, _cookie, contextual=True),
@@ -231,5 +231,5 @@ _REQUEST = (
 )
 _RESPONSE = (
     Overload("getResHeader", (STRING,), _STRINGS, lambda ctx, n: ctx.head.texts(n), contextual=True),
-    Overload("hasResHeader", (STRING,), BOOL, lambda ctx, n: bool(ctx.head.texts(n)), contextual=True),
+    Overload("hasResHeader", (STRING,), BOOL, lambda ctx, n: ctx.head.has(n), contextual=True),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, RouteNotFound
@@ -33,15 +31,10 @@ class AIGateway:
         except ClientGone:
             raise
         except GatewayError as error:
-            self._publish(ctx, error)
+            ctx.publish_lazily(self.name, gateway_result, error)
             if self.terminating:
                 raise
+            error.without_trace()
             return None
-        self._publish(ctx, None)
+        ctx.publish_lazily(self.name, gateway_result)
         return answer
-
-    def _publish(self, ctx: Context, error: GatewayError | None) -> None:
-        def result() -> dict[str, Any]:
-            return gateway_result(ctx, error)
-
-        ctx.publish_lazily(self.name, result)

@@ -88,12 +88,12 @@ class GatewayAuth:
         try:
             key = self._resolved(ctx)
         except GatewayError as error:
-            ctx.results["gateway_auth"] = _result(None, error)
+            ctx.publish_ours(self.name, _result(None, error))
             if not self._continue:
                 raise
             return
         ctx.gateway_key = key
-        ctx.results["gateway_auth"] = self._declared.result(key) if key else _WITHOUT_KEY
+        ctx.publish_ours(self.name, self._declared.result(key) if key else _WITHOUT_KEY)
 
     def _resolved(self, ctx: Context) -> GatewayKey | None:
         credential = ctx.presented_credential()

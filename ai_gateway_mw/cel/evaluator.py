@@ -177,8 +177,11 @@ class Evaluator:
                 continue
             if value is decisive:
                 return decisive
-        if failed is not None:
-            raise failed
+        try:
+            if failed is not None:
+                raise failed
+        finally:
+            del failed  # its traceback holds this frame
         return not decisive
 
     def truth(self, node: Node, frame: Frame) -> bool:

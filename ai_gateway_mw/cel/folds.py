@@ -80,8 +80,11 @@ class Walk:
             except EvaluationError as error:
                 self._frame.budget.spend(ERROR)
                 failed = failed or error
-        if failed is not None:
-            raise failed
+        try:
+            if failed is not None:
+                raise failed
+        finally:
+            del failed  # its traceback holds this frame
         return not decisive
 
     def keyed(self) -> list[tuple[Any, Any]]:

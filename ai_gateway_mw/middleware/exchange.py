@@ -44,12 +44,12 @@ def check(ctx: Context) -> None:
     if ctx.route is None:
         route_of(ctx.path, ctx.raw_path)  # raises where it may be an AI path after all
     else:
-        ctx.presented_credential()  # raises where there are two
+        ctx.check_credentials()
 
 
-async def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> None:
+def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> Awaitable[None]:
     """Run a whole policy around an app."""
-    await exchange(program.on_request, ctx, ResponseGate(ctx, program, send), app)
+    return exchange(program.on_request, ctx, ResponseGate(ctx, program, send), app)
 
 
 async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *, outermost: bool = True) -> None:
@@ -61,18 +61,20 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
         if gate.refusal is not None:
             raise gate.refusal
     except ClientGone as error:
-        ctx.refusal = None if gate.complete else error
+        ctx.refusal = None if gate.complete else error.without_trace()
     except GatewayError as error:
         ctx.refusal = error
         if gate.started:
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
             raise
-        await error_reply(error, ctx.api_format, ctx.id)(ctx.scope, ctx.receive, gate.send_refusal)
+        error.without_trace()
+        await error_reply(error, ctx.api_format, ctx.id, len(ctx.attempts))(ctx.scope, ctx.receive, gate.send_refusal)
     finally:
         if ctx.upstream is not None:  # nobody streamed it where a response rule refused
             await ctx.upstream.aclose()
         if outermost:
             log_request(ctx, ctx.refusal.status if ctx.refusal else gate.status or 500)
+            ctx.release()
 
 
 async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
@@ -135,11 +137,12 @@ class ResponseGate:
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_program", "_send", "complete", "decided", "refusal", "started", "status")
+    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "complete", "decided", "refusal", "started", "status")
 
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
         self._program = program
+        self._holds_head = program.has_response_rules
         self._send = send
         self.decided = False
         self.refusal: GatewayError | None = None
@@ -151,15 +154,16 @@ class ResponseGate:
         """What the app or the answer sends. No coroutine of its own: it stands in the way of every chunk."""
         if self.decided:
             raise ResponseDecided
-        if message["type"] == "http.response.start" and self._program.has_response_rules:
+        if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
         return self.send_refusal(message)
 
     def send_refusal(self, message: Message) -> Awaitable[None]:
         """What does not meet the response rules."""
-        if message["type"] == "http.response.body":
+        kind = message["type"]
+        if kind == "http.response.body":
             self.complete = not message.get("more_body", False)
-        elif message["type"] == "http.response.start":
+        elif kind == "http.response.start":
             message = self._start(message)
         return self._send(message)
 

@@ -52,8 +52,8 @@ class Gateway:
         self.stores = Stores(self.settings, secrets=secrets, transport=transport)
         self.limits = self.stores.limits
         self.watches = Watches()
+        self.is_open = False
         self._users = 0  # lifespans that run now
-        self._opened_lazily = False
         self.policy = policy
         self.program, self.warnings = compile_policy(policy, self.stores)
 
@@ -81,12 +81,13 @@ class Gateway:
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
         self._users += 1
+        self.is_open = True
         try:
             yield
         finally:
             self._users -= 1
             if not self._users:
-                self._opened_lazily = False
+                self.is_open = False
                 await self.stores.aclose()
 
     def lifespan_with(self, other: Lifespan) -> Lifespan:
@@ -100,18 +101,13 @@ class Gateway:
 
         return both
 
-    @property
-    def is_open(self) -> bool:
-        return self._users > 0 or self._opened_lazily
-
     def open_lazily(self) -> None:
-        """For a gateway that is mounted where no lifespan reaches it; harmless where it is open."""
-        if not self.is_open:
-            self._opened_lazily = True
-            _log.warning(
-                "the gateway was opened by its first request: pass `lifespan=gateway.lifespan` to the app, or add "
-                "GatewayMiddleware, so that it is closed when the app stops"
-            )
+        """For a gateway that is mounted where no lifespan reaches it."""
+        self.is_open = True
+        _log.warning(
+            "the gateway was opened by its first request: pass `lifespan=gateway.lifespan` to the app, or add "
+            "GatewayMiddleware, so that it is closed when the app stops"
+        )
 
     def interrupt(self, reason: GatewayError) -> None:
         """Give up all exchanges that wait for a provider now, as when the server has no more time for them: they
@@ -174,7 +170,8 @@ class GatewayMiddleware:
             await refuse_websocket(scope, receive, send)
         else:
             gateway = self.gateway
-            gateway.open_lazily()
+            if not gateway.is_open:
+                gateway.open_lazily()
             ctx = Context(scope, receive, route=route, limits=gateway.limits, watches=gateway.watches)
             await serve(gateway.program, ctx, send, self.app)
 

@@ -131,6 +131,7 @@ def _surface(surface: SurfaceDocument, provider: ProviderDocument) -> ApiSurface
         query=surface.query,
         query_from_fields=surface.query_from_fields,
         output_limit_param=surface.output_limit_param or "max_tokens",
+        ends_with_done=surface.ends_with_done,
     )
 
 

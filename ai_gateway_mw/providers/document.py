@@ -143,6 +143,11 @@ class SurfaceDocument(ActionConfig):
     output_limit_param: str | None = Field(
         None, description="Body member that caps the output of chat completions: max_tokens or max_completion_tokens."
     )
+    ends_with_done: bool = Field(
+        True,
+        description="Whether streams of chat completions end with `data: [DONE]`, and are incomplete without. Some "
+        "servers never send it.",
+    )
 
 
 class DatacenterDocument(ActionConfig):

@@ -48,6 +48,7 @@ class ApiSurface:
     query: Mapping[str, str] = field(default_factory=dict)
     query_from_fields: tuple[str, ...] = ()
     output_limit_param: str = "max_tokens"
+    ends_with_done: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,13 @@ _TOKENS = ("provider_input", "provider_output", "estimated_input", "estimated_ou
 @dataclass(slots=True, eq=False)  # not frozen: one is made for each attempt, and that takes three times as long
 class Measured:
     """One finished attempt. Times are milliseconds; None is what was not seen, such as a first token without a stream.
+    Without a result only the tokens count.
 
     `key_id` is the id under which the attempt shows in `m.metrics.api_keys`, with the quota known for that key; empty
     where no key of the operator's was used.
     """
 
-    result: Result
+    result: Result | None
     gateway_ms: float | None = None
     upstream_ms: float | None = None
     time_to_first_token_ms: float | None = None
@@ -84,7 +85,8 @@ class _Slot:
 
     def add(self, measured: Measured) -> None:
         # Written out, not a loop with `getattr`: this runs for every attempt.
-        self.results[measured.result] = self.results.get(measured.result, 0) + 1
+        if measured.result is not None:
+            self.results[measured.result] = self.results.get(measured.result, 0) + 1
         gateway, upstream, first_token, per_token = self.times
         if measured.upstream_ms is not None:
             upstream.add(measured.upstream_ms)

@@ -127,6 +127,11 @@ class KeyState:
         return self._clock() < self.cooling_until
 
     @property
+    def cooling_left(self) -> float:
+        """Seconds until then."""
+        return max(0.0, self.cooling_until - self._clock())
+
+    @property
     def state(self) -> State:
         return self._kind if self.cooling else "ok"
 

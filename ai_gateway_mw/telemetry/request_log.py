@@ -34,6 +34,8 @@ def log_request(ctx: Context, status: int) -> None:
         record["provider"] = attempt.candidate.provider.id
         record["model"] = attempt.candidate.model.id if attempt.candidate.model else None
         record["key"] = attempt.candidate.key.id if attempt.candidate.key else None
+        if attempt.usage is not None:
+            record["usage"] = {"input_tokens": attempt.usage.input_tokens, "output_tokens": attempt.usage.output_tokens}
     if ctx.refusal is not None:
         record["refused"] = ctx.refusal.code
     if isinstance(ctx.refusal, PolicyDenied):

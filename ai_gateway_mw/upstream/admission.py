@@ -1,4 +1,4 @@
-"""Admission: the first step. Reads the body, finds the client's own key, and refuses what is no request for a model."""
+"""Admission: the first step. Reads the body, knows the client's own key, and refuses what is no request for a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_method(ctx: Context) -> None:
 
 
 class Admission:
-    """Writes `ctx.credential` and, where a limit asks for it, `ctx.input_tokens`."""
+    """Writes `ctx.own_key` and, where a limit asks for it, `ctx.input_tokens`."""
 
     def __init__(self, secrets: SecretStore, max_input_tokens: int | None) -> None:
         self._secrets = secrets
@@ -31,7 +31,8 @@ class Admission:
     async def __call__(self, ctx: Context) -> None:
         check_method(ctx)
         await ctx.read_body()
-        ctx.credential = self._clients_own_key(ctx)
+        ctx.check_credentials()  # again, since the policy may have added one
+        ctx.own_key = self._clients_own_key  # which few requests need: to find it out takes a look at all secrets
         if self._max_input_tokens is not None and ctx.route is not None and ctx.route.task == "generate":
             self._measure(ctx, self._max_input_tokens)
 

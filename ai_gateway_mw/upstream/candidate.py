@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import ErrorRates, KeyState, Latency, Quota
 from ai_gateway_mw.upstream.http1 import Origin
 from ai_gateway_mw.upstream.outcome import Outcome
+from ai_gateway_mw.upstream.usage import Usage
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.key_selection import KeyRing
@@ -56,14 +57,6 @@ class ProviderKey:
     def cooling(self) -> bool:
         return self.live.cooling
 
-    def taken(self) -> Callable[[], None]:
-        """Counts one more attempt that is under way with this key, until the returned function is called."""
-        self.live.in_flight += 1
-        return self._released
-
-    def _released(self) -> None:
-        self.live.in_flight -= 1
-
     @property
     def state(self) -> str:
         return self.live.state
@@ -98,19 +91,28 @@ class Candidate:
 
 @dataclass(slots=True)
 class Attempt:
-    """A candidate tried: what came of it, and how long it took (milliseconds)."""
+    """A candidate tried: what came of it, and how long it took (milliseconds; `started` is of `time.monotonic`).
+
+    `outcome` is what it has come to so far: that of an accepted answer may change until its end. `judged` is the one
+    that was learned from.
+    """
 
     candidate: Candidate
     origin: Origin | None = None
     target: bytes = b""
+    started: float = 0.0
     outcome: Outcome = Outcome.UNREACHABLE
+    judged: Outcome | None = None
     status: int = 0
     error: GatewayError | None = None
     fields: Sequence[Field] = ()
     body_on_error: str = ""
     retry_after: float | None = None
+    gateway_ms: int | None = None  # of ours, before the first attempt of a request
     first_byte_ms: int = 0
+    first_token_ms: int | None = None  # of a stream
     total_ms: int = 0
+    usage: Usage | None = None
 
     @property
     def url(self) -> str:
@@ -135,8 +137,8 @@ class Attempt:
             "status": "success" if self.outcome is Outcome.ACCEPTED else "error",
             "error": "" if self.outcome is Outcome.ACCEPTED else self.outcome.value,
             "may_be_billed": self.outcome.may_be_billed,
-            "upstream_input_tokens": 0,
-            "upstream_output_tokens": 0,
+            "upstream_input_tokens": (self.usage.input_tokens or 0) if self.usage else 0,
+            "upstream_output_tokens": (self.usage.output_tokens or 0) if self.usage else 0,
             "request": {"url": self.url, "api_key": self.candidate.key.id if self.candidate.key else ""},
             "response": {"status_code": self.status, "headers": values, "body_on_error": self.body_on_error},
             "upstream_latency": {"time_to_first_byte_ms": self.first_byte_ms, "total_ms": self.total_ms},

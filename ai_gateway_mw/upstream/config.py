@@ -60,6 +60,12 @@ class AIGatewayConfig(ActionConfig):
     on_error: Literal["halt", "continue"] = Field(
         "halt", description="After everything failed: answer with the error, or go on with the next action."
     )
+    wait_for_capacity: Duration = Field(
+        0.0,
+        ge=0,
+        description="How long a request may wait where every key waits for its rate limit. By default it does not: it "
+        "is answered with 429 and the shortest `Retry-After` at once.",
+    )
     failover_on: Literal["faults", "any"] = Field(
         "faults",
         description="`faults`: what the client got wrong is answered as it is. `any`: every 4xx and 5xx moves on, as "

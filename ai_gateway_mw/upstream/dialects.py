@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ai_gateway_mw.surfaces import Format, Route
@@ -40,6 +40,11 @@ class Event(NamedTuple):
         return after.lstrip(b' :"').partition(b'"')[0].decode("utf-8", "replace")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the data is all there: a text that was cut is no JSON."""
+        return self.data == _DONE or _loaded(self.data) is not None
+
+    @property
     def is_terminator(self) -> bool:
         return self.data.startswith(_DONE)
 
@@ -66,7 +71,7 @@ class Dialect:
 
     `begins`: whether an event brings content, or says that there will be none. `ends`: whether an event is the last of
     its stream by what the surface promises. `may_end`: whether nothing is missing when a stream ends cleanly after
-    these events; it also knows servers that leave the terminator out.
+    these events, where they have no terminator, or a server leaves it out.
     """
 
     format: Format
@@ -76,15 +81,18 @@ class Dialect:
     may_end: Callable[[Sequence[Event]], bool]
 
 
-def dialect_of(route: Route | None, api_format: Format = "openai") -> Dialect:
-    """The dialect of what answers a route; without a route, one that knows nothing but the format's errors."""
+def dialect_of(route: Route | None, api_format: Format = "openai", *, ends_with_done: bool = True) -> Dialect:
+    """The dialect of what answers a route; without a route, one that knows nothing but the format's errors.
+
+    `ends_with_done`: whether chat completions end with [DONE], as they should."""
     if route is None:
         return _OTHER[api_format]
     if route.format == "gemini":
         return GEMINI if route.path.endswith("enerateContent") else _OTHER["gemini"]
     if route.path.startswith("/v1/responses/"):  # a stored response, streamed again
         return RESPONSES
-    return _BY_PATH.get(route.path) or _OTHER[route.format]
+    dialect = _BY_PATH.get(route.path) or _OTHER[route.format]
+    return dialect if ends_with_done else _WITHOUT_DONE.get(dialect, dialect)
 
 
 def error_in(event: Event) -> bytes | None:
@@ -139,7 +147,7 @@ def _chat_begins(event: Event) -> bool:
 
 
 def _chat_may_end(events: Sequence[Event]) -> bool:
-    """Some servers (ik_llama.cpp, Perplexity) never send [DONE]: for them the choices tell. Usage may follow.
+    """Where a server never sends [DONE] the choices tell. Usage may follow.
 
     With several choices only the last chunk's are looked at: a stream that ends cleanly just after one of them has
     finished, and without [DONE], counts as complete.
@@ -201,11 +209,6 @@ def _message_ends(event: Event) -> bool:
     return event.is_terminator or event.kind == "message_stop"
 
 
-def _message_may_end(events: Sequence[Event]) -> bool:
-    """After the reason to stop comes nothing but `message_stop`."""
-    return any(event.kind == "message_delta" and _member(event.content, "delta").get("stop_reason") for event in events)
-
-
 # Gemini ---------------------------------------------------------------------------------------------------------------
 
 
@@ -248,11 +251,12 @@ def _is_done(event: Event) -> bool:
     return event.is_terminator
 
 
-CHAT = Dialect("openai", "chat-completions", _chat_begins, _is_done, _chat_may_end)
-COMPLETIONS = Dialect("openai", None, _chat_begins, _is_done, _chat_may_end)
+CHAT = Dialect("openai", "chat-completions", _chat_begins, _is_done, _never)
+COMPLETIONS = Dialect("openai", None, _chat_begins, _is_done, _never)
 RESPONSES = Dialect("openai", "responses", _response_begins, _response_ends, _never)
-MESSAGES = Dialect("anthropic", "messages", _message_begins, _message_ends, _message_may_end)
+MESSAGES = Dialect("anthropic", "messages", _message_begins, _message_ends, _never)
 GEMINI = Dialect("gemini", None, _gemini_begins, _is_done, _gemini_may_end)
+_WITHOUT_DONE = {dialect: replace(dialect, may_end=_chat_may_end) for dialect in (CHAT, COMPLETIONS)}
 # Of other streams (images, speech, transcripts) we know too little to call one that ends cleanly incomplete.
 _OTHER: dict[Format, Dialect] = {
     "openai": Dialect("openai", None, _always, _is_done, _always),

@@ -71,11 +71,11 @@ class EventWatcher:
     def ending(self, failure: GatewayError | None = None) -> Ending:
         """What is left to do when the stream has ended, or broken off with a `failure`."""
         events = self.recent_events()
-        if failure is None:
-            events += events_of(bytes(self._held))  # the last event may lack its blank line
+        if failure is None:  # the last event may lack its blank line, and nothing else
+            events += [event for event in events_of(bytes(self._held)) if event.is_whole]
         error = next((found for event in events if (found := error_in(event)) is not None), None)
         complete = error is not None or any(map(self.dialect.ends, events))
-        if complete or (failure is None and self.dialect.may_end(events)):
+        if not self._open and (complete or (failure is None and self.dialect.may_end(events))):
             return Ending(bytes(self._held) if failure is None else b"", error=error)
         last = error_event(_shown(failure), self.dialect.format, self.dialect.surface, _next_number(events))
         return Ending((b"\n\n" if self._open else b"") + last, interrupted=True)

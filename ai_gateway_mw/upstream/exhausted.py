@@ -24,17 +24,27 @@ _WORTH_NAMING = frozenset(
     + [UpstreamUnreachable]
 )
 
+_NOBODY_ASKED: dict[type[GatewayError], str] = {
+    UpstreamRateLimited: "Every API key waits for its rate limit.",
+    UpstreamsExhausted: "Every provider that could serve this is failing, and being tried by another request.",
+}
 
-def exhausted(attempts: Sequence[Attempt]) -> GatewayError:
-    """The fault that all attempts have in common, or `UpstreamsExhausted`.
+
+def exhausted(attempts: Sequence[Attempt], cooling: Sequence[float] = ()) -> GatewayError:
+    """The fault that all attempts have in common, or `UpstreamsExhausted`. `cooling` are the seconds for which keys
+    that were not asked wait for their rate limit.
 
     Names providers, models and statuses, and nothing that an upstream said: its text may hold account names.
     """
-    kind = _common_fault(attempts)
+    kind = UpstreamRateLimited if cooling and not attempts else _common_fault(attempts)
     fields = [("x-gateway-attempts", str(len(attempts)))]
-    waits = [attempt.retry_after for attempt in attempts if attempt.retry_after is not None]
+    waits = [*cooling, *(attempt.retry_after for attempt in attempts if attempt.retry_after is not None)]
     if kind is UpstreamRateLimited and waits:
+        # OpenAI's SDK reads the second one first; the first is for everybody else.
         fields.append(("retry-after", str(max(1, math.ceil(min(waits))))))
+        fields.append(("retry-after-ms", str(max(1, math.ceil(min(waits) * 1000)))))
+    if not attempts:
+        return kind(_NOBODY_ASKED[kind], fields=fields)
     return kind(f"All providers failed: {trail(attempts)}", fields=fields)
 
 
@@ -48,4 +58,4 @@ def _common_fault(attempts: Sequence[Attempt]) -> type[GatewayError]:
 
 def trail(attempts: Sequence[Attempt]) -> str:
     """The attempts, one after the other, on one line."""
-    return "; ".join(attempt.detail for attempt in attempts) or "no attempt was finished"
+    return "; ".join(attempt.detail for attempt in attempts)

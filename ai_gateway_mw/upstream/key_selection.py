@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from ai_gateway_mw.cel import EvaluationError, Expression, Template
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import GatewayError, KeySelectionFailed, NoProviderKey, SecretError
+from ai_gateway_mw.errors import KeySelectionFailed, NoProviderKey, SecretError
 from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.secrets import DEFAULT_VAULT, Reading, SecretStore, usable
 from ai_gateway_mw.state import ProviderKeys
 from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
+_KEYS = frozenset({ProviderKey})
 
 
 class KeyNote(NamedTuple):
@@ -94,7 +95,7 @@ class KeySelection:
     def _candidates(self, ctx: Context) -> Iterator[Candidate]:
         """One for each selected key of a model's provider, or one with the client's own key, or with none."""
         assert ctx.route is not None
-        failure: GatewayError = KeySelectionFailed("API key selection left no key to try.")
+        failure: NoProviderKey | None = None
         served = operators = False
         for provider, model in ctx.offers:
             surface = provider.surface(ctx.route.format, ctx.route.surface)
@@ -118,7 +119,7 @@ class KeySelection:
             served = True
             yield Candidate(provider, surface, model, credential=ctx.credential)
         if not served:
-            raise failure
+            raise failure or KeySelectionFailed("API key selection left no key to try.")
 
     def _selected(self, ctx: Context, ring: KeyRing, model: Model | None) -> Sequence[ProviderKey]:
         """The keys of the first strategy that returns any; without strategies, all in the order of the file."""
@@ -134,7 +135,7 @@ class KeySelection:
                 notes.append(KeyNote(text, str(error), ()))
                 continue
             keys = [returned] if isinstance(returned, ProviderKey) else returned
-            if not isinstance(keys, list | tuple) or not all(isinstance(key, ProviderKey) for key in keys):
+            if not isinstance(keys, (list, tuple)) or not _KEYS.issuperset(map(type, keys)):
                 notes.append(KeyNote(text, "the strategy must return a key or a list of keys", ()))
                 continue
             notes.append(KeyNote(text, "", keys))

@@ -27,10 +27,8 @@ from ai_gateway_mw.upstream.candidate import Offer
 _AUTO = "ngrok/auto"
 _MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
 _MAX_NAME = 256  # characters; names end up in fields, logs and measurements
-_REMEMBERED, _FEW_NAMES = (
-    1024,
-    4,
-)  # requests name the same few models; a client that makes up names shall not fill memory
+# Requests name the same few models; a client that makes up names shall not fill memory.
+_REMEMBERED, _FEW_NAMES = 1024, 4
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,9 @@ def requested_names(ctx: Context) -> tuple[str, ...]:
         raise BadBody("Invalid request body: `model` must be a string.", param="model")
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
-    names = [name for name in ((model, *models) if models else (model,)) if name and name.lower() != _AUTO]
+    if not models:
+        return _of_fair_length((model,)) if model and model.lower() != _AUTO else ()
+    names = [name for name in (model, *models) if name and name.lower() != _AUTO]
     if len(names) > _MAX_NAMES:
         raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
     return _of_fair_length(tuple(dict.fromkeys(names)))

@@ -1,4 +1,4 @@
-"""Passthrough: an upstream's answer becomes ASGI messages, its bytes unchanged, as they come."""
+"""Passthrough: an upstream's answer becomes ASGI messages, as it comes and unchanged but for configured secrets."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from functools import lru_cache
 
 from ai_gateway_mw.asgi import Receive, Scope, Send
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import ClientGone, GatewayError, UpstreamError, UpstreamInterrupted
+from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
-from ai_gateway_mw.replies import error_event
 from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
+from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
+from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
+from ai_gateway_mw.upstream.records import outcome_of_giving_up
+from ai_gateway_mw.upstream.sayings import outcome_of_error_object
 from ai_gateway_mw.upstream.transport import UpstreamResponse
+from ai_gateway_mw.upstream.usage import BodyEnds, usage_of_body, usage_of_stream
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
 
-_MAX_ERROR = _MAX_HELD = 1024 * 1024
+_MAX_ERROR = 1024 * 1024
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110 6.4.1
-_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")  # WHATWG HTML 9.2.5: a line ends with CRLF, LF or CR
+_NO_TEXT = (b"audio/", b"image/", b"video/")
 
 
 class Passthrough:
@@ -33,17 +38,29 @@ class Passthrough:
 
 
 class UpstreamAnswer:
-    """The answer of an upstream as an ASGI app; the response is closed on every path."""
+    """The answer of an upstream as an ASGI app; the response is closed on every path.
+
+    What the attempt has come to in the end is written to it; closing the response counts it.
+    """
 
     def __init__(self, ctx: Context, response: UpstreamResponse, secrets: SecretStore) -> None:
         self._ctx = ctx
         self._response = response
-        self._secrets = secrets
+        self._attempt = ctx.attempts[-1]
+        key = self._attempt.candidate.key
+        self._secrets = key.ring.secrets if key is not None else secrets  # a layer above may have a store of its own
+        self._redactor = self._secrets.stream_redactor()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._response
         try:
-            if response.complete and response.status < 400 and not response.is_event_stream:
+            if response.status >= 400:
+                await self._send_error(send)
+            elif response.watcher is not None:
+                await self._send_stream(send, response.watcher)
+            elif response.encoded or response.media_type.startswith(_NO_TEXT):
+                await self._send_unseen(send)
+            elif response.complete:
                 await self._send_whole(send)
             else:
                 await self._send_as_it_comes(send)
@@ -53,108 +70,146 @@ class UpstreamAnswer:
     async def _send_whole(self, send: Send) -> None:
         """An answer that is all here: nothing is waited for but the client."""
         response = self._response
-        body = response.take()
+        body = response.held + response.take()
+        if (dialect := self._dialect_of_usage()) is not None:
+            self._attempt.usage = usage_of_body(dialect, body)
+        body = self._redactor.feed(body) + self._redactor.flush()
         head = self._head()
         if response.status not in _WITHOUT_BODY:
             head.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": response.status, "headers": head})
+        await self._start(send, head)
         await send({"type": "http.response.body", "body": body})
 
     async def _send_as_it_comes(self, send: Send) -> None:
-        response = self._response
-        if response.status >= 400:
-            await self._send_error(send)
-            return
-        head = self._head()
+        """Its length is not promised: what is taken out of it shortens it."""
+        redactor, dialect, ends = self._redactor, self._dialect_of_usage(), BodyEnds()
+        await self._start(send, self._head())
+        try:
+            piece = self._response.held
+            while piece or (piece := await self._response.read()):
+                if dialect is not None:
+                    ends.feed(piece)
+                if passed := redactor.feed(piece):
+                    await send({"type": "http.response.body", "body": passed, "more_body": True})
+                piece = b""
+        except (UpstreamError, asyncio.CancelledError, OSError) as error:
+            raise self._broken_off(error) from None
+        finally:
+            if dialect is not None:
+                self._attempt.usage = ends.usage(dialect)
+        await send({"type": "http.response.body", "body": redactor.flush()})
+
+    async def _send_unseen(self, send: Send) -> None:
+        """What is no text, or none that can be read, goes on as it is."""
+        response, head = self._response, self._head()
         length = response.field(b"content-length")
-        framed = response.field(b"transfer-encoding") or response.status in _WITHOUT_BODY
-        if length and not framed and not response.is_event_stream:
+        if length and not response.field(b"transfer-encoding") and response.status not in _WITHOUT_BODY:
             head.append((b"content-length", length))
-        await send({"type": "http.response.start", "status": response.status, "headers": head})
-        await (self._stream_events(send) if response.is_event_stream else self._stream(send))
+        await self._start(send, head)
+        try:
+            piece = response.held
+            while piece or (piece := await response.read()):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = b""
+        except (UpstreamError, asyncio.CancelledError, OSError) as error:
+            raise self._broken_off(error) from None
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send_stream(self, send: Send, watcher: EventWatcher | ArrayWatcher) -> None:
+        """One that breaks off ends with the error event of its dialect, never with a terminator."""
+        response, redactor = self._response, self._redactor
+        await self._start(send, self._head())
+        failure: GatewayError | None = None
+        try:
+            piece = response.held
+            while True:
+                if piece and (passed := redactor.feed(piece)):
+                    await send({"type": "http.response.body", "body": passed, "more_body": True})
+                arrived = await response.read()
+                if not arrived:
+                    break
+                piece = watcher.feed(arrived)
+        except (UpstreamError, asyncio.CancelledError, OSError) as error:
+            reason = self._broken_off(error)
+            if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):
+                raise reason from None
+            failure = reason.without_trace()
+        finally:
+            if self._dialect_of_usage() is not None:
+                self._attempt.usage = usage_of_stream(watcher)
+        ending = watcher.ending(failure)
+        self._attempt.outcome = self._outcome(ending, failure)
+        if ending.interrupted:
+            _log.warning("request %s: the stream of %s broke off", self._ctx.id, self._attempt.candidate.provider.id)
+            if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so
+                raise failure or StreamInterrupted("The upstream stream was interrupted.")
+        await send({"type": "http.response.body", "body": redactor.feed(ending.last) + redactor.flush()})
+
+    async def _send_error(self, send: Send) -> None:
+        """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""
+        clean = self._secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
+        if self._response.encoded:
+            # We asked for plain text; what a compressed error echoes cannot be looked through.
+            raise UpstreamError("The provider answered with an error that cannot be read.")
+        head = [(name, self._secrets.redact_bytes(value)) for name, value in self._head()]
+        head.append((b"x-gateway-upstream", _shown(self._attempt.candidate.provider.id)))
+        head.append((b"content-length", b"%d" % len(clean)))
+        await self._start(send, head)
+        await send({"type": "http.response.body", "body": clean})
+
+    async def _start(self, send: Send, head: list[Field]) -> None:
+        await send({"type": "http.response.start", "status": self._response.status, "headers": head})
 
     def _head(self) -> list[Field]:
         """The fields for the client, but for the length of what follows."""
-        attempts = self._ctx.attempts
-        candidate = attempts[-1].candidate
+        candidate = self._attempt.candidate
         fields = to_client(self._response.fields)
         upstream_id = self._response.field(b"x-request-id")
         if upstream_id:
             fields.append((b"x-upstream-request-id", upstream_id))
+        fields = self._without_secrets(fields)
         if candidate.model:
             fields.append((b"x-gateway-model", _shown(candidate.model.id)))
         fields.append((b"x-gateway-provider", _shown(candidate.provider.id)))
-        fields.append((b"x-gateway-attempts", b"%d" % len(attempts)))
+        fields.append((b"x-gateway-attempts", b"%d" % len(self._ctx.attempts)))
         return fields
 
-    async def _send_error(self, send: Send) -> None:
-        """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""
-        key = self._ctx.attempts[-1].candidate.key
-        secrets = key.ring.secrets if key is not None else self._secrets  # a layer above may have a store of its own
-        clean = secrets.redact_bytes(await self._response.buffered(_MAX_ERROR))
-        if self._response.field(b"content-encoding") not in (b"", b"identity"):
-            # We asked for plain text; what a compressed error echoes cannot be looked through.
-            raise UpstreamError("The provider answered with an error that cannot be read.")
-        head = [(name, secrets.redact_bytes(value)) for name, value in self._head()]
-        head.append((b"content-length", b"%d" % len(clean)))
-        await send({"type": "http.response.start", "status": self._response.status, "headers": head})
-        await send({"type": "http.response.body", "body": clean})
+    def _without_secrets(self, fields: list[Field]) -> list[Field]:
+        together = b"\n".join([value for _, value in fields]) + b"\n"  # no secret goes beyond a line
+        if self._redactor.feed(together) is together:
+            return fields
+        return [(name, self._secrets.redact_bytes(value)) for name, value in fields]
 
-    async def _stream(self, send: Send) -> None:
-        """A body that breaks off is aborted (no final chunk): a clean end would make it look complete."""
-        while chunk := await self._response.read():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+    def _dialect_of_usage(self) -> Dialect | None:
+        """How the answer tells its usage; None where it has none, or tells that of another."""
+        route, response = self._ctx.route, self._response
+        if route is None or route.task != "generate":
+            return None
+        if response.watcher is not None:
+            return response.watcher.dialect
+        return dialect_of(route) if response.media_type.endswith(b"json") else None
 
-    async def _stream_events(self, send: Send) -> None:
-        """An event stream that breaks off ends with the error event of its format, never with a terminator.
+    def _broken_off(self, error: BaseException) -> BaseException:
+        """Note what it means that the answer ends here; gives what is to be raised."""
+        if isinstance(error, UpstreamError):
+            self._attempt.outcome = outcome_of_break(error)
+            return error
+        self._attempt.outcome = outcome_of_giving_up(self._ctx)
+        watch = self._ctx.watch
+        return (isinstance(error, asyncio.CancelledError) and watch and watch.interruption()) or error
 
-        Bytes after the last complete event wait for their rest, so that an error event never lands inside another; an
-        event that is too long for that goes on in parts.
-        """
-        held, open_event = bytearray(), False
-        try:
-            while chunk := await self._response.read():
-                whole = _complete_events(held, chunk)
-                open_event = open_event and not whole
-                if len(held) > _MAX_HELD:
-                    whole, open_event = whole + held, True
-                    held.clear()
-                if whole:
-                    await send({"type": "http.response.body", "body": whole, "more_body": True})
-        except UpstreamError as error:
-            provider = self._ctx.attempts[-1].candidate.provider
-            _log.warning("request %s: the stream of %s broke off", self._ctx.id, provider.id)
-            held[:] = (b"\n\n" if open_event else b"") + self._error_event(error)
-        except asyncio.CancelledError:
-            reason = self._ctx.watch.interruption() if self._ctx.watch is not None else None
-            if reason is None:
-                raise
-            if isinstance(reason, ClientGone):
-                raise reason from None
-            held[:] = (b"\n\n" if open_event else b"") + self._error_event(reason)
-        await send({"type": "http.response.body", "body": bytes(held)})
-
-    def _error_event(self, error: GatewayError) -> bytes:
-        route = self._ctx.route
-        known = error.status in (503, 504)
-        interrupted = error if known else UpstreamInterrupted("The upstream stream was interrupted.")
-        return error_event(interrupted, self._ctx.api_format, route.surface if route else None)
+    def _outcome(self, ending: Ending, failure: GatewayError | None) -> Outcome:
+        """What a stream has come to, if its client saw the end of it."""
+        if ending.error is not None:
+            return outcome_of_error_object(ending.error, of_model=self._attempt.candidate.model is not None)
+        if not ending.interrupted:
+            return Outcome.ACCEPTED
+        if failure is None:
+            return Outcome.UNFINISHED
+        return outcome_of_break(failure) if isinstance(failure, UpstreamError) else Outcome.SHUT_DOWN
 
 
 @lru_cache(maxsize=256)
 def _shown(name: str) -> bytes:
     """A name as a field value: the client may have made it up, line breaks and all."""
     return "".join(character if character.isprintable() else "?" for character in name).encode("latin-1", "replace")
-
-
-def _complete_events(held: bytearray, chunk: bytes) -> bytes:
-    """What was held with the chunk after it, up to the end of the last complete event; the rest is held."""
-    if not held and chunk.endswith((b"\n\n", b"\r\n\r\n")):
-        return chunk
-    new = max(0, len(held) - 2)  # a blank line may begin in what is held, which has none that is complete
-    held += chunk
-    end = max((at + len(blank) for blank in _BLANK_LINES if (at := held.rfind(blank, new)) >= 0), default=0)
-    whole = bytes(held[:end])
-    del held[:end]
-    return whole

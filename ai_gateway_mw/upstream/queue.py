@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.outcome import Next
@@ -10,41 +10,56 @@ from ai_gateway_mw.upstream.outcome import Next
 
 class CandidateQueue:
     """Candidates in their order, drawn one by one; those with a poor prospect stand back until the others have had
-    their turn."""
+    their turn. `allows` says whether a candidate's origin may be asked; `last` where nobody else is left.
 
-    __slots__ = ("_ahead", "_behind", "_candidates", "_closed", "_failing", "_had", "_key_went_to")
+    Where all of them wait for a rate limit, none gets a turn: a key that told us to wait is asked before its time only
+    after others have failed.
+    """
 
-    def __init__(self, candidates: Iterator[Candidate]) -> None:
+    __slots__ = ("_ahead", "_allows", "_behind", "_candidates", "_closed", "_failing", "_had", "_key_went_to", "_seen")
+
+    def __init__(self, candidates: Iterator[Candidate], allows: Callable[[Candidate, bool], bool]) -> None:
         self._candidates = candidates
+        self._allows = allows
         self._ahead: list[Candidate] = []
         self._behind: list[Candidate] | None = []  # None once it is their turn
         self._failing: set[str] = set()
         self._closed: set[str] = set()
         self._key_went_to: str | None = None  # the provider that the client's own key was shown to
         self._had: list[Candidate] = []
+        self._seen: list[Candidate] = []
 
     def next(self) -> Candidate | None:
         """Whose turn it is, None when nobody is left: nobody twice, and nobody whose door is known to be closed."""
         while (due := self._ahead.pop() if self._ahead else self._drawn()) is not None:
-            if not self._had or (self._may_be_asked(due) and not self._had_one_like(due)):
+            if self._had and (not self._may_be_asked(due) or self._had_one_like(due)):
+                continue
+            if self._allows(due, self._behind is None):
                 self._had.append(due)
                 return due
+            if self._behind is not None:
+                self._behind.append(due)
         return None
 
     def _drawn(self) -> Candidate | None:
         behind = self._behind
         for candidate in self._candidates:
-            if behind is not None and self._stands_back(candidate):
-                behind.append(candidate)
-            else:
+            if behind is None:
                 return candidate
-        if not behind:
+            self._seen.append(candidate)
+            if not self._stands_back(candidate):
+                return candidate
+            behind.append(candidate)
+        if not behind or self.cooling:
             return None
         self._candidates, self._behind = iter(behind), None
         return self._drawn()
 
     def _stands_back(self, candidate: Candidate) -> bool:
-        return (candidate.key is not None and candidate.key.cooling) or candidate.provider.id in self._failing
+        key = candidate.key
+        if key is not None and (key.cooling or (candidate.model and key.live.unfit_for(candidate.model.id))):
+            return True
+        return candidate.provider.id in self._failing
 
     def _may_be_asked(self, candidate: Candidate) -> bool:
         """A client's own key goes to one provider only."""
@@ -56,6 +71,23 @@ class CandidateQueue:
         """Whether somebody like this had a turn: two providers may share an address, or a strategy name a key twice."""
         like = _likeness(candidate)
         return any(_likeness(had) == like for had in self._had)
+
+    @property
+    def cooling(self) -> list[float]:
+        """The seconds for which each candidate waits for a rate limit; empty unless all of them do."""
+        keys = [candidate.key for candidate in self._seen if candidate.key is not None]
+        waits = [key.live.cooling_left for key in keys if key.state == "cooling"]
+        return waits if len(waits) == len(self._seen) else []
+
+    @property
+    def unasked(self) -> list[float]:
+        """The same seconds, of those that were not asked."""
+        keys = [candidate.key for candidate in self._seen if candidate not in self._had]
+        return [key.live.cooling_left for key in keys if key is not None and key.state == "cooling"]
+
+    def again(self) -> CandidateQueue:
+        """All that were drawn once more, from the beginning."""
+        return CandidateQueue(iter(self._seen), self._allows)
 
     def first(self, candidate: Candidate) -> None:
         """Let this one have the next turn."""

@@ -58,13 +58,15 @@ class UpstreamRequests:
         assert ctx.route is not None
         return UpstreamRequest(
             ctx.method,
-            self._origin(candidate.surface.base_url),
+            self.origin(candidate),
             self._target(ctx, ctx.route, candidate),
             self._fields(ctx, candidate),
             content(ctx, ctx.route, candidate, self._additions.body, self._additions.max_output_tokens),
         )
 
-    def _origin(self, base_url: str) -> Origin:
+    def origin(self, candidate: Candidate) -> Origin:
+        """Where the requests of a candidate go to."""
+        base_url = candidate.surface.base_url
         origin = self._origins.get(base_url)
         if origin is None:
             origin = self._origins[base_url] = Origin.of(base_url, self._hosts)

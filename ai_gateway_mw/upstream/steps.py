@@ -20,6 +20,7 @@ from ai_gateway_mw.upstream.key_selection import KeyRing, KeySelection
 from ai_gateway_mw.upstream.listing import model_listing
 from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
 from ai_gateway_mw.upstream.passthrough import Passthrough
+from ai_gateway_mw.upstream.records import Records
 from ai_gateway_mw.upstream.request import Additions, UpstreamRequests
 
 
@@ -65,6 +66,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
         total_timeout=float(config.total_timeout),
         per_request_timeout=float(config.per_request_timeout),
         connect_timeout=settings.connect_timeout,
+        wait_for_capacity=float(config.wait_for_capacity),
         any_error_moves_on=config.failover_on == "any",
     )
     return Steps(
@@ -73,7 +75,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
         keys,
         Failover(
             runtime.stores.transport,
-            runtime.stores.model_metrics,
+            Records(runtime.stores.breakers, runtime.stores.model_metrics),
             UpstreamRequests(_additions(config, runtime), settings.hosts),
             rules,
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.headers import Field
+from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
 from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Timeouts
 
 # RFC 9112 5: nothing of what a head is made of may hold one of these; a tab may stand in a field's value.
@@ -58,25 +59,30 @@ class UpstreamRequest:
 class UpstreamResponse:
     """An answer whose head has arrived: `read` its body to the end, and `aclose` it on every path.
 
-    Names of fields are in lower case. What was looked at (`arrived`, `buffered`) is handed out again.
+    Names of fields are in lower case. `held` was taken from the body to look at it, and comes before what is read next;
+    `watcher` has seen it where the body is a stream that is watched.
     """
 
-    __slots__ = ("_answer", "_held", "_named", "fields", "is_event_stream", "on_break", "on_close", "status")
+    __slots__ = ("_answer", "_named", "fields", "held", "media_type", "on_close", "status", "watcher")
 
     def __init__(self, answer: Answer | ForeignAnswer) -> None:
         self._answer = answer
-        self._held = b""
         self.status = answer.status
         self.fields = answer.fields
         self._named = dict(reversed(answer.fields))  # where a name is there twice, the first counts
-        content_type = self.field(b"content-type").partition(b";")[0]
-        self.is_event_stream = content_type.strip().lower() == b"text/event-stream"
+        self.media_type = self.field(b"content-type").partition(b";")[0].strip().lower()
+        self.held = b""
+        self.watcher: EventWatcher | ArrayWatcher | None = None
         self.on_close: Callable[[], None] | None = None
-        self.on_break: Callable[[UpstreamError], None] | None = None  # told of a body that breaks off on its way
 
     def field(self, name: bytes) -> bytes:
         """The first value of a field, empty where there is none."""
         return self._named.get(name, b"")
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the body is compressed, although we asked for plain text: nothing can be seen in it then."""
+        return self._named.get(b"content-encoding", b"") not in (b"", b"identity")
 
     @property
     def complete(self) -> bool:
@@ -85,40 +91,21 @@ class UpstreamResponse:
 
     def take(self) -> bytes:
         """What has arrived of the body and was not taken yet."""
-        held, self._held = self._held, b""
-        return held + self._answer.take()
+        return self._answer.take()
 
     async def read(self) -> bytes:
         """The next bytes of the body, as many as have arrived; waits only where there are none. Empty at the end."""
-        piece = self.take()
-        if piece or self._answer.complete:
-            return piece
-        try:
-            return await self._answer.read()
-        except UpstreamError as error:
-            if self.on_break is not None:
-                self.on_break(error)
-            raise
+        return self._answer.take() or await self._answer.read()
 
-    def arrived(self) -> bytes:
-        """What has arrived of the body, to look at."""
-        self._held += self._answer.take()
-        return self._held
+    async def news(self, seconds: float) -> bool:
+        """Whether there is something to `read`, or the end, within so many seconds."""
+        return await self._answer.news(seconds)
 
-    async def buffered(self, limit: int, enough: Callable[[bytes], bool] = lambda _: False) -> bytes:
-        """The body up to about `limit` bytes, or until it is `enough`, to look at."""
-        body = self.arrived()
-        while len(body) < limit and not enough(body) and not self._answer.complete:
-            piece = await self._answer.read()
-            if not piece:
-                break
-            body = self._held = body + piece
-        return self.arrived()
-
-    @property
-    def collected(self) -> bytes:
-        """What has been read so far to look at it."""
-        return self._held
+    async def buffered(self, limit: int) -> bytes:
+        """The body up to about `limit` bytes, to look at."""
+        while len(self.held) < limit and (piece := await self.read()):
+            self.held += piece
+        return self.held
 
     async def aclose(self) -> None:
         """Let go of the connection; harmless when repeated."""
@@ -166,11 +153,12 @@ async def _sent_by_httpx(
 class ForeignAnswer:
     """An httpx response in the shape of our own transport's answers: nothing is known of it that was not awaited."""
 
-    __slots__ = ("_chunks", "_response", "complete", "fields", "status")
+    __slots__ = ("_chunks", "_reading", "_response", "complete", "fields", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._chunks = _chunks(response)
+        self._reading: asyncio.Task[bytes] | None = None  # where somebody waited, and went on before it came
         self.complete = False
         self.status = response.status_code
         self.fields: list[Field] = [(name.lower(), value) for name, value in response.headers.raw]
@@ -178,13 +166,27 @@ class ForeignAnswer:
     def take(self) -> bytes:
         return b""
 
+    async def news(self, seconds: float) -> bool:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._next())
+        done, _ = await asyncio.wait([self._reading], timeout=max(0.0, seconds))
+        return bool(done)
+
     async def read(self) -> bytes:
-        piece = await anext(self._chunks, b"")
+        reading, self._reading = self._reading, None
+        piece = await (reading or self._next())
         self.complete = not piece
         return piece
 
-    def close(self) -> Awaitable[None]:
-        return self._response.aclose()
+    async def close(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        await self._response.aclose()
+
+    async def _next(self) -> bytes:
+        return await anext(self._chunks, b"")
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -207,7 +209,7 @@ def _errors_as_ours() -> Iterator[None]:
     except (httpx.TimeoutException, TimeoutError):
         raise UpstreamTimeout("The provider did not answer in time.") from None
     except httpx.ConnectError as error:
-        if isinstance(error.__cause__, ssl.SSLError) or "SSL" in type(error.__cause__).__name__:
+        if isinstance(error.__cause__, ssl.SSLError | UpstreamTLSFailed) or "SSL" in type(error.__cause__).__name__:
             raise UpstreamTLSFailed("The provider's certificate was not accepted.") from None
         raise UpstreamUnreachable("The provider could not be reached.") from None
     except (httpx.NetworkError, httpx.RemoteProtocolError):

@@ -18,6 +18,11 @@ PROMISES = {
     "p2": ("p2_cuts", "streams cut at random bytes never look complete, read by the real SDKs"),
     "p3": ("p2_cuts", "the same cuts: nobody else is asked after the first content"),
     "p5": ("p5_leaving", "a client that leaves ends the upstream call, in every phase"),
+    "p10": ("p10_isolation", "100,000 requests, surplus bytes among them: no answer reaches another client"),
+    "p14": ("p14_reloads", "reloads under load: none fails, and a bad policy leaves the last in force"),
+    "p17": ("p17_bulkheads", "a provider that hangs takes nothing from the others"),
+    "p18": ("p18_shutdown", "SIGTERM with 100 open streams: none is cut silently"),
+    "p19": ("p19_recovery", "a provider that was down is probed by one request at a time"),
 }
 
 

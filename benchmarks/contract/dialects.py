@@ -34,10 +34,10 @@ class Dialect:
     def request(self, model: str, nonce: str, *, stream: bool) -> bytes:
         return post(self.path(model, stream=stream), self.content(model, nonce, stream=stream), self.fields)
 
-    def ended_well(self, body: bytes) -> bool:
+    def ended_well(self, body: bytes | bytearray) -> bool:
         return any(terminator in body for terminator in self.terminators)
 
-    def ended_with_error(self, body: bytes) -> bool:
+    def ended_with_error(self, body: bytes | bytearray) -> bool:
         """Whether the last event is one that the format's SDK raises for."""
         last = bytes(body).rstrip(b"\r\n").replace(b"\r\n", b"\n").rpartition(b"\n\n")[2]
         return self.error in last
@@ -55,11 +55,18 @@ def _response(model: str, nonce: str) -> dict[str, Any]:
     return {"model": model, "input": nonce}
 
 
-def _content(model: str, nonce: str) -> dict[str, Any]:
+def _content(_: str, nonce: str) -> dict[str, Any]:
     return {"contents": [{"role": "user", "parts": [{"text": nonce}]}]}
 
 
-OPENAI = Dialect("openai", ("/v1/chat/completions",) * 2, {}, _chat, (b"data: [DONE]",), b'data: {"error":')
+OPENAI = Dialect(
+    "openai",
+    ("/v1/chat/completions",) * 2,
+    {},
+    _chat,
+    (b"data: [DONE]",),
+    b'data: {"error":',
+)
 ANTHROPIC = Dialect(
     "anthropic",
     ("/v1/messages",) * 2,
@@ -99,7 +106,7 @@ def nonce_of(received: Received) -> str:
     return str(messages[0].get("content", ""))
 
 
-def events(body: bytes) -> Iterator[Any]:
+def events(body: bytes | bytearray) -> Iterator[Any]:
     """The data of a stream's events, where it is JSON."""
     for line in bytes(body).splitlines():
         if line.startswith(b"data:"):
@@ -109,7 +116,7 @@ def events(body: bytes) -> Iterator[Any]:
                 continue
 
 
-def text_of(body: bytes) -> str:
+def text_of(body: bytes | bytearray) -> str:
     """All text that a stream brought, whichever its format."""
     return "".join(_delta(event) for event in events(body) if isinstance(event, dict))
 

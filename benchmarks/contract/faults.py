@@ -29,6 +29,7 @@ class Then(Enum):
 
 Make = Callable[[str], Answer]
 Mode = Literal["", "stream", "plain"]
+_Events = list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +64,39 @@ def _as_is(answer: Answer) -> Make:
     return lambda text: answer
 
 
-def _events(alter: Callable[[list[bytes], Received], list[bytes]], text: str) -> Answer:
+def _altered(alter: Callable[[_Events], _Events]) -> Make:
     """A stream with other events."""
 
-    def answer(received: Received) -> Reply:
+    def answer(text: str, received: Received) -> Reply:
         reply = ok(f"{text} and more words after it")(received)
-        return replace(reply, pieces=tuple(alter(list(reply.pieces), received)))
+        return replace(reply, pieces=tuple(alter(list(reply.pieces))))
 
-    return answer
+    return lambda text: partial(answer, text)
 
 
 def _first_error(status: int, kind: str) -> Make:
-    def alter(events: list[bytes], received: Received) -> list[bytes]:
+    """A stream that holds an error, and nothing else."""
+
+    def answer(received: Received) -> Reply:
         bodies: Any = {"anthropic": anthropic, "gemini": gemini}.get(dialect(received), openai)
-        return [bodies.error_event(status, "An error comes first.", kind)]
+        return replace(ok()(received), pieces=(bodies.error_event(status, "An error comes first.", kind),))
 
-    return partial(_events, alter)
+    return _as_is(answer)
 
 
-def _malformed(events: list[bytes], received: Received) -> list[bytes]:
+def _malformed(events: _Events) -> _Events:
     return [*events[:5], b"data: {not json\n\n", b": a comment\n\n", *events[5:]]
 
 
-def _ends_early(events: list[bytes], received: Received) -> list[bytes]:
+def _without_its_end(events: _Events) -> _Events:
+    return events[:-2]
+
+
+def _ends_early(events: _Events) -> _Events:
     return events[:5]
 
 
-def _error_object(text: str) -> Answer:
-    return plain(b'{"error": {"message": "It broke.", "type": "server_error"}}', content_type="application/json")
+_ERROR_OBJECT = b'{"error": {"message": "It broke.", "type": "server_error"}}'
 
 
 _R, _K, _P, _O, _B = Then.RETURN, Then.KEY, Then.PROVIDER, Then.OTHER, Then.BREAKS
@@ -99,7 +105,7 @@ _NOTHING = _as_is(close())
 FAULTS: tuple[Fault, ...] = (
     Fault("connection-refused", "1", _P, _NOTHING, door="refused"),
     Fault("connect-timeout", "2", _P, _NOTHING, door="silent", slow=True),
-    Fault("no-such-host", "3", _P, _NOTHING, door="nowhere"),
+    Fault("no-such-host", "3", _P, _NOTHING, door="nowhere", slow=True),
     Fault("no-tls-there", "4", _P, _NOTHING, door="plain"),
     Fault("no-head-in-time", "6", _K, _as_is(hang()), slow=True),
     Fault("closed-before-head", "7", _K, _as_is(close())),
@@ -145,7 +151,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("informational", "35", _R, _ok(informational=(100, 103))),
     Fault("switching-protocols", "36", _P, _as_is(not_http(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"))),
     *(Fault(f"status-{status}", "36", _P, _as_is(plain(status=status))) for status in (206, 301, 307, 308)),
-    Fault("error-under-200", "37", _K, _error_object, only="plain"),
+    Fault("error-under-200", "37", _K, _as_is(plain(_ERROR_OBJECT, content_type="application/json")), only="plain"),
     Fault("no-json", "38b", _R, _as_is(plain(b"<html>?</html>", content_type="application/json")), only="plain"),
     Fault("empty", "38b", _R, _as_is(plain(content_type="application/json")), only="plain"),
     Fault("short-body", "39", _K, _ok(declared_length=100_000), only="plain"),
@@ -162,9 +168,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("reset-after-content", "43", _B, _stream(cut_after=5, reset=True), only="stream"),
     Fault("stall-after-content", "44", _B, _stream(stall_after=5), only="stream", slow=True),
     Fault("no-terminator", "45", _B, _stream(terminator=False), only="stream"),
-    Fault("ends-early", "45", _B, partial(_events, _ends_early), only="stream"),
+    Fault("no-reason-to-stop", "45", _B, _altered(_without_its_end), only="stream"),
+    Fault("ends-early", "45", _B, _altered(_ends_early), only="stream"),
     Fault("error-event-after-content", "46", _R, _stream(error_after=5), only="stream"),
-    Fault("malformed-event", "47", _R, partial(_events, _malformed), only="stream"),
+    Fault("malformed-event", "47", _R, _altered(_malformed), only="stream"),
     Fault("gzip", "48", _R, _ok(gzip=True)),
     Fault("drip", "49", _R, _ok(gap=0.02)),
     Fault("surplus", "50", _R, _ok(surplus=b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")),

@@ -152,7 +152,7 @@ def _problems(lane: Lane, answer: Answer, calls: Sequence[Received], *, first: b
 
 
 def _break_problems(lane: Lane, answer: Answer, call: Received) -> Iterator[str]:
-    """What came before the break is a part of the one answer; after it there is an error, or the transfer is aborted."""
+    """What came before the break is a part of the one answer; after it comes an error, or the transfer is aborted."""
     sent = _body(call)
     if not lane.stream:
         if answer.whole or not sent.startswith(bytes(answer.body)):

@@ -122,9 +122,10 @@ async def campaign(effort: Effort) -> Verdict:
     async with Upstream() as upstream:
         upstream.on(ledger.answer)
         providers = [Provider(f"p{cut.model}", cut.model) for cut in chosen[::_OF_ONE_PROVIDER]]
-        async with running(
-            providers, upstream.port, per_request_timeout=f"{_IDLE:g}s", total_timeout="30s"
-        ) as gateway, _readers(gateway.port) as readers:
+        async with (
+            running(providers, upstream.port, per_request_timeout=f"{_IDLE:g}s", total_timeout="30s") as gateway,
+            _readers(gateway.port) as readers,
+        ):
             effort.say(f"{len(chosen)} cuts at {len(providers)} providers")
             await _run(chosen, ledger, readers, effort, verdict)
     return verdict

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-
 from benchmarks.contract.client import connect
 from benchmarks.contract.dialects import BOTH, Dialect, nonce_of
 from benchmarks.contract.gateway import Provider, running
@@ -19,7 +18,6 @@ _TRIALS = 200  # of each phase, streaming or not
 _AT_ONCE = 16
 _P99, _WORST = 0.25, 1.0
 _LONG = "word " * 60_000  # beyond what is held back before an answer begins
-
 
 
 def _hangs(received: Received) -> Reply:
@@ -101,16 +99,14 @@ async def campaign(effort: Effort) -> Verdict:
                     took[trial.phase].append(seconds)
 
             await asyncio.gather(*map(run, chosen))
-    _judge(chosen, took, ledger, verdict)
+    _judge(took, ledger, verdict)
     return verdict
 
 
 def _trials(count: int) -> Sequence[Trial]:
     """In turns, so that all phases are under way at once."""
     kinds = list(product((False, True), PHASES))
-    return [
-        Trial(number, phase, stream, BOTH[number % 2]) for number in range(count) for stream, phase in kinds
-    ]
+    return [Trial(number, phase, stream, BOTH[number % 2]) for number in range(count) for stream, phase in kinds]
 
 
 async def _closed_after(trial: Trial, ledger: Ledger, port: int, verdict: Verdict) -> float | None:
@@ -144,7 +140,7 @@ async def _closed_after(trial: Trial, ledger: Ledger, port: int, verdict: Verdic
         verdict.count("clients")
 
 
-def _judge(chosen: Sequence[Trial], took: Mapping[str, list[float]], ledger: Ledger, verdict: Verdict) -> None:
+def _judge(took: Mapping[str, list[float]], ledger: Ledger, verdict: Verdict) -> None:
     for phase, seconds in took.items():
         if PHASES[phase] is None:
             continue

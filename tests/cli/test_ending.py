@@ -45,7 +45,7 @@ def _gateway(upstream: ThreadedUpstream, directory: Path, key: str, *arguments: 
 def test_a_stream_that_takes_too_long_ends_with_an_error_event(
     path: str, workers: str, tmp_path: Path, threaded_upstream: ThreadedUpstream
 ) -> None:
-    stalled = _gateway(threaded_upstream, tmp_path, "sk-stall-after-3", "--workers", workers, drain_time="0.3")
+    stalled = _gateway(threaded_upstream, tmp_path, "sk-stall-after-5", "--workers", workers, drain_time="0.3")
     with stalled as gateway:
         with httpx.stream("POST", gateway.url + path, json=REQUESTS[path], trust_env=False) as answer:
             lines = answer.iter_lines()

@@ -15,6 +15,7 @@ from tests.fake_upstream.script import Script
 from tests.fake_upstream.wire import BadRequest, Cut, Reply, Source, read_body, read_head, reset, write_reply
 
 PATIENCE = 10.0
+_BACKLOG = 2048  # who does not fit in waits a second before the next try: a timeout that no test has asked for
 
 
 class Upstream:
@@ -74,7 +75,7 @@ class Upstream:
         return received
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

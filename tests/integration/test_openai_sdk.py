@@ -236,7 +236,7 @@ def test_failures_are_the_sdks_own_errors(
 def test_a_limited_client_is_told_when_to_come_back(gateway: GatewayProcess, client: openai.OpenAI) -> None:
     with pytest.raises(openai.RateLimitError) as failure:
         client.chat.completions.create(model="all-limited:any", messages=HELLO)
-    assert failure.value.response.headers["retry-after"] == "7"
+    assert 1 <= int(failure.value.response.headers["retry-after"]) <= 8  # seven, of which some may have passed
     assert "sk-429" not in failure.value.response.text
 
 

@@ -21,7 +21,18 @@ from ai_gateway_mw.upstream.dialects import (
     events_of,
 )
 
-DIALECTS = [CHAT, COMPLETIONS, RESPONSES, MESSAGES, GEMINI, dialect_of(None), dialect_of(None, "gemini")]
+CHAT_WITHOUT_DONE = dialect_of(route_of("/v1/chat/completions"), ends_with_done=False)
+COMPLETIONS_WITHOUT_DONE = dialect_of(route_of("/v1/completions"), ends_with_done=False)
+DIALECTS = [
+    CHAT_WITHOUT_DONE,
+    CHAT,
+    COMPLETIONS,
+    RESPONSES,
+    MESSAGES,
+    GEMINI,
+    dialect_of(None),
+    dialect_of(None, "gemini"),
+]
 
 
 def event(data: Any, name: str = "") -> Event:
@@ -188,15 +199,22 @@ USAGE = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
 @pytest.mark.parametrize(
     ("dialect", "contents", "complete"),
     [
-        pytest.param(CHAT, [delta(content="x"), delta(finish="stop")], True, id="chat-without-done"),
-        pytest.param(CHAT, [delta(finish="length"), USAGE], True, id="chat-usage-last"),
-        pytest.param(CHAT, [delta(content="x"), delta(content="y")], False, id="chat-cut"),
-        pytest.param(CHAT, [delta(content="x", finish=""), USAGE], False, id="chat-ollama-cut"),
-        pytest.param(CHAT, [delta(finish="stop"), delta(content="other choice")], False, id="chat-two-choices"),
-        pytest.param(CHAT, [], False, id="chat-empty"),
-        pytest.param(COMPLETIONS, [{"choices": [{"text": "", "finish_reason": "stop"}]}], True, id="completions"),
+        pytest.param(CHAT, [delta(content="x"), delta(finish="stop")], False, id="chat"),
+        pytest.param(CHAT_WITHOUT_DONE, [delta(content="x"), delta(finish="stop")], True, id="chat-without-done"),
+        pytest.param(CHAT_WITHOUT_DONE, [delta(finish="length"), USAGE], True, id="chat-usage-last"),
+        pytest.param(CHAT_WITHOUT_DONE, [delta(content="x"), delta(content="y")], False, id="chat-cut"),
+        pytest.param(CHAT_WITHOUT_DONE, [delta(content="x", finish=""), USAGE], False, id="chat-ollama-cut"),
+        pytest.param(CHAT_WITHOUT_DONE, [delta(finish="stop"), delta(content="second")], False, id="chat-two-choices"),
+        pytest.param(CHAT_WITHOUT_DONE, [], False, id="chat-empty"),
+        pytest.param(COMPLETIONS, [{"choices": [{"text": "", "finish_reason": "stop"}]}], False, id="completions"),
+        pytest.param(
+            COMPLETIONS_WITHOUT_DONE,
+            [{"choices": [{"text": "", "finish_reason": "stop"}]}],
+            True,
+            id="completions-without-done",
+        ),
         pytest.param(RESPONSES, [of("response.output_item.done", item={})], False, id="responses"),
-        pytest.param(MESSAGES, [of("message_delta", delta={"stop_reason": "end_turn"})], True, id="messages"),
+        pytest.param(MESSAGES, [of("message_delta", delta={"stop_reason": "end_turn"})], False, id="messages"),
         pytest.param(MESSAGES, [of("content_block_stop", index=0)], False, id="messages-cut"),
         pytest.param(GEMINI, [parts({"text": "x"}, finishReason="STOP")], True, id="gemini"),
         pytest.param(GEMINI, [{"candidates": [{"finishReason": "STOP"}]}, {"usageMetadata": {}}], True, id="usage"),

@@ -17,6 +17,7 @@ from ai_gateway_mw.errors import (
     UpstreamInterrupted,
     UpstreamTimeout,
 )
+from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.upstream.dialects import CHAT, GEMINI, MESSAGES, RESPONSES, Dialect, dialect_of, events_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
 from tests.fake_upstream import anthropic_bodies, gemini_bodies, openai_bodies
@@ -151,7 +152,14 @@ def test_a_connection_that_breaks_after_the_terminator_has_lost_nothing() -> Non
 def test_a_connection_that_breaks_after_the_reason_to_finish_may_have_lost_the_usage() -> None:
     dialect, events = STREAMS["chat"]
     assert watched(dialect, *events[:-2]).ending(CUT).interrupted
-    assert not watched(dialect, *events[:-2]).ending().interrupted
+
+
+def test_a_server_may_leave_the_terminator_out() -> None:
+    _, events = STREAMS["chat"]
+    without = dialect_of(route_of("/v1/chat/completions"), ends_with_done=False)
+    assert watched(CHAT, *events[:-1]).ending().interrupted
+    assert not watched(without, *events[:-1]).ending().interrupted
+    assert watched(without, *events[:-1]).ending(CUT).interrupted
 
 
 def test_a_last_event_without_its_blank_line_counts() -> None:
@@ -245,6 +253,27 @@ def test_the_end_of_responses_may_be_longer_than_what_is_held(name: bytes) -> No
     end = name + b'data: {"type":"response.completed","response":{"output":"' + b"x" * 2_000_000 + b'"}}\n\n'
     for chunks in ([end], parts_of(end), parts_of(end, 1_200_000)):
         assert not watched(RESPONSES, *chunks).ending().interrupted
+
+
+@pytest.mark.parametrize(
+    ("dialect", "end"),
+    [
+        (RESPONSES, b'event: response.completed\ndata: {"type":"response.completed","response":{"output":"x"}}'),
+        (MESSAGES, b'event: message_stop\ndata: {"type":"message_stop"}'),
+        (CHAT, b"data: [DONE]"),
+    ],
+    ids=["responses", "messages", "chat"],
+)
+def test_a_last_event_counts_as_an_end_only_if_its_data_is_all_there(dialect: Dialect, end: bytes) -> None:
+    data = end.index(b"data: ") + len(b"data: ")
+    for cut in range(data, len(end)):
+        assert watched(dialect, DELTA, end[:cut]).ending().interrupted
+    assert not watched(dialect, DELTA, end).ending().interrupted
+
+
+def test_an_end_that_went_on_in_parts_and_lacks_the_last_one_is_none() -> None:
+    end = b'event: response.completed\ndata: {"type":"response.completed","response":{"output":"' + b"x" * 2_000_000
+    assert watched(RESPONSES, *parts_of(end)).ending().interrupted
 
 
 def test_a_long_last_event_of_gemini_is_an_end() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import logging
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +13,8 @@ import pytest
 
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import KeyState
-from tests.asgi import Exchange
+from ai_gateway_mw.upstream.http1 import Origin
+from tests.asgi import Exchange, Response, request
 from tests.upstream.scripted import Answer, Providers, chat, failing, gateway, hang, with_keys
 
 pytestmark = pytest.mark.anyio
@@ -159,9 +162,10 @@ async def test_a_limited_key_is_asked_last_and_not_dropped(providers: Providers)
 
 
 async def test_a_success_brings_a_limited_key_back(providers: Providers) -> None:
-    gateway_ = gateway(with_keys("k1"), providers)
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
     providers.on("k1", failing(429, retry_after="60"), 200)
-    assert [(await chat(gateway_)).status for _ in range(2)] == [429, 200]
+    providers.on("k2", 200, 500)
+    assert [(await chat(gateway_)).status for _ in range(2)] == [200, 200]
     assert record_of(gateway_, "k1").state == "ok"
 
 
@@ -326,9 +330,9 @@ async def test_an_answer_that_breaks_off_later_counts_against_its_key(
     providers.on("k1", lambda _: httpx.Response(200, stream=Broken(b"data: {}\n\n", error=error), headers=head))
     gateway_ = gateway(with_keys("k1"), providers)
     for _ in range(10):
-        assert (await chat(gateway_)).status == 200
-    assert record_of(gateway_, "k1").samples == 20
-    assert getattr(record_of(gateway_, "k1").error_rate, rate) == 0.5
+        await chat(gateway_)
+    assert record_of(gateway_, "k1").samples == 10
+    assert getattr(record_of(gateway_, "k1").error_rate, rate) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -520,3 +524,294 @@ async def test_a_key_that_is_echoed_in_a_field_of_an_error_is_redacted(providers
     answer = await chat(gateway(with_keys("sk-long-enough"), providers))
     assert answer.status == 400
     assert "sk-long-enough" not in str(answer.headers)
+
+
+# When every key is limited --------------------------------------------------------------------------------------------
+
+
+async def test_where_every_key_waits_for_its_limit_nobody_is_asked(providers: Providers) -> None:
+    providers.on("k1", failing(429, retry_after="60"))
+    providers.on("k2", failing(429, retry_after_ms="20000"))
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    await chat(gateway_)
+    answer = await chat(gateway_)
+    assert providers.keys == ["k1", "k2"]
+    assert (answer.status, answer.headers["x-gateway-error"]) == (429, "rate_limit_exceeded")
+    assert answer.headers["x-gateway-attempts"] == "0"
+    assert "x-should-retry" not in answer.headers
+    assert 17 <= int(answer.headers["retry-after"]) <= 22
+    assert 17_000 <= int(answer.headers["retry-after-ms"]) <= 22_000
+
+
+async def test_a_wait_is_told_in_both_ways(providers: Providers) -> None:
+    providers.on("k1", failing(429, retry_after="1.25"))
+    answer = await chat(gateway(with_keys("k1"), providers))
+    assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("2", "1250")
+
+
+@pytest.mark.parametrize("key", ["rejected", "without quota"])
+async def test_a_key_that_is_set_aside_for_another_reason_is_asked_all_the_same(providers: Providers, key: str) -> None:
+    """That may have been mended meanwhile, and to ask costs nothing."""
+    gateway_ = gateway(with_keys("k1"), providers)
+    providers.on("k1", 401 if key == "rejected" else 402, 200)
+    assert [(await chat(gateway_)).status for _ in range(2)][1] == 200
+
+
+async def test_a_request_may_wait_for_capacity(providers: Providers) -> None:
+    providers.on("k1", failing(429, retry_after_ms="30"), 200)
+    answer = await chat(gateway(with_keys("k1", wait_for_capacity="1s"), providers))
+    assert (answer.status, providers.keys) == (200, ["k1", "k1"])
+    assert answer.headers["x-gateway-attempts"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("wait", "limits"),
+    [
+        pytest.param("60000", {"wait_for_capacity": "5s"}, id="longer-than-is-welcome"),
+        pytest.param("60000", {"wait_for_capacity": "5m", "total_timeout": "10s"}, id="longer-than-there-is-time"),
+    ],
+)
+async def test_nobody_waits_in_vain(providers: Providers, wait: str, limits: dict[str, str]) -> None:
+    providers.on("k1", failing(429, retry_after_ms=wait))
+    answer = await chat(gateway(with_keys("k1", **limits), providers))
+    assert (answer.status, providers.keys) == (429, ["k1"])
+    assert answer.headers["retry-after"] == "60"
+
+
+async def test_all_waits_together_are_no_longer_than_is_welcome(providers: Providers) -> None:
+    providers.on("k1", failing(429, retry_after_ms="40"))
+    answer = await chat(gateway(with_keys("k1", wait_for_capacity="100ms"), providers))
+    assert answer.status == 429
+    assert len(providers.keys) == 3
+
+
+async def test_a_client_may_leave_while_it_waits(providers: Providers) -> None:
+    asked = asyncio.Event()
+
+    def limited(sent: httpx.Request) -> httpx.Response:
+        asked.set()
+        return failing(429, retry_after="30")
+
+    providers.on("k1", limited)
+    app = gateway(with_keys("k1", wait_for_capacity="1m"), providers).app
+    async with Exchange(app, method="POST", path="/v1/chat/completions", json={"model": "gpt-4o"}) as ex:
+        await asked.wait()
+        await ex.disconnect()
+        await ex.ended()
+
+
+# What is learned of origins, and of keys with their models ------------------------------------------------------------
+
+EAST_AND_WEST = {
+    "providers": [
+        {"id": name, "base_url": f"https://{name}.test/v1", "api_keys": [{"value": name}], "models": [{"id": "llama"}]}
+        for name in ("east", "west")
+    ],
+    "only_allow_configured_providers": True,
+}
+
+
+def state_of(gateway_: Any, host: str) -> str:
+    return str(gateway_.stores.breakers.state(Origin.of(f"https://{host}/v1")))
+
+
+async def test_an_origin_that_keeps_failing_is_passed_over(providers: Providers) -> None:
+    providers.on("east", 500)
+    gateway_ = gateway(EAST_AND_WEST, providers)
+    for _ in range(7):
+        assert (await chat(gateway_, "llama")).status == 200
+    assert providers.keys == ["east", "west"] * 5 + ["west"] * 2
+    assert state_of(gateway_, "east.test") == "open"
+
+
+async def test_an_origin_that_is_passed_over_is_asked_where_nobody_else_is_left(providers: Providers) -> None:
+    providers.on("east", 500)
+    gateway_ = gateway(EAST_AND_WEST, providers)
+    for _ in range(5):
+        await chat(gateway_, "llama")
+    providers.on("east", 200)
+    providers.on("west", 500)
+    answer = await chat(gateway_, "llama")
+    assert answer.headers["x-gateway-provider"] == "east"
+
+
+async def test_one_attempt_at_a_time_finds_out_about_an_origin(providers: Providers) -> None:
+    providers.on("k1", 500)
+    gateway_ = gateway(with_keys("k1"), providers)
+    for _ in range(5):
+        await chat(gateway_)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(sent: httpx.Request) -> httpx.Response:
+        asked.set()
+        await go_on.wait()
+        return httpx.Response(200, json={})
+
+    providers.on("k1", slow)
+    first = asyncio.create_task(chat(gateway_))
+    await asked.wait()
+    second = await chat(gateway_)
+    go_on.set()
+    assert (second.status, second.headers["x-gateway-error"]) == (503, "all_providers_failed")
+    assert second.headers["x-gateway-attempts"] == "0"
+    assert (await first).status == 200
+    assert len(providers.keys) == 6
+
+
+async def test_a_client_that_leaves_makes_room_for_another_attempt(providers: Providers) -> None:
+    providers.on("k1", 500)
+    gateway_ = gateway(with_keys("k1"), providers)
+    for _ in range(5):
+        await chat(gateway_)
+    asked = asyncio.Event()
+
+    async def slow(sent: httpx.Request) -> httpx.Response:
+        asked.set()
+        return await hang(sent)
+
+    providers.on("k1", slow, 200)
+    async with Exchange(gateway_.app, method="POST", path="/v1/chat/completions", json={"model": "gpt-4o"}) as ex:
+        await asked.wait()
+        await ex.disconnect()
+        await ex.ended()
+    assert (await chat(gateway_)).status == 200
+
+
+async def test_a_request_that_cannot_be_sent_makes_room_too(providers: Providers) -> None:
+    """And is no attempt."""
+    providers.on("k1", 500)
+    config = with_keys("k1", headers={"x-note": "${req.headers['x-note'][0]}"})
+    gateway_ = gateway(config, providers)
+    for _ in range(5):
+        await noted(gateway_, "fine")
+    refused = await noted(gateway_)
+    assert (refused.status, refused.headers["x-gateway-attempts"]) == (403, "0")
+    assert record_of(gateway_, "k1").in_flight == 0
+    providers.on("k1", 200)
+    assert (await noted(gateway_, "fine")).status == 200
+
+
+async def noted(gateway_: Any, *notes: str) -> Response:
+    fields = [("x-note", note) for note in notes]
+    return await request(gateway_.app, "POST", "/v1/chat/completions", headers=fields, json={"model": "gpt-4o"})
+
+
+async def test_a_key_without_access_to_a_model_is_asked_for_it_last(providers: Providers) -> None:
+    providers.on("k1", failing(404, "model_not_found"))
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    await chat(gateway_)
+    await chat(gateway_)
+    await chat(gateway_, "gpt-4o-mini")
+    assert providers.keys == ["k1", "k2", "k2", "k1", "k2"]
+
+
+# How an attempt ends --------------------------------------------------------------------------------------------------
+
+WORD = b'data: {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}\n\n'
+STREAM = {"content-type": "text/event-stream"}
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    record = json.loads(next(each for each in caplog.records if each.name == "ai_gateway_mw.requests").getMessage())
+    attempts: list[str] = record["attempts"]
+    return attempts
+
+
+@pytest.mark.parametrize(
+    ("pieces", "outcome", "samples"),
+    [
+        pytest.param([WORD, b"data: [DONE]\n\n"], "accepted", 1, id="whole"),
+        pytest.param([WORD, httpx.ReadError("reset")], "broken_off", 1, id="broken-off"),
+        pytest.param([WORD, httpx.ReadTimeout("idle")], "stalled", 1, id="stalled"),
+        pytest.param([WORD], "unfinished", 1, id="without-its-terminator"),
+        pytest.param(
+            [WORD, b'data: {"error": {"code": "rate_limit_exceeded"}}\n\n'], "rate_limited", 1, id="error-event"
+        ),
+        pytest.param([WORD, b"data: [DONE]\n\n", httpx.ReadError("reset")], "accepted", 1, id="reset-after-the-end"),
+    ],
+)
+async def test_an_attempt_counts_by_what_it_came_to_in_the_end(
+    providers: Providers, caplog: pytest.LogCaptureFixture, pieces: list[Any], outcome: str, samples: int
+) -> None:
+    providers.on("k1", httpx.Response(200, headers=STREAM, stream=Body(*pieces)))
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    with caplog.at_level(logging.INFO, "ai_gateway_mw.requests"):
+        assert (await chat(gateway_)).status == 200
+    assert logged(caplog) == [f"[200] openai/gpt-4o: {outcome}"]
+    assert (record_of(gateway_, "k1").samples, record_of(gateway_, "k1").in_flight) == (samples, 0)
+    assert providers.keys == ["k1"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "detail"),
+    [
+        pytest.param(None, "[0] openai/gpt-4o: client_gone", id="before-the-head"),
+        pytest.param([None], "[200] openai/gpt-4o: client_gone", id="before-the-first-event"),
+        pytest.param([b": ping\n\n", None], "[200] openai/gpt-4o: client_gone", id="before-content"),
+        pytest.param([WORD, None], "[200] openai/gpt-4o: client_gone", id="after-content"),
+    ],
+)
+async def test_a_client_that_leaves_is_nobodys_fault_in_every_phase(
+    providers: Providers, caplog: pytest.LogCaptureFixture, pieces: list[Any] | None, detail: str
+) -> None:
+    waiting = asyncio.Event()
+
+    async def answer(sent: httpx.Request) -> httpx.Response:
+        if pieces is None:
+            waiting.set()
+            return await hang(sent)
+        return httpx.Response(200, headers=STREAM, stream=Body(*pieces, reached=waiting))
+
+    providers.on("k1", answer)
+    gateway_ = gateway(with_keys("k1", "k2"), providers)
+    with caplog.at_level(logging.INFO, "ai_gateway_mw.requests"):
+        async with Exchange(gateway_.app, method="POST", path="/v1/chat/completions", json={"model": "gpt-4o"}) as ex:
+            await waiting.wait()
+            await ex.disconnect()
+            await ex.ended()
+    assert logged(caplog) == [detail]
+    record = record_of(gateway_, "k1")
+    assert (record.samples, record.in_flight, record.state) == (0, 0, "ok")
+    assert providers.keys == ["k1"]
+
+
+async def test_the_tokens_of_a_client_that_left_are_settled(providers: Providers) -> None:
+    opening = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":9}}}\n\n'
+    content = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"Hello"}}\n\n'
+    waiting = asyncio.Event()
+    providers.on("a1", httpx.Response(200, headers=STREAM, stream=Body(opening, content, None, reached=waiting)))
+    gateway_ = gateway(ANTHROPIC_TOO, providers)
+    body = {"model": "claude-sonnet-4-5", "max_tokens": 9}
+    async with Exchange(gateway_.app, method="POST", path="/v1/messages", json=body) as ex:
+        await waiting.wait()
+        await ex.disconnect()
+        await ex.ended()
+    measured = gateway_.stores.model_metrics.of("anthropic", "claude-sonnet-4-5")["global"]
+    assert (measured["token"]["provider_input"], measured["request_count"]) == (9, 0)
+
+
+async def test_tokens_and_times_of_a_stream_are_measured(providers: Providers) -> None:
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}\n\n'
+    providers.on("k1", httpx.Response(200, headers=STREAM, stream=Body(WORD, usage, b"data: [DONE]\n\n")))
+    gateway_ = gateway(with_keys("k1"), providers)
+    await chat(gateway_)
+    measured = gateway_.stores.model_metrics.of("openai", "gpt-4o")["global"]
+    assert measured["token"] == {"provider_input": 7, "provider_output": 5, "estimated_input": 0, "estimated_output": 0}
+    assert measured["latency"]["time_to_first_token_ms_avg"] is not None
+    assert measured["latency"]["time_per_output_token_ms_avg"] is not None
+
+
+class Body(httpx.AsyncByteStream):
+    """A body in pieces: an exception where it breaks off, None where nothing more comes, which `reached` tells."""
+
+    def __init__(self, *pieces: bytes | Exception | None, reached: asyncio.Event | None = None) -> None:
+        self._pieces, self._reached = pieces, reached or asyncio.Event()
+
+    async def __aiter__(self) -> Any:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            if piece is None:
+                self._reached.set()
+                await asyncio.Event().wait()
+            yield piece

@@ -59,8 +59,8 @@ async def test_before_the_first_byte_the_next_key_takes_over(
 @pytest.mark.parametrize(
     ("key", "code"),
     [
-        ("sk-cut-after-3", "upstream_interrupted"),
-        ("sk-reset-after-3", "upstream_interrupted"),
+        ("sk-cut-after-3", "upstream_stream_interrupted"),
+        ("sk-reset-after-3", "upstream_stream_interrupted"),
         ("sk-stall-after-3", "upstream_timeout"),
         ("sk-error-after-3", None),
     ],
@@ -82,7 +82,7 @@ async def test_an_answer_that_is_cut_within_an_event_ends_between_events(
     answer = await ask(upstream, gateways, "sk-cut-at-700", "sk-ok", stream=True)
     events = answer.text.removesuffix("\n\n").split("\n\n")
     assert [bool(json.loads(event.removeprefix("data: "))) for event in events] == [True] * len(events)
-    assert "upstream_interrupted" in events[-1]
+    assert "upstream_stream_interrupted" in events[-1]
 
 
 @pytest.mark.parametrize(("key", "body"), [("sk-garbage", b"<html>not what you asked for</html>"), ("sk-empty", b"")])

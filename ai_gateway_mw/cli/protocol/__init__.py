@@ -3,8 +3,7 @@
 uvicorn makes the connections, counts them, and tells them when the server ends; all that is on them is done here.
 """
 
-from ai_gateway_mw.cli.protocol.connection import Connection
 from ai_gateway_mw.cli.protocol.limits import Limits
 from ai_gateway_mw.cli.protocol.service import HttpProtocol
 
-__all__ = ["Connection", "HttpProtocol", "Limits"]
+__all__ = ["HttpProtocol", "Limits"]

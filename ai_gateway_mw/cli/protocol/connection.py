@@ -1,46 +1,20 @@
-"""One connection of a client: bytes that come become exchanges, one answered after the other, each within its time.
-
-The only module that knows the parser. An exchange is answered by its app; what is no request is refused here.
-"""
+"""One connection of a client: its requests are answered one after the other, and each thing it does has its time."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from math import inf
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING
 
-import httptools
-
+from ai_gateway_mw.asgi import Scope
 from ai_gateway_mw.cli.protocol.exchange import Exchange
+from ai_gateway_mw.cli.protocol.parsing import RequestParser
 from ai_gateway_mw.cli.protocol.refusals import refusal
-from ai_gateway_mw.cli.protocol.request_head import Fields, target, waits_for_continue
-from ai_gateway_mw.cli.protocol.waiters import Waiters
-from ai_gateway_mw.errors import (
-    BadRequest,
-    BodyTooLarge,
-    GatewayError,
-    HeadTooLarge,
-    Overloaded,
-    RequestTimeout,
-    TargetTooLong,
-)
+from ai_gateway_mw.cli.protocol.sending import Sending
+from ai_gateway_mw.errors import BadRequest, BodyTooLarge, GatewayError, Overloaded, RequestTimeout
 
 if TYPE_CHECKING:
     from ai_gateway_mw.cli.protocol.service import Service
-
-_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
-_HEAD_TOO_LARGE: Final = "The head of the request is too large."
-
-
-# What the client is to do next. (No enumeration: in Python 3.11, looking up its members would take 1 us a request.)
-_IDLE: Final = "send a request, if it likes"
-_HEAD: Final = "send the rest of a head"
-_BODY: Final = "send the rest of a body"
-_WAITING: Final = "nothing; its request has come"
-_CLOSING: Final = "take what is left for it, and go"
 
 
 class Connection(asyncio.Protocol):
@@ -48,49 +22,48 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answering",
+        "_body_began",
+        "_body_size",
         "_fault",
-        "_fields",
+        "_head_began",
+        "_is_closing",
+        "_is_deaf",
         "_is_last",
         "_is_paused",
         "_limits",
         "_parser",
         "_queue",
-        "_received",
         "_receiving",
-        "_state",
-        "_stuck_at",
-        "_stuck_until",
-        "_target",
         "_transport",
-        "_unclogging",
         "client",
         "deadline",
-        "is_clogged",
         "scheme",
+        "sending",
         "server",
         "service",
     )
 
     _transport: asyncio.Transport
+    client: tuple[str, int] | None
+    server: tuple[str, int] | None
+    scheme: str
+    sending: Sending
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._limits = service.limits
         self.deadline = inf  # of the loop's clock; what is to be done then, `expire` knows
-        self.is_clogged = False  # the client does not take what is sent
-        self._unclogging = Waiters()
-        self._stuck_at, self._stuck_until = 0, inf
-        self._state: str = _IDLE
-        self._is_last = False  # no request is taken after the present one
-        self._is_paused = False
-        self._fault: GatewayError | None = None  # what was sent after the requests that are still to be answered
+        self._limits = service.limits
+        self._parser = RequestParser(self, service.limits)
         self._receiving: Exchange | None = None  # the one whose body comes
         self._answering: Exchange | None = None
         self._queue: list[Exchange] = []  # pipelined ones, few
-        self._target = b""
-        self._fields: Fields = []
-        self._received = 0  # bytes: of a head about as many as it has, of a body as it has with its framing
-        self._parser = httptools.HttpRequestParser(self)
+        self._fault: GatewayError | None = None  # what was sent after the requests that are still to be answered
+        self._head_began = self._body_began = 0.0  # when it did, if it did not come whole
+        self._body_size = 0  # bytes that have come of it since then
+        self._is_last = False  # no request is taken after the present one
+        self._is_deaf = False  # what comes is not looked at any more
+        self._is_paused = False
+        self._is_closing = False
 
     # From the transport
 
@@ -98,143 +71,92 @@ class Connection(asyncio.Protocol):
         """Time runs from here: a connection that is only opened holds a place, too."""
         service = self.service
         self._transport = transport
-        transport.set_write_buffer_limits(high=self._limits.buffer)
+        self.sending = Sending(transport, service.loop, service.limits)
         self.client = _address(transport, "peername")
         self.server = _address(transport, "sockname")
         self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self.deadline = service.loop.time() + self._limits.head_time
+        self._head_began = service.loop.time()
+        self.deadline = self._head_began + self._limits.head_time
         service.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        before = self._state
-        if before is _CLOSING or self._fault is not None or (self._is_last and before is _WAITING):
+        if self._is_deaf:
             return
-        self._received += len(data)
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(self._fault_of_parser() or BadRequest("What was sent is not a proper HTTP request."))
+            self._parser.feed(data)
+        except GatewayError as fault:
+            self._refuse(fault)
             return
-        if self._state is _HEAD:
-            self._await_head(begun=before is _HEAD)
-        elif self._state is _BODY:
-            self._await_body()
+        if self._parser.is_within_head:
+            self._await_head()
+        elif self._receiving is not None:
+            self._await_body(self._receiving)
+
+    def eof_received(self) -> None:
+        """The client has left. One that only has no more to send looks the same until it is written to, and what is
+        written to nobody is paid for."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._state, self.deadline = _CLOSING, inf
+        self._is_deaf = self._is_closing = True
+        self.deadline = inf
         self.service.closed(self)
         for exchange in (self._answering, self._receiving, *self._queue):
             if exchange is not None:
                 exchange.leave()
-        self._answering = self._receiving = None
+        self._answering = self._receiving = self._fault = None
         self._queue.clear()
-        self.resume_writing()
+        self.sending.unclog()
         del self._parser  # which knows this connection
 
     def pause_writing(self) -> None:
-        self.is_clogged = True
-        self._stuck_at = 0
+        self.sending.clog()
 
     def resume_writing(self) -> None:
-        self.is_clogged = False
-        self._unclogging.wake()
+        self.sending.unclog()
 
     # From the parser
 
-    def on_message_begin(self) -> None:
-        if self._is_last:
-            self._stop(BadRequest("This connection takes no further request."))
-        self._target, self._fields, self._state = b"", [], _HEAD
-
-    def on_url(self, url: bytes) -> None:
-        self._target = url if not self._target else self._target + url
-        if len(self._target) > self._limits.target:
-            self._stop(TargetTooLong("The request target is too long."))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        fields = self._fields
-        if len(fields) == self._limits.fields:
-            self._stop(HeadTooLarge("The request has too many fields."))
-        fields.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        fields, parser = self._fields, self._parser
-        self._fields = []  # for trailers (RFC 9110 6.5), which no rule sees
-        if self._received > self._limits.head:
-            self._measure(fields)
-        version = parser.get_http_version()
-        try:
-            waits = waits_for_continue(fields, version)
-            path, raw_path, query = target(self._target)
-        except GatewayError as error:
-            self._stop(error)
+    def requested(self, scope: Scope, *, keep_alive: bool, waits_for_continue: bool) -> None:
+        """The head of a request has come. Raises `GatewayError` where it is one too many."""
+        if self._is_closing:  # since what stood before it in the same packet
+            raise BadRequest("This connection takes no further request.")
         if self.service.is_full:
-            self._stop(Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")]))
-        keep_alive = version == "1.1" and parser.should_keep_alive() and not self._is_last
-        self._is_last = not keep_alive
-        scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": parser.get_method().decode(),
-            "scheme": self.scheme,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": fields,
-            "client": self.client,
-            "server": self.server,
-            "state": self.service.app_state.copy(),
-        }
-        exchange = Exchange(self, scope, keep_alive=keep_alive, waits_for_continue=waits)
-        self._state = _BODY
+            raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
+        if len(self._queue) == self._limits.pipelined:
+            raise BadRequest("Too many requests were sent before the first of them was answered.")
+        self._is_last = self._is_last or not keep_alive
+        exchange = Exchange(self, scope, keep_alive=not self._is_last, waits_for_continue=waits_for_continue)
         self._receiving = exchange
+        self._head_began = self._body_began = 0.0
+        self._body_size = 0
         if self._answering is None:
             self._start(exchange)
-        elif len(self._queue) < self._limits.pipelined:
-            self._queue.append(exchange)
         else:
-            self._stop(BadRequest("Too many requests were sent before the first of them was answered."))
+            self._queue.append(exchange)
 
-    def on_body(self, content: bytes) -> None:
+    def content(self, content: bytes) -> None:
+        """Some of the body."""
+        self._body_size += len(content)
         exchange = self._receiving
-        if exchange is None:
+        if exchange is None or exchange.complete or exchange.gone:
             return
-        exchange.size += len(content)
-        if not (exchange.complete or exchange.gone):
-            exchange.content(content)
-            if exchange.unread > self._limits.buffer and not self._is_paused:
-                self._is_paused = True
-                self._transport.pause_reading()
+        exchange.content(content)
+        if exchange.unread > self._limits.buffer and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
 
-    def on_message_complete(self) -> None:
+    def sent(self) -> None:
+        """All of the request has come."""
         exchange, self._receiving = self._receiving, None
-        self._state, self.deadline, self._received = _WAITING, inf, 0
+        self.deadline = inf
         if exchange is not None:
             exchange.end()
             if exchange.complete:
                 self._next()
 
-    def _stop(self, fault: GatewayError) -> NoReturn:
-        """Have the parser stop; it does not hand exceptions on."""
-        self._fault = fault
-        raise fault
-
-    def _fault_of_parser(self) -> GatewayError | None:
-        """The one with which it was stopped, if it was."""
-        return self._fault
-
     # From an exchange
 
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    async def unclogged(self) -> None:
-        """Returns when the client has taken most of what was written, or has left."""
-        await self._unclogging.wait(self.service.loop)
-
-    def wants_more(self, exchange: Exchange) -> None:
+    def wants_more(self) -> None:
         """The app asks for content."""
         receiving = self._receiving
         if self._is_paused and (receiving is None or receiving.unread <= self._limits.buffer):
@@ -259,13 +181,13 @@ class Connection(asyncio.Protocol):
         if exchange.complete or exchange.gone:
             return
         exchange.leave()
-        if not exchange.started:
+        if exchange.unheard:
             failed = "The gateway failed to handle this request."
             self._say(Overloaded("The gateway is stopping.") if stopped else GatewayError(failed))
         elif exchange.shows_its_end:
             self._close()
         else:
-            self._reset()
+            self.sending.reset()
 
     # From the server
 
@@ -274,67 +196,60 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         if self._answering is not None:
             self._answering.keep_alive = False
-        if self._state is _IDLE:
+        elif not self._parser.is_within_head:
             self._close()
 
     def expire(self, now: float) -> None:
         """The time is up for what the client should have done, or the client may have stopped to read."""
-        if self.is_clogged and self._is_stuck(now):
+        sending = self.sending
+        if (sending.is_clogged or self._is_closing) and sending.is_stuck(now):
             self._transport.abort()
         elif self.deadline > now:
             pass
-        elif self._state is _IDLE:
-            self._close()
-        elif self._state is _HEAD:
+        elif self._is_closing:
+            self._expire_closing(now)
+        elif self._parser.is_within_head:
             self._refuse(RequestTimeout("The head of the request took too long."))
-        elif self._state is _BODY:
-            self._expire_body(now)
+        elif self._receiving is not None:
+            self._expire_body(now, self._receiving)
         else:
-            self._transport.abort()
+            self._close()
 
-    def _is_stuck(self, now: float) -> bool:
-        size = self._transport.get_write_buffer_size()
-        if size != self._stuck_at:
-            self._stuck_at, self._stuck_until = size, now + self._limits.unread_time
-        return now >= self._stuck_until
-
-    def _expire_body(self, now: float) -> None:
-        limits, exchange = self._limits, self._receiving
-        assert exchange is not None
-        if self._is_paused:  # it is the app that takes its time
-            exchange.began, exchange.size = now, 0
-        due = exchange.began + limits.body_time + exchange.size / limits.body_rate
+    def _expire_body(self, now: float, exchange: Exchange) -> None:
+        limits = self._limits
+        if self._is_paused or exchange.waits_for_continue:  # it is the app that takes its time
+            self._body_began, self._body_size, self._parser.received = now, 0, 0
+        due = self._body_began + limits.body_time + self._body_size / limits.body_rate
         if exchange.complete:
-            self._transport.abort()
+            self._close()
         elif due > now:
             self.deadline = due
         else:
             self._refuse(RequestTimeout("The body of the request took too long."))
 
+    def _expire_closing(self, now: float) -> None:
+        if self.sending.is_behind:
+            self.deadline = now + self._limits.closing_time
+        else:
+            self._transport.abort()
+
     # Steps
 
-    def _await_head(self, *, begun: bool) -> None:
-        if not begun:
-            self._received = 0  # what came with it may have been the end of another request
-            self.deadline = self.service.loop.time() + self._limits.head_time
-        elif self._received > self._limits.head:  # one endless field, which the parser has not shown yet
-            self._refuse(HeadTooLarge(_HEAD_TOO_LARGE))
+    def _await_head(self) -> None:
+        if not self._head_began:
+            self._head_began = self.service.loop.time()
+            self.deadline = self._head_began + self._limits.head_time
 
-    def _await_body(self) -> None:
-        limits, exchange = self._limits, self._receiving
-        assert exchange is not None
-        if not exchange.began:
-            self._received = 0
-            exchange.began = self.service.loop.time()
-            self.deadline = exchange.began + limits.body_time
+    def _await_body(self, exchange: Exchange) -> None:
+        limits, parser = self._limits, self._parser
+        if exchange.complete:
+            pass  # it has its own time
+        elif not self._body_began:
+            self._body_began, parser.received = self.service.loop.time(), 0
+            self.deadline = self._body_began + limits.body_time
         # A chunk of one byte takes six; whoever needs more for long sends something else than content.
-        elif self._received - exchange.size > limits.framing + 8 * exchange.size:
+        elif parser.received - self._body_size > limits.framing + 8 * self._body_size:
             self._refuse(BodyTooLarge("The body of the request is mostly framing."))
-
-    def _measure(self, fields: Fields) -> None:
-        """What came may be more than the head."""
-        if len(self._target) + sum(len(name) + len(value) for name, value in fields) > self._limits.head:
-            self._stop(HeadTooLarge(_HEAD_TOO_LARGE))
 
     def _start(self, exchange: Exchange) -> None:
         service = self.service
@@ -347,14 +262,17 @@ class Connection(asyncio.Protocol):
             self._start(self._queue.pop(0))
         elif self._fault is not None:
             self._say(self._fault)
-        elif self._state is _WAITING:
-            self._state = _IDLE
+        elif self._is_last:
+            self._close()
+        elif self._receiving is None and not self._parser.is_within_head:
             self.deadline = self.service.loop.time() + self.service.idle_time
         self._resume()
 
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more is read. What came before the fault is answered first."""
-        self._fault, self.deadline = fault, inf
+        if self._is_closing:
+            return
+        self._fault, self.deadline, self._is_deaf = fault, inf, True
         receiving, answering = self._receiving, self._answering
         if self._queue and self._queue[-1] is receiving:
             self._queue.pop()
@@ -364,36 +282,23 @@ class Connection(asyncio.Protocol):
             self._say(fault)
         elif answering is receiving:
             answering.leave()
-            if answering.started:
-                self._transport.abort()
-            else:
+            if answering.unheard:
                 self._say(fault)
+            else:
+                self._transport.abort()
 
     def _say(self, error: GatewayError) -> None:
-        self._transport.write(refusal(error, self.service.heads, self.service.standing_lines))
+        self.sending.write(refusal(error, self.service.heads, self.service.standing_lines))
         self._fault = error
         self._close()
 
     def _close(self) -> None:
-        """Once all is written. A client that may still be sending is let read what was said before it finds the
-        connection reset (RFC 9112 9.6)."""
-        limits, now = self._limits, self.service.loop.time()
-        sending = self._fault is not None or self._state is _BODY
-        self._state = _CLOSING
-        if sending and self._transport.can_write_eof():
-            self.deadline = now + limits.closing_time
-            self._transport.write_eof()
-            self._resume()
-        else:
-            self.deadline = now + limits.unread_time
-            self._transport.close()
-
-    def _reset(self) -> None:
-        """Where the end of a connection is the end of an answer, only a reset says that it is not."""
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._transport.abort()
+        if self._is_closing:
+            return
+        self._is_deaf = self._is_closing = True
+        self.deadline = self.service.loop.time() + self._limits.closing_time
+        self._resume()
+        self.sending.end(client_is_sending=self._fault is not None or self._receiving is not None)
 
     def _resume(self) -> None:
         if self._is_paused:

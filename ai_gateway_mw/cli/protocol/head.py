@@ -16,6 +16,9 @@ _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {ord("\t")})
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus if status >= 200}
 _NAMES: Final = 1024  # that are remembered; an upstream may make up any number of them
 _LONGEST_NAME: Final = 64
+_NO_CONTENT: Final = 204
+
+Fields = Iterable[tuple[bytes, bytes]]
 
 
 class Heads:
@@ -30,7 +33,7 @@ class Heads:
     def head(
         self,
         status: int,
-        fields: Iterable[tuple[bytes, bytes]],
+        fields: Fields,
         standing: Iterable[bytes],
         *,
         bodyless: bool = False,
@@ -52,6 +55,8 @@ class Heads:
                 if length is not None or not value.isdigit():
                     raise ValueError("the answer of the app has no single length")
                 length = int(value)
+                if status == _NO_CONTENT:  # RFC 9110 8.6
+                    continue
             elif start is _CODING:
                 continue
             elif start is _CONNECTION:

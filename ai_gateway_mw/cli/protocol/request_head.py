@@ -10,9 +10,21 @@ from ai_gateway_mw.errors import BadRequest
 
 _DECISIVE: Final = frozenset({b"host", b"transfer-encoding", b"upgrade", b"expect"})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+# RFC 9110 9.3, but for CONNECT; RFC 5789. The parser knows many more, such as those of RTSP.
+_METHODS: Final = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+}
 _HOST: Final = f"{ascii_letters}{digits}-._~!$&'()*+,;=%:[]".encode()  # RFC 3986 3.2.2, with a port
 
 Fields = list[tuple[bytes, bytes]]
+
+
+def method(written: bytes) -> str:
+    """Raises `BadRequest` for one that asks for something else than HTTP, such as a tunnel."""
+    known = _METHODS.get(written)
+    if known is None:
+        raise BadRequest("The method of the request is not spoken here.")
+    return known
 
 
 def target(written: bytes) -> tuple[str, bytes, bytes]:

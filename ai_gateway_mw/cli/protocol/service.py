@@ -90,6 +90,6 @@ class Service:
         now = self.loop.time()
         connections: list[Connection] = list(self.state.connections)  # type: ignore[arg-type]
         for connection in connections:
-            if connection.deadline <= now or connection.is_clogged:
+            if connection.deadline <= now or connection.sending.is_clogged:
                 connection.expire(now)
         self._sweep = self.loop.call_later(self.limits.sweep, self._look) if connections else None

@@ -1,27 +1,27 @@
-"""Coroutines that wait for the same thing, each of which may be cancelled alone."""
+"""Coroutines that wait for the same thing, each of which may be cancelled alone.
+
+What of `asyncio.Event` is needed here, over a plain list: there is nothing to make, or to call, until somebody waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+Waiters = list[asyncio.Future[None]]
 
-class Waiters:
-    """What of `asyncio.Event` is needed here: there is none to make until somebody waits."""
 
-    __slots__ = ("_futures",)
+def joining(waiters: Waiters, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    """To be awaited at once."""
+    while waiters and waiters[-1].done():  # was cancelled; one that waits for a moment, again and again, adds nothing
+        waiters.pop()
+    future = loop.create_future()
+    waiters.append(future)
+    return future
 
-    def __init__(self) -> None:
-        self._futures: list[asyncio.Future[None]] = []
 
-    def wait(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """To be awaited at once."""
-        future = loop.create_future()
-        self._futures.append(future)
-        return future
-
-    def wake(self) -> None:
-        """All that wait now go on."""
-        for future in self._futures:
-            if not future.done():
-                future.set_result(None)
-        self._futures.clear()
+def wake(waiters: Waiters) -> None:
+    """All that wait now go on."""
+    for future in waiters:
+        if not future.done():
+            future.set_result(None)
+    waiters.clear()

@@ -57,6 +57,12 @@ class Answer:
             await self.connection.arrival(self.connection.timeouts.idle)
         return self.take()
 
+    async def news(self, seconds: float) -> bool:
+        """Whether some of the body, or its end, was there within so many seconds. It stays to be read."""
+        if self._chunks or self.connection is None:
+            return True
+        return await self.connection.news(seconds)
+
     def close(self) -> None:
         """Let go of it, read or not; harmless when repeated."""
         self._chunks.clear()

@@ -9,8 +9,7 @@ import asyncio
 import math
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
 from ai_gateway_mw.upstream.http1.answer import Answer
@@ -24,15 +23,17 @@ _MAX_PIECES = 64
 _SMALL = 64 * 1024  # a request's body up to here is sent in one piece with its head
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds: to connect, until the head of the answer is in, between two pieces of its body, for a place in the
-    pool. A request that cannot be written at once has `first_byte` for that, and again for its answer."""
+    pool. A request that cannot be written at once has `first_byte` for that, and again for its answer.
+
+    `deadline` is a time (by the transport's clock) that all of this together has until the head is in."""
 
     connect: float = 10.0
     first_byte: float = 180.0
     idle: float = 180.0
     pool: float = 10.0
+    deadline: float = math.inf
 
 
 class Unsent(UpstreamInterrupted):
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._parser = AnswerParser(keepalive)
         self._pool: Pool | None = None
         self._answer: Answer | None = None  # while one is coming
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._ended = self._reused = self._paused = self._unwritten = False
         self.deadline = math.inf
         self.idle_since = 0.0
@@ -95,15 +96,28 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((head, content))
         return answer
 
-    async def arrival(self, patience: float) -> None:
+    async def arrival(self, patience: float, until: float = math.inf) -> None:
         """Wait for more of the answer, or for its end. To be cancelled here ends the connection."""
-        self.deadline = self._clock() + patience
+        self.deadline = min(self._clock() + patience, until)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         except asyncio.CancelledError:
             self.fail(UpstreamInterrupted("The request to the provider was given up."))
             raise
+
+    async def news(self, seconds: float) -> bool:
+        """Wait so long for more of the answer, or for its end, and say whether it came; nothing ends if it did not."""
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiter = waiter
+        timer = self._loop.call_later(max(0.0, seconds), _expire, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self.fail(UpstreamInterrupted("The request to the provider was given up."))
+            raise
+        finally:
+            timer.cancel()
 
     def resume(self) -> None:
         """What had arrived was taken: more may come."""
@@ -152,7 +166,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._unwritten = False
         if self._answer is not None and not self._answer.status:
-            self.deadline = self._clock() + self.timeouts.first_byte
+            self.deadline = min(self._clock() + self.timeouts.first_byte, self.timeouts.deadline)
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
@@ -180,6 +194,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost()
+        self._parser.release()
 
     # Within -----------------------------------------------------------------------------------------------------------
 
@@ -212,4 +227,9 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         self.deadline = math.inf
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(True)
+
+
+def _expire(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

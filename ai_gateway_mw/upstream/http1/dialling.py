@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections import deque
@@ -91,11 +92,28 @@ async def _connected(address: _Address) -> socket.socket:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address[1])
+        # uvloop's `sock_connect` waits for the threads that resolve names, whatever the address: other providers would
+        # wait behind a name that takes long to resolve.
+        failed = sock.connect_ex(address[1])
+        if failed == errno.EINPROGRESS:
+            await _writable(sock)
+            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            raise OSError(failed, os.strerror(failed))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _writable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(sock)
 
 
 async def first_connected(addresses: list[_Address]) -> socket.socket:

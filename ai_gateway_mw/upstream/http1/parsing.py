@@ -64,6 +64,10 @@ class AnswerParser:
         if self.overhead > _MAX_HEAD and not self._answer.complete:
             raise Malformed
 
+    def release(self) -> None:
+        """Nothing more will come: let go of what refers back to this, which only the cycle collector could free."""
+        del self._parser
+
     # Called by httptools. What is raised here stops it.
 
     def on_message_begin(self) -> None:
@@ -86,19 +90,19 @@ class AnswerParser:
         answer = self._answer
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
-        if status < 100 or status == 101 or version not in ("1.1", "1.0"):
+        if status < 100 or version not in ("1.1", "1.0"):
             raise Malformed
         if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
             raise Malformed
         if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in answer.fields) > _MAX_HEAD:
             raise Malformed
-        if status < 200:
+        if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
             self._informational += 1
             if self._informational > _MAX_INFORMATIONAL:
                 raise Malformed
             return
         answer.status, answer.version = status, version
-        if self._bodiless:
+        if self._bodiless or status == 101:
             answer.complete = True
             raise Malformed  # though it is not: httptools would wait for a body
 

@@ -82,7 +82,7 @@ class Pool:
                 return connection
             if self._taken < self._limits.connections:
                 self._taken += 1
-            elif (connection := await self._turn(timeouts.pool)) is not None:
+            elif (connection := await self._turn(min(timeouts.pool, timeouts.deadline - self._clock()))) is not None:
                 if connection.usable(self._clock()):
                     return connection
                 connection.drop()
@@ -159,7 +159,9 @@ class Pool:
         """A new connection in a place that was taken for it, and that is free again if this fails."""
         make = partial(Connection, self._loop, self._clock, self._limits.keepalive)
         try:
-            connection = await dial(self._origin, self._tls, make, timeouts.connect)
+            connection = await dial(
+                self._origin, self._tls, make, min(timeouts.connect, timeouts.deadline - self._clock())
+            )
             if not connection.join(self):
                 raise UpstreamUnreachable("The provider ended the connection at once.")
         except BaseException:

@@ -91,5 +91,5 @@ async def _answer(pool: Pool, head: bytes, content: bytes, timeouts: Timeouts) -
     """What comes back on one connection: an answer whose head is in, or one that says why it is not."""
     connection = pool.idle() or await pool.connection(timeouts)
     answer = connection.send(head, content, timeouts)
-    await connection.arrival(timeouts.first_byte)
+    await connection.arrival(timeouts.first_byte, timeouts.deadline)
     return answer

@@ -233,8 +233,6 @@ BROKEN: dict[str, Script] = {
     "a status in words": [b"HTTP/1.1 two OK\r\nContent-Length: 5\r\n\r\nhello"],
     "two blanks before the status": [b"HTTP/1.1  200 OK\r\nContent-Length: 5\r\n\r\nhello"],
     # What must not come before an answer
-    "101": [b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + PLAIN],
-    "101 with an upgrade": [b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n" + PLAIN],
     "nine informational answers": [b"HTTP/1.1 100 Continue\r\n\r\n" * 9 + PLAIN],
     "rubbish after an informational answer": [b"HTTP/1.1 100 Continue\r\n\r\nrubbish" + PLAIN],
 }
@@ -254,6 +252,8 @@ SURPLUS: dict[str, Good] = {
     "a body where none is": Good([b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"]),
     "a last chunk where none is": Good([b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]),
     "a body that is not modified": Good([b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello"]),
+    "another protocol": Good([b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + PLAIN]),
+    "an upgrade": Good([b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n" + PLAIN]),
     "a body after HEAD": Good([PLAIN], method="HEAD"),
     "a second answer after HEAD": Good([OK + b"Content-Length: 5\r\n\r\n" + EVIL], method="HEAD"),
 }

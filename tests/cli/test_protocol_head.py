@@ -1,0 +1,81 @@
+"""Heads of answers: what an app may say, and what would be more than one head."""
+
+from __future__ import annotations
+
+import pytest
+
+from ai_gateway_mw.cli.protocol.head import Heads
+
+DATE = b"date: Mon, 23 Nov 2026 08:00:00 GMT"
+
+
+@pytest.fixture
+def heads() -> Heads:
+    return Heads()
+
+
+def test_a_head(heads: Heads) -> None:
+    fields = [(b"Content-Type", b"text/plain"), (b"content-length", b"5")]
+    content, length, chunked, keep_alive = heads.head(200, fields, [DATE])
+    assert content == b"HTTP/1.1 200 OK\r\n" + DATE + b"\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n"
+    assert (length, chunked, keep_alive) == (5, False, True)
+
+
+@pytest.mark.parametrize(("status", "line"), [(529, b"HTTP/1.1 529 \r\n"), (418, b"HTTP/1.1 418 I'm a Teapot\r\n")])
+def test_the_status_line(status: int, line: bytes, heads: Heads) -> None:
+    assert heads.head(status, [], []) == (line + b"transfer-encoding: chunked\r\n\r\n", None, True, True)
+
+
+def test_framing_is_not_for_the_app_to_decide(heads: Heads) -> None:
+    content, *_ = heads.head(200, [(b"transfer-encoding", b"gzip"), (b"connection", b"upgrade")], [])
+    assert content == b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("value", [b"close", b"Keep-Alive, Close"])
+def test_the_app_may_end_the_connection(value: bytes, heads: Heads) -> None:
+    content, _, _, keep_alive = heads.head(200, [(b"Connection", value), (b"content-length", b"0")], [])
+    assert content.endswith(b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    assert not keep_alive
+
+
+def test_without_chunks_the_end_of_the_connection_is_that_of_the_body(heads: Heads) -> None:
+    content, length, chunked, keep_alive = heads.head(200, [], [], understands_chunks=False)
+    assert content == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+    assert (length, chunked, keep_alive) == (None, False, False)
+
+
+REFUSED = {
+    "line break in a value": (b"a", b"b\r\nset-cookie: c"),
+    "line feed in a value": (b"a", b"b\nc"),
+    "NUL in a value": (b"a", b"b\0"),
+    "DEL in a value": (b"a", b"\x7f"),
+    "line break in a name": (b"a\r\nb", b"c"),
+    "colon in a name": (b"a: b", b"c"),
+    "no name": (b"", b"c"),
+    "name that is no ASCII": (b"\xe4", b"c"),
+    "length that is none": (b"content-length", b"+5"),
+    "no length": (b"content-length", b""),
+}
+
+
+@pytest.mark.parametrize("field", REFUSED.values(), ids=REFUSED)
+def test_what_would_not_be_one_head(field: tuple[bytes, bytes], heads: Heads) -> None:
+    for _ in range(2):  # a name that was refused is not remembered as a good one
+        with pytest.raises(ValueError, match="the answer of the app has"):
+            heads.head(200, [field], [DATE])
+
+
+def test_two_lengths(heads: Heads) -> None:
+    with pytest.raises(ValueError, match="no single length"):
+        heads.head(200, [(b"content-length", b"5"), (b"Content-Length", b"5")], [])
+
+
+@pytest.mark.parametrize("status", [101, 199, 1000])
+def test_a_status_that_ends_nothing(status: int, heads: Heads) -> None:
+    with pytest.raises(ValueError, match=f"^{status} is not the status of a final answer$"):
+        heads.head(status, [], [])
+
+
+def test_no_more_than_so_many_names_are_remembered(heads: Heads) -> None:
+    heads.head(200, [(b"x-%d" % number, b"") for number in range(5000)] + [(b"x" * 5000, b"")], [])
+    assert len(heads._names) <= 1024

@@ -1,0 +1,226 @@
+"""The commit point: what is held back, for how long, and who takes over where no content comes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from ai_gateway_mw.errors import UpstreamInterrupted, UpstreamTimeout
+from ai_gateway_mw.providers import ApiSurface, Credential
+from ai_gateway_mw.surfaces import Route, route_of
+from ai_gateway_mw.upstream.commit import Patience, committed
+from ai_gateway_mw.upstream.transport import ForeignAnswer, UpstreamResponse
+
+pytestmark = pytest.mark.anyio
+
+SURFACE = ApiSurface("openai", "https://a.test", Credential("authorization", "Bearer"))
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+RESPONSES, ARRAY = "/v1/responses", "/v1beta/models/m:streamGenerateContent"
+
+
+def event(data: Any, name: str = "") -> bytes:
+    return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def said(**delta: Any) -> bytes:
+    return event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+
+
+def of(kind: str, **members: Any) -> bytes:
+    return event({"type": kind, **members}, kind)
+
+
+ROLE, WORD, DONE = said(role="assistant", content=""), said(content="Hello"), b"data: [DONE]\n\n"
+PING = b": ping\n\n"
+LIMITED = {"error": {"message": "Slow down.", "type": "rate_limit_error", "code": "rate_limit_exceeded"}}
+
+Piece = bytes | float | Exception
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body in pieces: bytes as they are, numbers as seconds to wait, and an exception where it breaks off."""
+
+    def __init__(self, *pieces: Piece) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, float):
+                await asyncio.sleep(piece)
+            else:
+                yield piece
+
+
+def answer(*pieces: Piece, kind: str = "text/event-stream", **fields: str) -> UpstreamResponse:
+    headers = {"content-type": kind, **{name.replace("_", "-"): value for name, value in fields.items()}}
+    return UpstreamResponse(ForeignAnswer(httpx.Response(200, headers=headers, stream=Pieces(*pieces))))
+
+
+def patience(first: float = 5, content: float = 5, gap: float = 5, hold: float = 5) -> Patience:
+    now = time.monotonic()
+    return Patience(now + first, now + content, gap, hold)
+
+
+def route(path: str) -> Route:
+    found = route_of(path)
+    assert found is not None
+    return found
+
+
+async def commit(response: UpstreamResponse, path: str = CHAT, **limits: float) -> bytes | None:
+    try:
+        return await committed(response, route(path), SURFACE, patience(**limits))
+    finally:
+        await response.aclose()
+
+
+SILENT = {
+    CHAT: ROLE,
+    RESPONSES: of("response.created", response={}) + of("response.in_progress", response={}),
+    MESSAGES: of("message_start", message={}) + of("content_block_start", content_block={"type": "text", "text": ""}),
+}
+CONTENT = {
+    CHAT: WORD,
+    RESPONSES: of("response.output_text.delta", delta="Hello"),
+    MESSAGES: of("content_block_delta", delta={"type": "text_delta", "text": "Hello"}),
+}
+
+
+@pytest.mark.parametrize("path", SILENT)
+async def test_a_stream_is_held_back_until_its_first_content(path: str) -> None:
+    response = answer(PING, SILENT[path], PING, CONTENT[path], b"not read any more")
+    assert await commit(response, path) is None
+    assert response.held == PING + SILENT[path] + PING + CONTENT[path]
+
+
+@pytest.mark.parametrize("path", SILENT)
+@pytest.mark.parametrize("cut", [None, httpx.ReadError("reset")], ids=["ends", "breaks-off"])
+async def test_a_stream_without_content_is_no_answer(path: str, cut: Exception | None) -> None:
+    with pytest.raises(UpstreamInterrupted):
+        await commit(answer(SILENT[path], *([cut] if cut else [])), path)
+
+
+@pytest.mark.parametrize("path", SILENT)
+async def test_an_error_in_the_place_of_content_is_told(path: str) -> None:
+    error = await commit(answer(SILENT[path], event({"type": "error", **LIMITED}, "error")), path)
+    assert error is not None
+    assert json.loads(error)["error"] == LIMITED["error"]
+
+
+async def test_an_error_may_lack_its_blank_line() -> None:
+    error = await commit(answer(event(LIMITED).rstrip()))
+    assert error is not None
+    assert json.loads(error) == LIMITED
+
+
+async def test_an_empty_stream_is_no_answer() -> None:
+    for path in (CHAT, "/v1/images/generations"):
+        with pytest.raises(UpstreamInterrupted):
+            await commit(answer(), path)
+
+
+async def test_a_stream_may_end_without_a_word() -> None:
+    response = answer(ROLE, DONE)
+    assert await commit(response) is None
+    assert response.held == ROLE + DONE
+
+
+async def test_no_more_than_16_kib_is_held_back() -> None:
+    response = answer(*[PING * 100] * 100)
+    assert await commit(response) is None
+    assert 16 * 1024 <= len(response.held) < 17 * 1024
+
+
+async def test_an_event_that_never_ends_is_not_held_back_for_ever() -> None:
+    response = answer(b"data: ", *[b"x" * 1000] * 100)
+    assert await commit(response) is None
+
+
+@pytest.mark.parametrize("pieces", [(ROLE, 9.0), (ROLE, *[0.02, PING] * 100)], ids=["silence", "pings"])
+async def test_nothing_is_held_back_for_long(pieces: tuple[Piece, ...]) -> None:
+    response = answer(*pieces)
+    assert await commit(response, hold=0.1) is None
+    assert response.held.startswith(ROLE)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "limits"),
+    [
+        pytest.param((9.0,), {"first": 0.02}, id="nothing-at-all"),
+        pytest.param((9.0,), {"content": 0.02}, id="nothing-in-the-time-of-all-attempts"),
+        pytest.param((ROLE, 9.0), {"gap": 0.02}, id="silence"),
+        pytest.param((ROLE, *[0.01, PING] * 100), {"content": 0.05}, id="pings-beyond-the-time-of-all-attempts"),
+    ],
+)
+async def test_what_takes_too_long_is_a_timeout(pieces: tuple[Piece, ...], limits: dict[str, float]) -> None:
+    with pytest.raises(UpstreamTimeout):
+        await commit(answer(*pieces), **limits)
+
+
+async def test_what_has_begun_may_take_longer_than_its_first_bytes() -> None:
+    response = answer(ROLE, 0.06, PING, 0.06, WORD)
+    assert await commit(response, first=0.05) is None
+    assert response.held == ROLE + PING + WORD
+
+
+# What is no event stream -------------------------------------------------------------------------------------------
+
+JSON = "application/json"
+
+
+async def test_json_is_held_back_up_to_64_kib() -> None:
+    response = answer(*[b"x" * 10_000] * 10, kind=JSON)
+    assert await commit(response) is None
+    assert len(response.held) == 70_000
+
+
+async def test_json_that_breaks_off_before_that_is_no_answer() -> None:
+    with pytest.raises(UpstreamInterrupted):
+        await commit(answer(b'{"id":', httpx.ReadError("reset"), kind=JSON))
+
+
+@pytest.mark.parametrize(
+    ("body", "is_error"),
+    [
+        (json.dumps(LIMITED), True),
+        (json.dumps([LIMITED]), True),
+        (json.dumps({"type": "error", **LIMITED}), True),
+        ('{"error": null, "id": "resp_1", "output": []}', False),
+        ('{"id": "1", "choices": [{"message": {"content": "\\"error\\""}}]}', False),
+        ('{"error": ', False),
+        ("[]", False),
+        ("", False),
+    ],
+)
+async def test_a_good_status_may_hide_an_error(body: str, is_error: bool) -> None:
+    assert (await commit(answer(body.encode(), kind=JSON)) is not None) is is_error
+
+
+async def test_other_bodies_are_held_back_until_their_first_bytes() -> None:
+    response = answer(b"ID3", b"more", kind="audio/mpeg")
+    assert await commit(response, "/v1/audio/speech") is None
+    assert response.held == b"ID3"
+
+
+async def test_nothing_is_seen_in_what_is_compressed() -> None:
+    response = answer(b"\x1f\x8b", b"more", content_encoding="gzip")
+    assert await commit(response) is None
+    assert (response.held, response.watcher) == (b"\x1f\x8b", None)
+
+
+async def test_an_array_of_gemini_is_held_back_until_its_first_content() -> None:
+    element = {"candidates": [{"content": {"parts": [{"text": "Hello"}]}}]}
+    response = answer(b"[", json.dumps(element).encode(), b",", kind=JSON)
+    assert await commit(response, ARRAY) is None
+    assert response.held == b"[" + json.dumps(element).encode()
+    error = await commit(answer(b"[" + json.dumps({"error": {"code": 503}}).encode() + b"]", kind=JSON), ARRAY)
+    assert error is not None
+    assert json.loads(error) == {"error": {"code": 503}}
