@@ -85,10 +85,11 @@ class GatewayProcess:
         directory: Path | None = None,
         port: int | None = None,
         exit_code: int = 0,
+        module: str = "ai_gateway_mw",
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "-m", "ai_gateway_mw", *map(str, arguments), "--port", str(self.port)]
+        self.command = [sys.executable, "-m", module, *map(str, arguments), "--port", str(self.port)]
         self._environment = clean_environment() | dict(environment or {})
         self._directory = directory
         self._exit_code = exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,6 +116,11 @@ class Attempt:
     usage: Usage | None = None
 
     @property
+    def ms_so_far(self) -> int:
+        """How long it has taken, also where it goes on."""
+        return self.total_ms or int((time.monotonic() - self.started) * 1000)
+
+    @property
     def url(self) -> str:
         """Where the request went to, or would have gone."""
         if self.origin is None:
@@ -141,5 +147,5 @@ class Attempt:
             "upstream_output_tokens": (self.usage.output_tokens or 0) if self.usage else 0,
             "request": {"url": self.url, "api_key": self.candidate.key.id if self.candidate.key else ""},
             "response": {"status_code": self.status, "headers": values, "body_on_error": self.body_on_error},
-            "upstream_latency": {"time_to_first_byte_ms": self.first_byte_ms, "total_ms": self.total_ms},
+            "upstream_latency": {"time_to_first_byte_ms": self.first_byte_ms, "total_ms": self.ms_so_far},
         }

@@ -12,8 +12,8 @@ class CandidateQueue:
     """Candidates in their order, drawn one by one; those with a poor prospect stand back until the others have had
     their turn. `allows` says whether a candidate's origin may be asked; `last` where nobody else is left.
 
-    Where all of them wait for a rate limit, none gets a turn: a key that told us to wait is asked before its time only
-    after others have failed.
+    Where all of them wait for a rate limit from the start, none gets a turn: a key that told us to wait is asked before
+    its time only after others have failed.
     """
 
     __slots__ = ("_ahead", "_allows", "_behind", "_candidates", "_closed", "_failing", "_had", "_key_went_to", "_seen")
@@ -50,7 +50,7 @@ class CandidateQueue:
             if not self._stands_back(candidate):
                 return candidate
             behind.append(candidate)
-        if not behind or self.cooling:
+        if not behind or (not self._had and self.cooling):
             return None
         self._candidates, self._behind = iter(behind), None
         return self._drawn()

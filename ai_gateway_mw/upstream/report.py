@@ -26,7 +26,7 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
         "client": _client(ctx),
         "input_ngrok_tokens": ctx.input_tokens or 0,
         "output_ngrok_tokens": 0,
-        "gateway_latency_ms": max(0, ctx.elapsed_ms - sum(attempt.total_ms for attempt in ctx.attempts)),
+        "gateway_latency_ms": max(0, ctx.elapsed_ms - sum(attempt.ms_so_far for attempt in ctx.attempts)),
         "model_selection": _selections(ctx),
         "models_tried": _models_tried(ctx),
     }

@@ -20,6 +20,7 @@ PROMISES = {
     "p5": ("p5_leaving", "a client that leaves ends the upstream call, in every phase"),
     "p10": ("p10_isolation", "100,000 requests, surplus bytes among them: no answer reaches another client"),
     "p14": ("p14_reloads", "reloads under load: none fails, and a bad policy leaves the last in force"),
+    "p15": ("p15_soak", "minutes of streams and faults: memory, files and tasks are in the end what they were"),
     "p17": ("p17_bulkheads", "a provider that hangs takes nothing from the others"),
     "p18": ("p18_shutdown", "SIGTERM with 100 open streams: none is cut silently"),
     "p19": ("p19_recovery", "a provider that was down is probed by one request at a time"),

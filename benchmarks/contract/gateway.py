@@ -79,9 +79,11 @@ async def running(
     upstream: int,
     *arguments: str,
     settings: Mapping[str, str] | None = None,
+    module: str = "ai_gateway_mw",
     **config: Any,
 ) -> AsyncIterator[Running]:
-    """A gateway for these providers; those without a port of their own are played on the port `upstream`."""
+    """A gateway for these providers; those without a port of their own are played on the port `upstream`. `module` is
+    what the process runs."""
     with tempfile.TemporaryDirectory(prefix="contract-") as name:
         directory = Path(name)
         _write_keys(directory / "secrets" / "keys", providers)
@@ -94,7 +96,7 @@ async def running(
             "AI_GATEWAY_HOSTS": hosts,
             **{f"AI_GATEWAY_{setting}": value for setting, value in (settings or {}).items()},
         }
-        process = GatewayProcess("run", file, *arguments, environment=environment, directory=directory)
+        process = GatewayProcess("run", file, *arguments, environment=environment, directory=directory, module=module)
         await asyncio.to_thread(process.__enter__)
         try:
             yield Running(process, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from benchmarks.contract.client import Answer, Client
@@ -16,13 +16,21 @@ Taken = Callable[[Answer, float], None]
 @asynccontextmanager
 async def steady(client: Client, make: Callable[[int], bytes], rate: float, taken: Taken) -> AsyncIterator[None]:
     """As long as the block runs, and until the last of the requests has ended."""
-    asked: set[asyncio.Task[None]] = set()
-    stopping = False
 
     async def one(number: int) -> None:
         begun = time.monotonic()
         answer = await client.ask(make(number))
         taken(answer, time.monotonic() - begun)
+
+    async with at_rate(rate, one):
+        yield
+
+
+@asynccontextmanager
+async def at_rate(rate: float, one: Callable[[int], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """The same for whatever is to be done so many times a second; it gets the number of its turn."""
+    asked: set[asyncio.Task[None]] = set()
+    stopping = False
 
     async def run() -> None:
         begun, number = time.monotonic(), 0

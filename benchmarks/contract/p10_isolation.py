@@ -68,7 +68,7 @@ def _answer(nonce: str, *, stream: object) -> bytes:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P10 isolation")
+    verdict = effort.verdict("P10 isolation")
     server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, backlog=1024)
     try:
         async with running([Provider("echo", "model", keys=3)], server.sockets[0].getsockname()[1]) as gateway:

@@ -78,7 +78,7 @@ class Variants:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P14 reloads")
+    verdict = effort.verdict("P14 reloads")
     variants = Variants()
     async with Upstream() as upstream:
         upstream.on(variants.answer)

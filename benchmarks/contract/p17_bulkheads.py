@@ -38,7 +38,7 @@ class Hung:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P17 bulkheads")
+    verdict = effort.verdict("P17 bulkheads")
     _raise_file_limit()
     hung = Hung()
     seconds = effort.of(5, 2)
@@ -62,7 +62,7 @@ async def campaign(effort: Effort) -> Verdict:
             await _leaving(gateway.port, held, hung, verdict)
             client.close()
     verdict.counts |= {"others, p99 ms before": before * 1000, "others, p99 ms beside it": during * 1000}
-    verdict.check(
+    verdict.check_time(
         during <= max(2 * before, _FLOOR), "others are slowed down", f"p99 {before:.4f} s, then {during:.4f} s"
     )
     return verdict
@@ -107,7 +107,7 @@ async def _queue(port: int, verdict: Verdict) -> None:
         took = time.monotonic() - begun
         verdict.count("queued")
         verdict.check(answer.status in (503, 504), "who queues is not told 503 or 504", str(answer))
-        verdict.check(took <= _POOL_TIMEOUT + _SLACK, "who queues is told late", f"after {took:.2f} s: {answer}")
+        verdict.check_time(took <= _POOL_TIMEOUT + _SLACK, "who queues is told late", f"after {took:.2f} s: {answer}")
 
     await asyncio.gather(*map(one, range(_QUEUED)))
 

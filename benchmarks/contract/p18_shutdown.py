@@ -37,7 +37,7 @@ def _behave(received: Received) -> Reply:
 
 async def campaign(effort: Effort) -> Verdict:
     """A quick run has no endless streams: those are open for as long as the gateway waits."""
-    verdict = Verdict("P18 graceful shutdown")
+    verdict = effort.verdict("P18 graceful shutdown")
     async with Upstream() as upstream:
         upstream.on(_behave)
         async with running([Provider("only", "model")], upstream.port, per_request_timeout="60s") as gateway:
@@ -79,7 +79,7 @@ async def _readiness(port: int, told: float, verdict: Verdict) -> None:
         await asyncio.sleep(0.02)
     took = time.monotonic() - told
     verdict.counts["seconds to unready"] = took
-    verdict.check(took <= _UNREADY, "ready after SIGTERM", f"for {took:.2f} s")
+    verdict.check_time(took <= _UNREADY, "ready after SIGTERM", f"for {took:.2f} s")
 
 
 def _judge(streams: Sequence[Open], verdict: Verdict) -> None:

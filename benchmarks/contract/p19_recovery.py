@@ -47,7 +47,7 @@ class Sick:
 
 async def campaign(effort: Effort) -> Verdict:
     """A quick run leaves out the probe that fails, after which the provider is left alone for twice as long."""
-    verdict = Verdict("P19 recovery")
+    verdict = effort.verdict("P19 recovery")
     sick = Sick()
     async with Upstream() as upstream:
         upstream.on(sick.answer)
@@ -112,10 +112,10 @@ async def _recovers(sick: Sick, opened: float, wait: tuple[float, float], effort
     await asyncio.sleep(1)
     first = len(sick.since(closed))
     verdict.counts["requests in the first second"] = first
-    verdict.check(0 < first <= 2 * _RATE, "the first second", f"{first} requests, where {_RATE} are usual")
+    verdict.check_time(0 < first <= 2 * _RATE, "the first second", f"{first} requests, where {_RATE} are usual")
     effort.say("it is back")
 
 
 def _check_wait(seconds: float, wait: tuple[float, float], verdict: Verdict) -> None:
     verdict.counts[f"seconds to the probe after {wait[0]:g} to {wait[1]:g}"] = seconds
-    verdict.check(wait[0] - 0.1 <= seconds <= wait[1] + 1, "time to the probe", f"{seconds:.1f} s, not {wait}")
+    verdict.check_time(wait[0] - 0.1 <= seconds <= wait[1] + 1, "time to the probe", f"{seconds:.1f} s, not {wait}")

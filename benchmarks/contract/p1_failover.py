@@ -20,7 +20,7 @@ from tests.fake_upstream import Received, Reply, Upstream, closed_port, ok
 _REQUESTS = 70  # of a lane: 19,000 in all, and more
 _AT_ONCE, _SLOW_AT_ONCE = 32, 256
 _LANES = 10  # of a slow fault: each request takes the timeout, so they are spread over so many providers
-_TIMEOUT = 2.0
+TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,18 @@ def lanes(effort: Effort) -> list[Lane]:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P1 failover correctness")
+    verdict = effort.verdict("P1 failover correctness")
     requests = effort.of(_REQUESTS, 1)
     ledger, chosen = Ledger(), lanes(effort)
-    with _doors() as doors:
+    with doors() as closed:
         async with Upstream() as upstream:
             upstream.on(ledger.answer)
-            providers = [provider for lane in chosen for provider in lane.providers(doors)]
+            providers = [provider for lane in chosen for provider in lane.providers(closed)]
             async with running(
                 providers,
                 upstream.port,
-                settings={"CONNECT_TIMEOUT": "2"},
-                per_request_timeout=f"{_TIMEOUT:g}s",
+                settings={"CONNECTTIMEOUT": "2"},
+                per_request_timeout=f"{TIMEOUT:g}s",
                 total_timeout="20s",
             ) as gateway:
                 effort.say(f"{len(chosen)} lanes, {len(FAULTS)} kinds of fault")
@@ -119,7 +119,7 @@ async def _run(
             for number in range(max(1, requests // _LANES) if lane.fault.slow else requests):
                 nonce = f"{lane.fault.name}/{lane.number}/{number}"
                 answer = await client.ask(lane.dialect.request(lane.model, nonce, stream=lane.stream))
-                for problem in _problems(lane, answer, ledger.calls[nonce], first=number == 0):
+                for problem in problems(lane, answer, ledger.calls[nonce], first=number == 0):
                     verdict.broke(lane.name, f"request {number}: {problem}")
                 verdict.count("requests")
                 verdict.count("attempts", len(ledger.calls[nonce]))
@@ -131,7 +131,7 @@ async def _run(
     client.close()
 
 
-def _problems(lane: Lane, answer: Answer, calls: Sequence[Received], *, first: bool) -> Iterator[str]:
+def problems(lane: Lane, answer: Answer, calls: Sequence[Received], *, first: bool) -> Iterator[str]:
     """What is wrong with one request: what the client saw, beside what the providers saw."""
     made = [(provider_of(call), call.key or "") for call in calls]
     if not answer.ended:
@@ -178,7 +178,7 @@ def _status(call: Received) -> int:
 
 
 @contextmanager
-def _doors() -> Iterator[dict[str, str]]:
+def doors() -> Iterator[dict[str, str]]:
     """Base URLs behind which no provider can be reached. HOST is a name of its own for each of them."""
     with ExitStack() as stack:
         refused = stack.enter_context(closed_port())

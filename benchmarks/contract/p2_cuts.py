@@ -116,7 +116,7 @@ def cuts(count: int, *, stalls: float) -> list[Cut]:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P2 no silent truncation, P3 no replay after content")
+    verdict = effort.verdict("P2 no silent truncation, P3 no replay after content")
     chosen = cuts(effort.of(_CUTS, 100), stalls=0.04 if effort.quick else _STALLS)
     ledger = Ledger(chosen)
     async with Upstream() as upstream:

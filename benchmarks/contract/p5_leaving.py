@@ -82,7 +82,7 @@ class Ledger:
 
 
 async def campaign(effort: Effort) -> Verdict:
-    verdict = Verdict("P5 a client that leaves ends the upstream call")
+    verdict = effort.verdict("P5 a client that leaves ends the upstream call")
     ledger = Ledger()
     chosen = _trials(effort.of(_TRIALS, 10))
     took: dict[str, list[float]] = {phase: [] for phase in PHASES}
@@ -146,8 +146,8 @@ def _judge(took: Mapping[str, list[float]], ledger: Ledger, verdict: Verdict) ->
             continue
         p99, worst = percentile(seconds, 0.99), max(seconds, default=0.0)
         verdict.counts |= {f"{phase}, p99 ms": p99 * 1000, f"{phase}, worst ms": worst * 1000}
-        verdict.check(p99 <= _P99, phase, f"closed after {p99:.3f} s (p99)")
-        verdict.check(worst <= _WORST, phase, f"closed after {worst:.3f} s (worst)")
+        verdict.check_time(p99 <= _P99, phase, f"closed after {p99:.3f} s (p99)")
+        verdict.check_time(worst <= _WORST, phase, f"closed after {worst:.3f} s (worst)")
     for nonce, calls in ledger.calls.items():
         wanted = 0 if nonce.startswith("queued") else 1
         verdict.check(len(calls) == wanted, "calls", f"{nonce}: {len(calls)} upstream calls, not {wanted}")

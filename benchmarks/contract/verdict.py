@@ -16,6 +16,8 @@ class Verdict:
     promise: str
     counts: dict[str, int | float] = field(default_factory=dict)
     broken: dict[str, list[str]] = field(default_factory=dict)
+    judges_times: bool = True
+    """A quick run does not: it is soon over, and may not have the machine to itself."""
 
     @property
     def kept(self) -> bool:
@@ -27,6 +29,10 @@ class Verdict:
     def check(self, kept: bool, case: str, seen: object) -> None:
         if not kept:
             self.broke(case, str(seen))
+
+    def check_time(self, kept: bool, case: str, seen: object) -> None:
+        """The same for how long something took."""
+        self.check(kept or not self.judges_times, case, seen)
 
     def broke(self, case: str, seen: str) -> None:
         self.broken.setdefault(case, []).append(seen)
@@ -50,6 +56,9 @@ class Effort:
     quick: bool = False
     scale: float = 1.0
     say: Callable[[str], None] = lambda text: None
+
+    def verdict(self, promise: str) -> Verdict:
+        return Verdict(promise, judges_times=not self.quick)
 
     def of(self, full: int, quick: int) -> int:
         return quick if self.quick else max(1, int(full * self.scale))

@@ -67,7 +67,7 @@ async def sites() -> AsyncIterator[Sites]:
             names = keys or tuple(KEYS)
             providers = [_provider(name, [key for key in names if key.startswith(f"sk-{name}")]) for name in "ab"]
             config = {"providers": providers, "only_allow_configured_providers": True, **config}
-            config = {"per_request_timeout": "250ms", "total_timeout": "5s", **config}
+            config = {"per_request_timeout": "500ms", "total_timeout": "5s", **config}
             hosts = {"a.internal": f"127.0.0.1:{port or upstream.port}", "b.internal": f"127.0.0.1:{upstream.port}"}
             settings = Settings(hosts=hosts, connect_timeout=0.5)
             policy = {"on_http_request": [{"type": "ai-gateway", "config": config}]}
@@ -274,7 +274,7 @@ async def test_it_is_told_in_the_format_of_the_client(
 
 async def test_all_attempts_together_have_the_total_time(sites: Sites) -> None:
     """52"""
-    site = sites(total_timeout="400ms")
+    site = sites(per_request_timeout="300ms", total_timeout="600ms")
     site.upstream.on(hang())
     answer = await site.ask()
     assert (answer.status, answer.headers["x-gateway-error"]) == (504, "gateway_timeout")

@@ -147,12 +147,12 @@ def test_it_does_not_matter_how_long_some_of_them_cool_down() -> None:
     assert queue.cooling == queue.unasked == []
 
 
-def test_one_that_told_us_to_wait_is_left_alone_where_the_others_did_so_meanwhile() -> None:
+def test_one_that_told_us_to_wait_has_its_turn_after_one_that_does_so_only_now() -> None:
     queue = CandidateQueue(iter([candidate("a1", cooling=True), candidate("a2")]), anywhere)
     turn = queue.next()
     assert turn is not None
     assert turn.key is not None
     turn.key.live.record(Result.RATE_LIMITED, retry_after=30)
-    assert queue.next() is None
+    assert names(queue) == ["a1"]
     assert sorted(queue.cooling) == [30.0, 60.0]
-    assert queue.unasked == [60.0]
+    assert queue.unasked == []

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
 
+import httpx
 import pytest
 
 from ai_gateway_mw import Gateway
@@ -240,3 +242,22 @@ async def test_the_fields_of_the_result_can_be_used_in_expressions(providers: Pr
     }
     answer = await chat(gateway_of(policy, providers, secrets=SECRET_KEYS))
     assert (answer.status, answer.text) == (200, "rate_limit_exceeded")
+
+
+async def test_the_time_of_an_answer_that_has_begun_is_the_upstreams(
+    providers: Providers, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def slow(sent: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.05)
+        return httpx.Response(200, json={})
+
+    providers.on(SECRET_KEYS["openai"]["first"], slow)
+    policy = {
+        "on_http_request": [{"type": "ai-gateway", "config": CONFIG}],
+        "on_http_response": [{"type": "log", "config": {"metadata": {"result": "${actions.ngrok.ai_gateway}"}}}],
+    }
+    with caplog.at_level(logging.INFO, "ai_gateway_mw.log"):
+        await chat(gateway_of(policy, providers, secrets=SECRET_KEYS))
+    logged = [record for record in caplog.records if record.name == "ai_gateway_mw.log"]
+    result = json.loads(logged[0].getMessage())["metadata"]["result"]
+    assert result["models_tried"][0]["requests_made"][0]["upstream_latency"]["total_ms"] >= 50

@@ -43,12 +43,13 @@ class Pools:
     def connections(self) -> int:
         return sum(pool.places_taken for pool in self._by_origin.values())
 
-    def tidy(self, now: float) -> None:
-        """Drop what has been idle for too long, and forget origins that nobody asks for."""
+    def tidy(self, now: float) -> bool:
+        """Drop what has been idle for too long, and forget origins that nobody asks for; whether there are others."""
         for origin, pool in list(self._by_origin.items()):
             pool.tidy(now)
             if pool.vacant(now, _REMEMBERED):
                 del self._by_origin[origin]
+        return bool(self._by_origin)
 
     def close(self) -> None:
         """End all connections, also those at work."""

@@ -10,26 +10,28 @@ if TYPE_CHECKING:
     from ai_gateway_mw.upstream.http1.connection import Connection
 
 _INTERVAL = 0.1  # seconds: how late a timeout may come
+_LEISURE = 5.0  # seconds: how late an idle connection may be closed
 
 
 class Sweep:
-    """Ends what is overdue. Nothing is scheduled while no connection is busy."""
+    """Ends what is overdue. While no connection is busy it takes its time; with none at all, nothing is scheduled."""
 
-    __slots__ = ("_busy", "_clock", "_loop", "_scheduled", "_tidy")
+    __slots__ = ("_busy", "_clock", "_is_at_leisure", "_loop", "_scheduled", "_tidy")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], tidy: Callable[[float], None]
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], tidy: Callable[[float], bool]
     ) -> None:
         self._loop = loop
         self._clock = clock
-        self._tidy = tidy  # called with the time at each round
+        self._tidy = tidy  # called with the time at each round; says whether anything is left to tidy
         self._busy: set[Connection] = set()
         self._scheduled: asyncio.TimerHandle | None = None
+        self._is_at_leisure = False
 
     def add(self, connection: Connection) -> None:
         self._busy.add(connection)
-        if self._scheduled is None:
-            self._scheduled = self._loop.call_later(_INTERVAL, self._round)
+        if self._scheduled is None or self._is_at_leisure:
+            self._schedule(_INTERVAL)
 
     def discard(self, connection: Connection) -> None:
         self._busy.discard(connection)
@@ -47,5 +49,12 @@ class Sweep:
         now = self._clock()
         for connection in [connection for connection in self._busy if connection.deadline <= now]:
             connection.time_out()
-        self._tidy(now)
-        self._scheduled = self._loop.call_later(_INTERVAL, self._round) if self._busy else None
+        left = self._tidy(now)
+        self._scheduled = None
+        if self._busy or left:
+            self._schedule(_INTERVAL if self._busy else _LEISURE)
+
+    def _schedule(self, seconds: float) -> None:
+        self.stop()
+        self._is_at_leisure = seconds == _LEISURE
+        self._scheduled = self._loop.call_later(seconds, self._round)

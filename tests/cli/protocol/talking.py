@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -58,12 +59,6 @@ class App:
             pass
         self.left.set()
 
-    async def _called(self, scope: Any, receive: Any, send: Any) -> None:
-        scope["extensions"]["ai_gateway_mw.leaving"](self.left.set)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"first", "more_body": True})
-        await asyncio.to_thread(self.left.wait, 5)
-
     async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for text in (b"one", b"", b"two"):
@@ -90,8 +85,49 @@ class App:
     async def _split(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nset-cookie: b")]})
 
+    async def _started(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    async def _head(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await _gone(receive)
+
+    async def _silent(self, scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    async def _short(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await send({"type": "http.response.body", "body": b"def"})
+
+    async def _long(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await send({"type": "http.response.body", "body": b"def"})
+
+    async def _persistent(self, scope: Any, receive: Any, send: Any) -> None:
+        """Does not mind that a body was refused, and sends another that would fit what is owed."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        with suppress(ValueError):
+            await send({"type": "http.response.body", "body": b"bc"})
+        await send({"type": "http.response.body", "body": b"de"})
+
+    async def _mended(self, scope: Any, receive: Any, send: Any) -> None:
+        with suppress(ValueError):
+            await send({"type": "http.response.start", "status": 204, "headers": [(b"", b"")]})
+        await _answer(send, b"mended")
+
+    async def _large(self, scope: Any, receive: Any, send: Any) -> None:
+        await _answer(send, b"a" * 100_000 + b"z")
+
+    async def _unmodified(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 304, "headers": [(b"content-length", b"7")]})
+        await send({"type": "http.response.body"})
+
     async def _nothing(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"dropped"})
 
 
@@ -141,7 +177,13 @@ class Client:
             heard += b"<reset>"
         return heard
 
-    def leave(self) -> None:
+    def finish(self) -> None:
+        """Say that nothing more will be said."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def leave(self, *, rudely: bool = False) -> None:
+        if rudely:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
 

@@ -119,20 +119,28 @@ async def test_a_handshake_that_hangs_is_a_connect_timeout(transport: HTTPTransp
         assert transport.connections == 0
 
 
+class Timer:
+    def __init__(self, delay: float, callback: Callable[[], None], timers: list[Timer]) -> None:
+        self.delay = delay
+        self.callback = callback
+        self.cancel = lambda: timers.remove(self) if self in timers else None
+
+
 class Loop:
     """Timers that a test lets run out."""
 
     def __init__(self) -> None:
-        self.timers: list[Callable[[], None]] = []
+        self.timers: list[Timer] = []
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Loop:
-        self.timers.append(callback)
-        return self
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(delay, callback, self.timers))
+        return self.timers[-1]
 
     def elapse(self) -> None:
-        due, self.timers = self.timers, []
-        for callback in due:
-            callback()
+        due = self.timers[:]
+        self.timers.clear()
+        for timer in due:
+            timer.callback()
 
 
 class Waiting:
@@ -146,22 +154,49 @@ class Waiting:
         self.ended = True
 
 
-def test_one_timer_is_enough_and_none_is_left_when_nothing_is_asked() -> None:
-    loop, tidied = Loop(), list[float]()
-    sweep = Sweep(cast(Any, loop), lambda: 10.0, tidied.append)
+class Tidy:
+    """What is called at each round."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.left = False
+
+    def __call__(self, now: float) -> bool:
+        self.times.append(now)
+        return self.left
+
+
+def test_one_timer_is_enough_and_none_is_left_when_there_is_nothing_to_end() -> None:
+    loop, tidy = Loop(), Tidy()
+    sweep = Sweep(cast(Any, loop), lambda: 10.0, tidy)
     waiting = [Waiting(9.9), Waiting(10.0), Waiting(10.1), Waiting(math.inf)]
     for connection in waiting:
         sweep.add(cast(Any, connection))
     assert len(loop.timers) == 1
     loop.elapse()
     assert [connection.ended for connection in waiting] == [True, True, False, False]
-    assert (len(loop.timers), tidied) == (1, [10.0])
+    assert (len(loop.timers), tidy.times) == (1, [10.0])
     for connection in waiting:
         sweep.discard(cast(Any, connection))
     loop.elapse()
     assert not loop.timers
     sweep.add(cast(Any, waiting[0]))
     assert len(loop.timers) == 1
+
+
+def test_what_is_idle_is_looked_at_now_and_then() -> None:
+    loop, tidy = Loop(), Tidy()
+    tidy.left = True
+    sweep, connection = Sweep(cast(Any, loop), lambda: 10.0, tidy), cast(Any, Waiting(10.1))
+    sweep.add(connection)
+    sweep.discard(connection)
+    delays = [timer.delay for timer in loop.timers]
+    loop.elapse()
+    delays += [timer.delay for timer in loop.timers]
+    sweep.add(connection)
+    sweep.add(connection)
+    delays += [timer.delay for timer in loop.timers]
+    assert delays == [0.1, 5.0, 0.1]
 
 
 # One deadline for all of it ------------------------------------------------------------------------------------------

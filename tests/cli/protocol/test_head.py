@@ -44,6 +44,12 @@ def test_without_chunks_the_end_of_the_connection_is_that_of_the_body(heads: Hea
     assert (length, chunked, keep_alive) == (None, False, False)
 
 
+def test_no_content_has_no_length(heads: Heads) -> None:
+    """RFC 9110 8.6. One that answers HEAD, or that is not modified, has that of another answer."""
+    assert b"content-length" not in heads.head(204, [(b"content-length", b"5")], [], bodyless=True)[0]
+    assert b"content-length" in heads.head(304, [(b"content-length", b"5")], [], bodyless=True)[0]
+
+
 REFUSED = {
     "line break in a value": (b"a", b"b\r\nset-cookie: c"),
     "line feed in a value": (b"a", b"b\nc"),
