@@ -86,13 +86,13 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client left while sending its request.")
-        chunk = message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
             raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
-        chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:
@@ -178,7 +178,9 @@ class Watches:
 
     def close(self, watch: Watch) -> None:
         """Listen no longer; harmless when repeated."""
-        self._new.discard(watch)
+        if watch in self._new:  # most are over by then
+            self._new.remove(watch)
+            return
         self._waiting.discard(watch)
         self._listening.discard(watch)
         watch.close()

@@ -83,8 +83,10 @@ def _quickly_read(raw: bytes) -> dict[str, Any] | None:
         value = from_json(raw, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError:
         return None
-    if type(value) is not dict or _other_spellings(value):
+    if type(value) is not dict or not DECISIVE.isdisjoint(map(str.casefold, value.keys() - DECISIVE)):
         return None
+    if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:  # what opens so seldom is no deeper
+        return value
     return None if _is_too_deep(value) else value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,11 +120,11 @@ class Context:
         self._enter(scope, route)
         self.receive = receive
         self.limits = limits
-        self.id = f"req_{os.urandom(16).hex()}"
+        self.id = f"req_{random.getrandbits(128):032x}"
         self.started = time.monotonic()
         self.received_at = time.time()
-        self.received_fields = tuple([(name.lower(), value) for name, value in scope["headers"]])
-        self.request_fields = Fields(self.received_fields)
+        self.request_fields = Fields.received(scope["headers"])
+        self.received_fields = self.request_fields.sent
         self.phase = Phase.ON_HTTP_REQUEST
         self.response: ResponseHead | None = None
         self.refusal: GatewayError | None = None
@@ -252,9 +252,9 @@ class Context:
         """Go on at a layer further in: what stands between the layers may have mounted it elsewhere, edited the
         fields, or wrapped `receive`."""
         self._enter(scope, route)
-        fields = tuple([(name.lower(), value) for name, value in scope["headers"]])
-        if fields != tuple(self.request_fields):
-            self.request_fields = Fields(fields)
+        fields = Fields.received(scope["headers"])
+        if fields.sent != tuple(self.request_fields):
+            self.request_fields = fields
         if self.body is None:
             self.receive = receive
 

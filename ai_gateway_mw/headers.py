@@ -38,6 +38,25 @@ _TO_CLIENT = frozenset(
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # who writes a head with one of these raises
 _NOTHING: frozenset[bytes] = frozenset()
+_NAMES = 1024  # that are remembered; clients and upstreams may make up any number of them
+
+
+class _AllowList(dict[bytes, bool]):
+    """Whether fields of a name pass: the answers so far, and what gives the others."""
+
+    def __init__(self, names: Set[bytes], prefixes: tuple[bytes, ...]) -> None:
+        super().__init__(dict.fromkeys(names, True))
+        self._prefixes = prefixes
+
+    def __missing__(self, name: bytes) -> bool:
+        passes = name.startswith(self._prefixes)
+        if len(self) < _NAMES and len(name) < _NAMES:
+            self[name] = passes
+        return passes
+
+
+_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES)
+_CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -68,6 +87,14 @@ class Fields:
         self.first: Mapping[bytes, bytes] = dict(reversed(self.sent))
         self.repeated = len(self.first) < len(self.sent)
         self._map: HeaderMap | None = None
+
+    @classmethod
+    def received(cls, items: Iterable[Field]) -> Fields:
+        """Those of a scope, as they are now. ASGI wants names in lower case; not every server keeps to that."""
+        fields = cls(map(tuple, items))  # type: ignore[arg-type]  # a pair, too, is not a tuple everywhere
+        if b"".join(fields.first).islower():
+            return fields
+        return cls([(name.lower(), value) for name, value in fields.sent])
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.sent + self.added)
@@ -161,8 +188,6 @@ def field_value(value: str) -> bytes:
 def named_by_connection(fields: Iterable[Field]) -> frozenset[bytes]:
     """RFC 9110 7.6.1: fields that Connection names belong to one hop and go no further. Names are in lower case."""
     named = [value for name, value in fields if name == b"connection"]
-    if not named:
-        return _NOTHING
     return frozenset([token.strip().lower() for value in named for token in value.split(b",")])
 
 
@@ -172,27 +197,25 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
 
     What the client's Connection names is gone before ours are there: it must not be able to take one of them out.
     """
-    sent, added = fields.sent, fields.added
-    hop = named_by_connection(sent) if b"connection" in fields.first else _NOTHING
-    forwarded = [
-        item
-        for item in sent
-        if ((name := item[0]) in _TO_UPSTREAM or name.startswith(_TO_UPSTREAM_PREFIXES))
-        and name not in hop
-        and name not in withheld
-        and not _CONTROL.search(item[1])
-        and GATEWAY_KEY not in item[1]
-    ]
+    sent, added, first = fields.sent, fields.added, fields.first
+    forwarded = [item for item in sent if _UPSTREAM[item[0]]]
+    if b"connection" in first:
+        hop = named_by_connection(sent)
+        forwarded = [item for item in forwarded if item[0] not in hop]
+    if not withheld.isdisjoint(first):
+        forwarded = [item for item in forwarded if item[0] not in withheld]
+    values = b" ".join([item[1] for item in forwarded])
+    if GATEWAY_KEY in values or _CONTROL.search(values):
+        forwarded = [item for item in forwarded if GATEWAY_KEY not in item[1] and not _CONTROL.search(item[1])]
     return forwarded + [item for item in added if item[0] not in _NEVER_UPSTREAM] if added else forwarded
 
 
 def to_client(fields: Sequence[Field]) -> list[Field]:
     """The upstream's fields that the client may see. Names are in lower case."""
-    hop = named_by_connection(fields)
-    return [
-        item
-        for item in fields
-        if ((name := item[0]) in _TO_CLIENT or name.startswith(_TO_CLIENT_PREFIXES))
-        and name not in hop
-        and not _CONTROL.search(item[1])
-    ]
+    passed = [item for item in fields if _CLIENT[item[0]]]
+    if _CONTROL.search(b" ".join([item[1] for item in passed])):
+        passed = [item for item in passed if not _CONTROL.search(item[1])]
+    if b"connection" in dict(fields):
+        hop = named_by_connection(fields)
+        passed = [item for item in passed if item[0] not in hop]
+    return passed

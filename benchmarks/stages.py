@@ -110,7 +110,7 @@ class Provider(HTTPTransport):
         answer = Answer(cast("Any", None))  # all has arrived, so that its connection has let go of it
         answer.status = 200
         answer.fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
-        answer.add(ANSWER)
+        answer.chunks.append(ANSWER)
         answer.complete = True
         return answer
 
@@ -137,8 +137,8 @@ def action_stages() -> Stages:
     spec = made.policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0]
     own = steps(validated(AIGatewayConfig, spec, made.policy.document), Runtime(made.stores))
 
-    async def answer(exchange: Exchange) -> None:
-        exchange.answer = await own.passthrough(exchange.ctx)
+    def answer(exchange: Exchange) -> None:
+        exchange.answer = own.passthrough(exchange.ctx)
 
     return {
         "context": _context(made),

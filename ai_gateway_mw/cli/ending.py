@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -34,15 +34,15 @@ class Ending:
         self._servers: dict[int, Any] = {}  # what the server does on signals, by their numbers
         self._leaving = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """No coroutine of its own: it stands around every exchange."""
         if scope["type"] == "lifespan":
             self._listen()
         elif self._leaving:
-            if scope.get("path") == "/readyz":
-                await json_reply(503, _UNREADY)(scope, receive, _closing(send))
-                return
             send = _closing(send)
-        await self._app(scope, receive, send)
+            if scope.get("path") == "/readyz":
+                return json_reply(503, _UNREADY)(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _listen(self) -> None:
         """From here on, signals come here first. The server's own handlers stand already: it starts the lifespan."""

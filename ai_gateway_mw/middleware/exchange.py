@@ -154,6 +154,10 @@ class ResponseGate:
         """What the app or the answer sends. No coroutine of its own: it stands in the way of every chunk."""
         if self.decided:
             raise ResponseDecided
+        if message["type"] == "http.response.body":
+            if not message.get("more_body", False):
+                self.complete = True
+            return self._send(message)
         if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
         return self.send_refusal(message)
@@ -195,6 +199,8 @@ class ResponseGate:
     def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
-        fields = [item for item in message.get("headers", ()) if item[0].lower() != b"x-request-id"]
+        fields = list(message.get("headers", ()))
+        if b"x-request-id" in b"".join(dict(fields)).lower():
+            fields = [item for item in fields if item[0].lower() != b"x-request-id"]
         fields.append((b"x-request-id", self._ctx.id.encode()))
         return {**message, "headers": fields}

@@ -181,7 +181,7 @@ class PassthroughMiddleware(_UpstreamLayer):
         if ctx.upstream is None:  # what was selected above is what is tried, also without a layer between
             await self.failover(ctx)
         ctx.watch_client()
-        return await self._steps.passthrough(ctx)
+        return self._steps.passthrough(ctx)
 
 
 def _raise_problems(runtime: Runtime) -> None:

@@ -23,7 +23,15 @@ from ai_gateway_mw.state.results import (
 )
 
 SPAN, SLOT = 300, 10
+_MANY = 512  # attempts
 _BUCKETS = 1 / log(1.05)  # percentiles are exact to one bucket: five per cent
+
+
+def _bucket(ms: float) -> int:
+    return int(log(ms + 1) * _BUCKETS)
+
+
+_FIRST_BUCKETS = tuple(map(_bucket, range(2048)))
 
 _LATENCIES = ("gateway_ms", "upstream_ms", "time_to_first_token_ms", "time_per_output_token_ms")
 _NULL_UNTIL_STREAMED = _LATENCIES[2:]
@@ -62,7 +70,7 @@ class _Times:
         self.sum = 0.0
 
     def add(self, ms: float) -> None:
-        bucket = int(log(ms + 1) * _BUCKETS)
+        bucket = _FIRST_BUCKETS[ms] if type(ms) is int and ms < len(_FIRST_BUCKETS) else _bucket(ms)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
         self.sum += ms
 
@@ -114,27 +122,41 @@ class _Slot:
 class History:
     """What happened in the span; `number` counts slots of time."""
 
-    __slots__ = ("slots",)
+    __slots__ = ("_new", "_number", "slots")
 
     def __init__(self) -> None:
         self.slots: deque[_Slot] = deque()
+        self._number = -1  # of the last slot
+        self._new: list[Measured] = []  # of the last slot, not summed up yet
 
     def add(self, number: int, measured: Measured) -> None:
-        slot = self.slots[-1] if self.slots else None
-        if slot is None or slot.number < number:
-            slot = _Slot(number)
-            self.slots.append(slot)
+        """Note an attempt. It is summed up when somebody asks, or with many others: requests do not wait for that."""
+        if number > self._number:
+            self.sum_up()
+            self._number = number
+            self.slots.append(_Slot(number))
             self.forget(number)
-        slot.add(measured)
+        self._new.append(measured)
+        if len(self._new) >= _MANY:
+            self.sum_up()
+
+    def sum_up(self) -> None:
+        """Add to the last slot what is new."""
+        for measured in self._new:
+            self.slots[-1].add(measured)
+        self._new.clear()
 
     def merge(self, other: History) -> None:
         """Take over what another history holds."""
+        self.sum_up()
+        other.sum_up()
         slots = {slot.number: slot for slot in self.slots}
         for theirs in other.slots:
             ours = slots.setdefault(theirs.number, theirs)
             if ours is not theirs:
                 ours.merge(theirs)
         self.slots = deque(slots[number] for number in sorted(slots))
+        self._number = max(slots, default=-1)
 
     def forget(self, number: int) -> None:
         """Drop what is out of the span that ends with this slot."""
@@ -145,6 +167,7 @@ class History:
 def summary(histories: Sequence[History], number: int, wall: float) -> dict[str, Any]:
     """The sums of these histories over the span that ends with this slot; all zeros where nothing happened."""
     for history in histories:
+        history.sum_up()
         history.forget(number)
     slots = [slot for history in histories for slot in history.slots]
     results: Counter[Result] = Counter()

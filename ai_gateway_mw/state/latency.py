@@ -45,6 +45,7 @@ class Latency:
     def _now(self) -> dict[str, int | None]:
         now = self._clock()
         if self._told is None or now - self._told_at >= _REFRESH:
+            self._history.sum_up()
             self._history.forget(int(now / SLOT))
             self._told, self._told_at = latency(self._history.slots), now
         return self._told

@@ -13,6 +13,7 @@ from ai_gateway_mw.state.quota import Quota
 from ai_gateway_mw.state.results import (
     CLIENT,
     COUNTS,
+    ENOUGH,
     KINDS,
     RATE_LIMIT,
     SAMPLE,
@@ -58,7 +59,8 @@ class ErrorRates:
     @property
     def total(self) -> float:
         totals = self._totals()
-        return rate(totals[TOTAL], totals[SAMPLE])
+        samples = totals[SAMPLE]
+        return totals[TOTAL] / samples if samples >= ENOUGH else 0.0  # `rate`, written out: strategies ask most for it
 
     @property
     def rate_limit(self) -> float:

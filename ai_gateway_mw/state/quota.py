@@ -32,7 +32,6 @@ _FIELDS: dict[bytes, _Row] = {
         (f"anthropic-ratelimit-input-tokens-{part}", _INPUT_TOKENS),
     )
 }
-_SHORTEST = min(map(len, _FIELDS))  # most fields of an answer are passed over by their length
 
 
 class _Measure:
@@ -93,17 +92,15 @@ class Quota:
         return self._tokens.remaining(self._clock())
 
     def learn(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take in the rate limit fields of an answer (2xx or 429); others, and what cannot be read, change nothing."""
-        said: dict[_Row, bytes] = {}
-        for name, value in fields:
-            if len(name) >= _SHORTEST:
-                row = _FIELDS.get(name) or _FIELDS.get(name.lower())
-                if row is not None:
-                    said[row] = value
-        if said:
-            self._learn(self._requests, said, _REQUESTS)
-            self._learn(self._tokens, said, _INPUT_TOKENS)
-            self._learn(self._tokens, said, _TOKENS)
+        """Take in the rate limit fields of an answer (2xx or 429), whose names are in lower case; others, and what
+        cannot be read, change nothing."""
+        told = dict(fields)
+        if _FIELDS.keys().isdisjoint(told):
+            return
+        said = {row: value for name, value in told.items() if (row := _FIELDS.get(name)) is not None}
+        self._learn(self._requests, said, _REQUESTS)
+        self._learn(self._tokens, said, _INPUT_TOKENS)
+        self._learn(self._tokens, said, _TOKENS)
 
     def _learn(self, measure: _Measure, said: Mapping[_Row, bytes], group: str) -> None:
         limit = _number(said.get((group, "limit")))

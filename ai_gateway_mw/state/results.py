@@ -45,9 +45,9 @@ COUNTS: dict[Result, tuple[int, ...]] = {
 }
 """Which counters a result moves."""
 
-_ENOUGH = 10
+ENOUGH = 10
 
 
 def rate(part: int, whole: int) -> float:
     """A fraction, or 0.0 while there are too few samples to believe one."""
-    return part / whole if whole >= _ENOUGH else 0.0
+    return part / whole if whole >= ENOUGH else 0.0

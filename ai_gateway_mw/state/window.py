@@ -30,9 +30,10 @@ class Window:
         now = self._clock()
         if now >= self._until:
             self._advance(now)
+        counts, totals, base = self._counts, self._totals, self._base
         for kind in kinds:
-            self._counts[self._base + kind] += 1
-            self._totals[kind] += 1
+            counts[base + kind] += 1
+            totals[kind] += 1
 
     def totals(self) -> Sequence[int]:
         """How often each counter moved within the span; to be read at once, since it goes on counting."""

@@ -1,4 +1,4 @@
-"""Admission: the first step. Reads the body, knows the client's own key, and refuses what is no request for a model."""
+"""Admission: the first step. Knows the client's own key, and refuses what is no request for a model."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ class Admission:
         self._secrets = secrets
         self._max_input_tokens = max_input_tokens
 
-    async def __call__(self, ctx: Context) -> None:
-        check_method(ctx)
-        await ctx.read_body()
+    def __call__(self, ctx: Context) -> None:
         ctx.check_credentials()  # again, since the policy may have added one
         ctx.own_key = self._clients_own_key  # which few requests need: to find it out takes a look at all secrets
         if self._max_input_tokens is not None and ctx.route is not None and ctx.route.task == "generate":

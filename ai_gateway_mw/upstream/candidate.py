@@ -70,9 +70,9 @@ class Offer(NamedTuple):
     model: Model | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: each request makes some, and that takes three times as long
 class Candidate:
-    """One way to serve the request.
+    """One way to serve the request; nobody changes it.
 
     `key` is the operator's; without one, `credential` is the client's own, or both are None for a keyless provider.
     `model` is None on paths that name no model.

@@ -47,7 +47,10 @@ async def committed(response: UpstreamResponse, route: Route, surface: ApiSurfac
     if not response.media_type.endswith(b"json"):
         await _hold(response, 1, patience)
         return None
-    await _hold(response, _HELD_BODY, patience)
+    if response.complete:
+        response.held = response.take()
+    else:
+        await _hold(response, _HELD_BODY, patience)
     return response.held if response.complete and _is_error(response.held) else None
 
 

@@ -30,12 +30,14 @@ def content(
     model = candidate.model
     if model is None or (payload := ctx.payload) is None:
         return ctx.body or b""
+    asked = payload.get("model")
+    takes_all = not (candidate.surface.supported_params or model.unsupported_params)
+    if takes_all and asked == model.upstream_id and max_output_tokens is None and not additions:
+        return ctx.body or b"" if "models" not in payload.names else payload.edited({}, _MODELS)
     dropped = _dropped(payload.names, candidate)
     changes: dict[str, Any] = {}
-    if route.model is None and _accepted("model", candidate):
-        asked = payload.get("model")
-        if asked != model.upstream_id:
-            changes["model"] = model.sent_as(asked)
+    if route.model is None and asked != model.upstream_id and _accepted("model", candidate):
+        changes["model"] = model.sent_as(asked)
     if max_output_tokens is not None:
         changes |= _capped(payload.get, route, candidate, max_output_tokens)
     if additions:

@@ -15,7 +15,7 @@ from ai_gateway_mw.errors import Overloaded, TotalTimeout, UpstreamError
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.commit import Patience, committed, error_body
 from ai_gateway_mw.upstream.exhausted import exhausted, trail
-from ai_gateway_mw.upstream.http1 import Timeouts
+from ai_gateway_mw.upstream.http1 import Origin, Timeouts
 from ai_gateway_mw.upstream.outcome import Next, Outcome, outcome_of, outcome_of_failure
 from ai_gateway_mw.upstream.queue import CandidateQueue
 from ai_gateway_mw.upstream.records import OF_THE_KEY, Records, outcome_of_giving_up
@@ -116,14 +116,15 @@ class Failover:
         self, ctx: Context, candidate: Candidate, deadline: float
     ) -> tuple[Attempt, UpstreamResponse | None]:
         """Send to one candidate and name the outcome; the response comes back if it is the client's."""
-        attempt = Attempt(candidate, self._requests.origin(candidate), started=time.monotonic())
+        origin = self._requests.origin(candidate)
+        attempt = Attempt(candidate, origin, started=time.monotonic())
         if not ctx.attempts:
             attempt.gateway_ms = int((attempt.started - ctx.started) * 1000)
         ctx.attempts.append(attempt)
         self._records.began(attempt)
         response = None
         try:
-            response = await self._sent(ctx, attempt, deadline)
+            response = await self._sent(ctx, attempt, origin, deadline)
             await self._name_outcome(ctx, attempt, response, self._patience(attempt, deadline))
         except (UpstreamError, Overloaded) as error:
             attempt.error, attempt.outcome = error.without_trace(), outcome_of_failure(error)
@@ -147,8 +148,8 @@ class Failover:
         if response is not None:
             await response.aclose()
 
-    async def _sent(self, ctx: Context, attempt: Attempt, deadline: float) -> UpstreamResponse:
-        request = self._requests(ctx, attempt.candidate)
+    async def _sent(self, ctx: Context, attempt: Attempt, origin: Origin, deadline: float) -> UpstreamResponse:
+        request = self._requests(ctx, attempt.candidate, origin)
         attempt.target = request.target
         seconds = min(self._rules.per_request_timeout, deadline - attempt.started)
         connect = min(self._rules.connect_timeout, seconds)

@@ -88,7 +88,7 @@ class KeySelection:
         self._rings = rings
         self._strategies = strategies
 
-    async def __call__(self, ctx: Context) -> None:
+    def __call__(self, ctx: Context) -> None:
         ctx.key_notes = []  # those of an `ai-gateway` that gave up are not ours
         ctx.candidates = self._candidates(ctx)
 

@@ -89,7 +89,7 @@ class ModelSelection:
         models = self._index.resolve([name]).models
         return next((m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)), None)
 
-    async def __call__(self, ctx: Context) -> None:
+    def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
         ctx.selection = notes = SelectionNotes(first_attempt=len(ctx.attempts))
         if ctx.route.task == "resource":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
 from ai_gateway_mw.asgi import Receive, Scope, Send
@@ -32,7 +33,7 @@ class Passthrough:
     def __init__(self, secrets: SecretStore) -> None:
         self._secrets = secrets
 
-    async def __call__(self, ctx: Context) -> UpstreamAnswer:
+    def __call__(self, ctx: Context) -> UpstreamAnswer:
         assert ctx.upstream is not None
         return UpstreamAnswer(ctx, ctx.upstream, self._secrets)
 
@@ -66,6 +67,7 @@ class UpstreamAnswer:
                 await self._send_as_it_comes(send)
         finally:
             await response.aclose()
+            self._ctx.upstream = None
 
     async def _send_whole(self, send: Send) -> None:
         """An answer that is all here: nothing is waited for but the client."""
@@ -73,7 +75,7 @@ class UpstreamAnswer:
         body = response.held + response.take()
         if (dialect := self._dialect_of_usage()) is not None:
             self._attempt.usage = usage_of_body(dialect, body)
-        body = self._redactor.feed(body) + self._redactor.flush()
+        body = self._redactor.whole(body)
         head = self._head()
         if response.status not in _WITHOUT_BODY:
             head.append((b"content-length", b"%d" % len(body)))
@@ -157,8 +159,8 @@ class UpstreamAnswer:
         await self._start(send, head)
         await send({"type": "http.response.body", "body": clean})
 
-    async def _start(self, send: Send, head: list[Field]) -> None:
-        await send({"type": "http.response.start", "status": self._response.status, "headers": head})
+    def _start(self, send: Send, head: list[Field]) -> Awaitable[None]:
+        return send({"type": "http.response.start", "status": self._response.status, "headers": head})
 
     def _head(self) -> list[Field]:
         """The fields for the client, but for the length of what follows."""
@@ -168,15 +170,13 @@ class UpstreamAnswer:
         if upstream_id:
             fields.append((b"x-upstream-request-id", upstream_id))
         fields = self._without_secrets(fields)
-        if candidate.model:
-            fields.append((b"x-gateway-model", _shown(candidate.model.id)))
-        fields.append((b"x-gateway-provider", _shown(candidate.provider.id)))
+        fields += _who_served(candidate.provider.id, candidate.model.id if candidate.model else "")
         fields.append((b"x-gateway-attempts", b"%d" % len(self._ctx.attempts)))
         return fields
 
     def _without_secrets(self, fields: list[Field]) -> list[Field]:
-        together = b"\n".join([value for _, value in fields]) + b"\n"  # no secret goes beyond a line
-        if self._redactor.feed(together) is together:
+        together = b"\n".join([value for _, value in fields])  # no secret goes beyond a line
+        if self._redactor.whole(together) is together:
             return fields
         return [(name, self._secrets.redact_bytes(value)) for name, value in fields]
 
@@ -210,6 +210,11 @@ class UpstreamAnswer:
 
 
 @lru_cache(maxsize=256)
+def _who_served(provider_id: str, model_id: str) -> Sequence[Field]:
+    provider = (b"x-gateway-provider", _shown(provider_id))
+    return ((b"x-gateway-model", _shown(model_id)), provider) if model_id else (provider,)
+
+
 def _shown(name: str) -> bytes:
     """A name as a field value: the client may have made it up, line breaks and all."""
     return "".join(character if character.isprintable() else "?" for character in name).encode("latin-1", "replace")

@@ -59,7 +59,7 @@ class CandidateQueue:
         key = candidate.key
         if key is not None and (key.cooling or (candidate.model and key.live.unfit_for(candidate.model.id))):
             return True
-        return candidate.provider.id in self._failing
+        return bool(self._failing) and candidate.provider.id in self._failing
 
     def _may_be_asked(self, candidate: Candidate) -> bool:
         """A client's own key goes to one provider only."""

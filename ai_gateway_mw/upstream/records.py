@@ -80,20 +80,19 @@ class Records:
             measured.provider_input = usage.input_tokens or 0
             measured.provider_output = usage.output_tokens or 0
         if measured.result is not None:  # how long somebody stayed who left is no measure
-            _note_times(measured, attempt)
+            measured.gateway_ms, measured.upstream_ms = attempt.gateway_ms, attempt.total_ms
+            if attempt.first_token_ms is not None:
+                _note_tokens(measured, attempt.first_token_ms, attempt.total_ms)
         if key is not None:
-            measured.key_id, measured.quota = key.id, key.quota
+            measured.key_id, measured.quota = key.id, key.live.quota
             key.live.latency.record(measured)
         self._metrics.record(model.provider_id, model.id, measured)
 
 
-def _note_times(measured: Measured, attempt: Attempt) -> None:
-    measured.gateway_ms, measured.upstream_ms = attempt.gateway_ms, attempt.total_ms
-    if attempt.first_token_ms is not None:
-        measured.time_to_first_token_ms = attempt.first_token_ms
-        if measured.provider_output > 1:
-            spent = attempt.total_ms - attempt.first_token_ms
-            measured.time_per_output_token_ms = spent / (measured.provider_output - 1)
+def _note_tokens(measured: Measured, first_token_ms: int, total_ms: int) -> None:
+    measured.time_to_first_token_ms = first_token_ms
+    if measured.provider_output > 1:
+        measured.time_per_output_token_ms = (total_ms - first_token_ms) / (measured.provider_output - 1)
 
 
 def _measures_the_model(candidate: Candidate, outcome: Outcome) -> bool:

@@ -38,6 +38,7 @@ class Additions:
     max_output_tokens: int | None = None
 
 
+_READABLE = (b"accept-encoding", b"identity")  # what passes must stay so: errors, events, usage
 _ACCOUNT_FIELDS = frozenset({b"openai-organization", b"openai-project", b"x-goog-user-project"})
 _NOTHING: frozenset[bytes] = frozenset()
 
@@ -53,12 +54,13 @@ class UpstreamRequests:
         self._added_names = frozenset(name for name, _ in additions.fields)
         self._hosts = hosts
         self._origins: dict[str, Origin] = {}  # by base URL: as many as are configured
+        self._may_add_query = bool(additions.query or additions.fields)
 
-    def __call__(self, ctx: Context, candidate: Candidate) -> UpstreamRequest:
+    def __call__(self, ctx: Context, candidate: Candidate, origin: Origin) -> UpstreamRequest:
         assert ctx.route is not None
         return UpstreamRequest(
             ctx.method,
-            self.origin(candidate),
+            origin,
             self._target(ctx, ctx.route, candidate),
             self._fields(ctx, candidate),
             content(ctx, ctx.route, candidate, self._additions.body, self._additions.max_output_tokens),
@@ -74,6 +76,8 @@ class UpstreamRequests:
 
     def _target(self, ctx: Context, route: Route, candidate: Candidate) -> bytes:
         path = route.path
+        if route.model is None and not (ctx.query or candidate.surface.query or self._may_add_query):
+            return _bare_target(candidate.surface.base_url, path)
         if route.model is not None and candidate.model is not None:
             head, _, tail = path.rpartition(f"/models/{route.model}")
             path = f"{head}/models/{candidate.model.sent_as(route.model)}{tail}"
@@ -84,9 +88,7 @@ class UpstreamRequests:
             query.append(urlencode(ours))
         if query:
             target = f"{target}?{'&'.join(query)}"
-        if len(target) > _MAX_TARGET:
-            raise BadRequest("The request target is too long.")
-        return target.encode()
+        return _of_fair_length(target)
 
     def _own_query(self, ctx: Context, candidate: Candidate) -> dict[str, str]:
         """The parameters that configuration sets, whatever the client sent under their names."""
@@ -101,18 +103,19 @@ class UpstreamRequests:
 
     def _fields(self, ctx: Context, candidate: Candidate) -> list[Field]:
         """Forwarded fields, then the provider's defaults, the policy's additions, and last the credential."""
+        # With the operator's key, the client does not choose whose account pays.
+        fields = to_upstream(ctx.request_fields, _NOTHING if candidate.key is None else _ACCOUNT_FIELDS)
         credentials = self._credentials(ctx, candidate)
         ours = self._added_names.union([name for name, _ in credentials])
-        # With the operator's key, the client does not choose whose account pays.
-        withheld = _ACCOUNT_FIELDS if candidate.key is not None else _NOTHING
-        fields = [item for item in to_upstream(ctx.request_fields, withheld) if item[0] not in ours]
+        if not ours.isdisjoint(dict(fields)):
+            fields = [item for item in fields if item[0] not in ours]
         if candidate.surface.fields:
             present = ours.union([name for name, _ in fields])
             defaults = [(name.encode(), value.encode()) for name, value in candidate.surface.fields.items()]
             fields += [item for item in defaults if item[0] not in present]
         for name, template in self._additions.fields:
             fields.append((name, _rendered_field(name, template, ctx)))
-        fields.append((b"accept-encoding", b"identity"))  # what passes must stay readable: errors, events, usage
+        fields.append(_READABLE)
         return fields + credentials
 
     def _credentials(self, ctx: Context, candidate: Candidate) -> list[Field]:
@@ -129,6 +132,17 @@ class UpstreamRequests:
 
 
 @lru_cache(maxsize=128)  # most requests go to a handful of paths
+def _bare_target(base_url: str, path: str) -> bytes:
+    return _of_fair_length(_target_below(base_url, path))
+
+
+def _of_fair_length(target: str) -> bytes:
+    if len(target) > _MAX_TARGET:
+        raise BadRequest("The request target is too long.")
+    return target.encode()
+
+
+@lru_cache(maxsize=128)
 def _target_below(base_url: str, path: str) -> str:
     """The target of a client's path at a provider, without a query."""
     if not _SEGMENTS_THAT_MOVE.isdisjoint(path.split("/")[1:]):

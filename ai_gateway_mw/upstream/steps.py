@@ -26,7 +26,7 @@ from ai_gateway_mw.upstream.request import Additions, UpstreamRequests
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Each writes what the next reads; none looks ahead."""
+    """Each writes what the next reads; none looks ahead. Those that choose wait for nothing, and are plain calls."""
 
     admission: Admission
     model_selection: ModelSelection
@@ -43,13 +43,16 @@ class Steps:
         await self.select(ctx)
         ctx.watch_client()
         await self.failover(ctx)
-        return await self.passthrough(ctx)
+        return self.passthrough(ctx)
 
     async def select(self, ctx: Context) -> None:
         """The steps up to the candidates, which need no upstream."""
-        await self.admission(ctx)
-        await self.model_selection(ctx)
-        await self.key_selection(ctx)
+        check_method(ctx)
+        if ctx.body is None:
+            await ctx.read_body()
+        self.admission(ctx)
+        self.model_selection(ctx)
+        self.key_selection(ctx)
 
 
 def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import httpx
 
@@ -70,7 +71,7 @@ class UpstreamResponse:
         self.status = answer.status
         self.fields = answer.fields
         self._named = dict(reversed(answer.fields))  # where a name is there twice, the first counts
-        self.media_type = self.field(b"content-type").partition(b";")[0].strip().lower()
+        self.media_type = _media_type(self._named.get(b"content-type", b""))
         self.held = b""
         self.watcher: EventWatcher | ArrayWatcher | None = None
         self.on_close: Callable[[], None] | None = None
@@ -93,13 +94,13 @@ class UpstreamResponse:
         """What has arrived of the body and was not taken yet."""
         return self._answer.take()
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """The next bytes of the body, as many as have arrived; waits only where there are none. Empty at the end."""
-        return self._answer.take() or await self._answer.read()
+        return self._answer.read()
 
-    async def news(self, seconds: float) -> bool:
+    def news(self, seconds: float) -> Awaitable[bool]:
         """Whether there is something to `read`, or the end, within so many seconds."""
-        return await self._answer.news(seconds)
+        return self._answer.news(seconds)
 
     async def buffered(self, limit: int) -> bytes:
         """The body up to about `limit` bytes, to look at."""
@@ -115,6 +116,11 @@ class UpstreamResponse:
         closing = self._answer.close()
         if closing is not None:
             await closing
+
+
+@lru_cache(maxsize=128)
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
 
 
 async def send(transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:

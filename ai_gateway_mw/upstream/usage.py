@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jiter import from_json
+
 from ai_gateway_mw.surfaces import Format
 from ai_gateway_mw.upstream.dialects import MESSAGES, Dialect
 from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
@@ -112,15 +114,22 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
         stop = text.rfind(name, start, stop)
         if stop < 0:
             return None
+        rest = b"{" + text[stop:]
         try:
-            rest = "{" + text[stop:].decode()
-            found, end = _decode(rest)
+            found = from_json(rest) if not after else _followed(rest, after)
         except (ValueError, RecursionError):
             continue
-        if rest[end:].strip() == after:
+        if found is not None:
             value = found.get(name[1:-1].decode())
             return value if isinstance(value, dict) else None
     return None
+
+
+def _followed(text: bytes, after: str) -> _Members | None:
+    """The object that the text begins with, if nothing but `after` follows it. Raises `ValueError`."""
+    rest = text.decode()
+    found, end = _decode(rest)
+    return found if rest[end:].strip() == after else None
 
 
 def _first_member(text: bytes, name: bytes) -> _Members | None:

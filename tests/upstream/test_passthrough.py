@@ -296,7 +296,7 @@ class Arrived(HTTPTransport):
         answer = Answer(cast("Any", None))
         answer.status, answer.fields, answer.complete = self._status, list(self._fields), True
         for piece in self._pieces:
-            answer.add(piece)
+            answer.chunks.append(piece)
         return answer
 
 

@@ -133,9 +133,9 @@ class Exchange:
         if self.gone:
             return
         kind = message["type"]
-        if self.started and not self.complete and kind == "http.response.body":
+        if kind == "http.response.body" and self.started and not self.complete:
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
-        elif not self.started and kind == "http.response.start":
+        elif kind == "http.response.start" and not self.started:
             self._send_head(message["status"], message.get("headers", ()))
         else:
             raise RuntimeError(f"{kind} is not what an answer goes on with here")
@@ -168,25 +168,22 @@ class Exchange:
         if self._bodyless:
             body = b""
         elif self._chunked:
-            body = _chunk(body, last=not more)
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""  # RFC 9112 7.1
+            if not more:
+                body += b"0\r\n\r\n"
         elif self._left is not None:
             left = self._left - len(body)
             if left < 0 or (left and not more):
                 self._left = _BROKEN
                 raise ValueError("the body of the app's answer has not the length that its head says")
             self._left = left
-        if len(body) > _COPIED:
-            self._flush_head()
-        if self._head or body:
-            self._connection.sending.write(self._head + body if self._head else body)
-            self._head = b""
+        if self._head:
+            if len(body) > _COPIED:
+                self._flush_head()
+            body, self._head = self._head + body, b""
+        if body:
+            self._connection.sending.write(body)
         if not more:
             self.complete = True
             wake(self._waiters)
             self._connection.answered(self)
-
-
-def _chunk(body: bytes, *, last: bool) -> bytes:
-    """RFC 9112 7.1."""
-    end = b"0\r\n\r\n" if last else b""
-    return b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end

@@ -8,9 +8,9 @@ from typing import Final
 
 _CLOSE: Final = b"connection: close"
 _CHUNKED: Final = b"transfer-encoding: chunked"
-_LENGTH: Final = b"content-length: "
-_CODING: Final = b"transfer-encoding: "
-_CONNECTION: Final = b"connection: "
+_LENGTH: Final = b"content-length"
+_CODING: Final = b"transfer-encoding"
+_CONNECTION: Final = b"connection"
 _TOKEN: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2, in lower case
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {ord("\t")})
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus if status >= 200}
@@ -21,13 +21,30 @@ _NO_CONTENT: Final = 204
 Fields = Iterable[tuple[bytes, bytes]]
 
 
+class _Names(dict[bytes, bytes | None]):
+    """How the line of a field begins, by its name; None for those that say how the answer is framed."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys((_LENGTH, _CODING, _CONNECTION)))
+
+    def __missing__(self, name: bytes) -> bytes | None:
+        """Raises `ValueError` for what is no name."""
+        lower = name.lower()
+        if not lower or not _TOKEN.issuperset(lower):
+            raise ValueError("the answer of the app has a field without a proper name")
+        start = self.get(lower, lower + b": ")
+        if len(self) < _NAMES and len(name) <= _LONGEST_NAME:
+            self[name] = start
+        return start
+
+
 class Heads:
     """Renders heads, and remembers which field names it has found good."""
 
     __slots__ = ("_names", "_status_lines")
 
     def __init__(self) -> None:
-        self._names = {name[:-2]: name for name in (_LENGTH, _CODING, _CONNECTION)}
+        self._names = _Names()
         self._status_lines = {status: _status_line(status) for status in _PHRASES}
 
     def head(
@@ -48,21 +65,19 @@ class Heads:
         Raises `ValueError` for what would not be one head, whoever made it up.
         """
         lines = [self._status_lines.get(status) or _status_line(status), *standing]
-        length = None
+        length, names = None, self._names
         for name, value in fields:
-            start = self._names.get(name) or self._checked(name)
-            if start is _LENGTH:
+            start = names[name]
+            if start is not None:
+                lines.append(start + value)
+            elif (lower := name.lower()) == _LENGTH:
                 if length is not None or not value.isdigit():
                     raise ValueError("the answer of the app has no single length")
                 length = int(value)
-                if status == _NO_CONTENT:  # RFC 9110 8.6
-                    continue
-            elif start is _CODING:
-                continue
-            elif start is _CONNECTION:
+                if status != _NO_CONTENT:  # RFC 9110 8.6
+                    lines.append(b"content-length: " + value)
+            elif lower == _CONNECTION:
                 keep_alive = keep_alive and b"close" not in value.lower()
-                continue
-            lines.append(start + value)
         chunked = understands_chunks and length is None and not bodyless
         if chunked:
             lines.append(_CHUNKED)
@@ -74,15 +89,6 @@ class Heads:
         if len(content) - len(content.translate(None, _CONTROLS)) != 2 * len(lines):
             raise ValueError("the answer of the app has a field with control characters")
         return content, length, chunked, keep_alive
-
-    def _checked(self, name: bytes) -> bytes:
-        lower = name.lower()
-        if not lower or not _TOKEN.issuperset(lower):
-            raise ValueError("the answer of the app has a field without a proper name")
-        start = self._names.get(lower) or lower + b": "
-        if len(self._names) < _NAMES and len(name) <= _LONGEST_NAME:
-            self._names[name] = start
-        return start
 
 
 def _status_line(status: int) -> bytes:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ai_gateway_mw.cli.protocol.connection import Connection
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+_TOO_MANY_FIELDS: Final = "The request has too many fields."
 _HEAD_TOO_LARGE: Final = "The head of the request is too large."
 
 
@@ -57,14 +58,13 @@ class RequestParser:
             self._stop(TargetTooLong("The request target is too long."))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        fields = self._fields
-        if len(fields) == self._limits.fields:
-            self._stop(HeadTooLarge("The request has too many fields."))
-        fields.append((name.lower(), value.rstrip(b" \t")))  # RFC 9112 5; httptools strips the other end
+        self._fields.append((name.lower(), value.rstrip(b" \t")))  # RFC 9112 5; httptools strips the other end
 
     def on_headers_complete(self) -> None:
         fields, parser, connection = self._fields, self._parser, self._connection
         self._fields, self.is_within_head = [], False  # the new ones are trailers (RFC 9110 6.5), which no rule sees
+        if len(fields) > self._limits.fields:
+            self._stop(HeadTooLarge(_TOO_MANY_FIELDS))
         if self.received > self._limits.head:
             self._measure(fields)
         version = parser.get_http_version()
@@ -95,6 +95,8 @@ class RequestParser:
         self._connection.content(content)
 
     def on_message_complete(self) -> None:
+        if len(self._fields) > self._limits.fields:
+            self._stop(HeadTooLarge(_TOO_MANY_FIELDS))
         self.received = 0
         self._connection.sent()
 

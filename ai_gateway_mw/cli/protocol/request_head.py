@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from ai_gateway_mw.errors import BadRequest
 
 _DECISIVE: Final = frozenset({b"host", b"transfer-encoding", b"upgrade", b"expect"})
+_ALONE: Final = frozenset({b"host"})
+_NO_HOST: Final = "The Host field of the request names no host."
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 # RFC 9110 9.3, but for CONNECT; RFC 5789. The parser knows many more, such as those of RTSP.
 _METHODS: Final = {
@@ -43,19 +45,22 @@ def waits_for_continue(fields: Fields, version: str) -> bool:
     """Whether the client waits to be told to send its body. Raises `BadRequest` where the head must not be acted on."""
     if version not in _VERSIONS:
         raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    first = dict(fields)
+    if len(first) == len(fields) and _DECISIVE.intersection(first) == _ALONE:  # as in almost every request
+        if first[b"host"].translate(None, _HOST):
+            raise BadRequest(_NO_HOST)
+        return False
     hosts, waits = 0, False
     for name, value in fields:
-        if name not in _DECISIVE:
-            continue
         if name == b"host":
             hosts += 1
             if value.translate(None, _HOST):
-                raise BadRequest("The Host field of the request names no host.")
+                raise BadRequest(_NO_HOST)
         elif name == b"expect":
             waits = value.lower() == b"100-continue" and version == "1.1"
         elif name == b"upgrade":
             raise BadRequest("No other protocol is spoken here.")
-        elif value.lower() != b"chunked" or version == "1.0":  # RFC 9112 6.1
+        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):  # RFC 9112 6.1
             raise BadRequest("The only transfer coding understood here is chunked, of HTTP/1.1.")
     if hosts > 1 or (not hosts and version == "1.1"):
         raise BadRequest("The request must have one Host field.")

@@ -48,10 +48,10 @@ class Connection(asyncio.Protocol):
         "_answer",
         "_clock",
         "_ended",
+        "_ends_in_time",
         "_loop",
         "_news",
         "_parser",
-        "_paused",
         "_pool",
         "_reused",
         "_transport",
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "deadline",
         "idle_since",
+        "is_paused",
         "timeouts",
     )
 
@@ -73,7 +74,8 @@ class Connection(asyncio.Protocol):
         self._pool: Pool | None = None
         self._answer: Answer | None = None  # while one is coming
         self._waiter: asyncio.Future[bool] | None = None
-        self._ended = self._reused = self._paused = self._unwritten = False
+        self._ended = self._reused = self.is_paused = self._unwritten = False
+        self._ends_in_time = True
         self.deadline = math.inf
         self.idle_since = 0.0
 
@@ -96,34 +98,19 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((head, content))
         return answer
 
-    async def arrival(self, patience: float, until: float = math.inf) -> None:
-        """Wait for more of the answer, or for its end. To be cancelled here ends the connection."""
-        self.deadline = min(self._clock() + patience, until)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.fail(UpstreamInterrupted("The request to the provider was given up."))
-            raise
-
-    async def news(self, seconds: float) -> bool:
-        """Wait so long for more of the answer, or for its end, and say whether it came; nothing ends if it did not."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiter = waiter
-        timer = self._loop.call_later(max(0.0, seconds), _expire, waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self.fail(UpstreamInterrupted("The request to the provider was given up."))
-            raise
-        finally:
-            timer.cancel()
+    def arrival(self, patience: float, until: float = math.inf, *, ends: bool = True) -> asyncio.Future[bool]:
+        """True once there is more of the answer, or its end. When the time is up, that is the end, unless `ends` is
+        false: then this is. Whoever is cancelled while waiting for it calls `give_up`."""
+        due = self._clock() + patience
+        self.deadline = min(until, due)
+        self._ends_in_time = ends
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def resume(self) -> None:
         """What had arrived was taken: more may come."""
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
+        self.is_paused = False
+        self._transport.resume_reading()
 
     def usable(self, now: float) -> bool:
         """Whether an idle connection is good for another request. If something has come that the event loop has not
@@ -131,7 +118,13 @@ class Connection(asyncio.Protocol):
         return not self._ended and now - self.idle_since < self._parser.keep_for and not self._news(0)
 
     def time_out(self) -> None:
-        self.fail(UpstreamTimeout("The provider did not answer in time."))
+        if self._ends_in_time:
+            self.fail(UpstreamTimeout("The provider did not answer in time."))
+        else:
+            self._wake(news=False)
+
+    def give_up(self) -> None:
+        self.fail(UpstreamInterrupted("The request to the provider was given up."))
 
     def fail(self, error: UpstreamError) -> None:
         """End the answer that is coming, if any, and the connection."""
@@ -181,7 +174,8 @@ class Connection(asyncio.Protocol):
         if answer.complete:
             self._end(answer, reusable=self._parser.keep_alive)
         elif answer.status:
-            self._hold_back(answer)
+            if answer.size > _HIGH_WATER or len(answer.chunks) > _MAX_PIECES:
+                self._hold_back(answer)
             self._wake()
 
     def eof_received(self) -> None:
@@ -207,29 +201,24 @@ class Connection(asyncio.Protocol):
             self.fail(UpstreamInterrupted("The provider ended the connection before its answer was complete."))
 
     def _hold_back(self, answer: Answer) -> None:
-        if answer.pieces > _MAX_PIECES:
+        if len(answer.chunks) > _MAX_PIECES:
             answer.compact()
-        if answer.size > _HIGH_WATER and not self._paused:
-            self._paused = True
+        if answer.size > _HIGH_WATER and not self.is_paused:
+            self.is_paused = True
             self._transport.pause_reading()
 
     def _end(self, answer: Answer, *, reusable: bool = False) -> None:
         """All of the answer has arrived: the connection is done with it."""
         self._answer = answer.connection = None
         self._wake()
-        if reusable and self._pool is not None and not self._unwritten and not self._paused:
+        if reusable and self._pool is not None and not self._unwritten and not self.is_paused:
             self._reused = True
             self._pool.release(self)
         else:
             self.drop()
 
-    def _wake(self) -> None:
+    def _wake(self, *, news: bool = True) -> None:
         waiter, self._waiter = self._waiter, None
         self.deadline = math.inf
         if waiter is not None and not waiter.done():
-            waiter.set_result(True)
-
-
-def _expire(waiter: asyncio.Future[bool]) -> None:
-    if not waiter.done():
-        waiter.set_result(False)
+            waiter.set_result(news)

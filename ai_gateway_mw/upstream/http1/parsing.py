@@ -83,14 +83,12 @@ class AnswerParser:
         if name in _WATCHED:
             self._note(name, value)
         answer.fields.append((name, value))
-        if len(answer.fields) > _MAX_FIELDS:
-            raise Malformed
 
     def on_headers_complete(self) -> None:
         answer = self._answer
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
-        if status < 100 or version not in ("1.1", "1.0"):
+        if status < 100 or version not in ("1.1", "1.0") or len(answer.fields) > _MAX_FIELDS:
             raise Malformed
         if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
             raise Malformed
@@ -108,7 +106,9 @@ class AnswerParser:
 
     def on_body(self, data: bytes) -> None:
         self.overhead = 0
-        self._answer.add(data)
+        answer = self._answer
+        answer.chunks.append(data)
+        answer.size += len(data)
 
     def on_message_complete(self) -> None:
         answer = self._answer

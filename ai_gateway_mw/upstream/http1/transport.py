@@ -44,14 +44,22 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         or `Overloaded`.
         """
         pool = self._pool(origin)
-        answer = await _answer(pool, head, content, timeouts)
-        if isinstance(answer.error, Unsent):
-            pool.drop_idle()  # those are no younger, and no better
-            answer = await _answer(pool, head, content, timeouts)
-        if not answer.status:
+        repeats = False
+        while True:
+            connection = pool.idle() or await pool.connection(timeouts)
+            answer = connection.send(head, content, timeouts)
+            try:
+                await connection.arrival(timeouts.first_byte, timeouts.deadline)
+            except asyncio.CancelledError:
+                connection.give_up()
+                raise
+            if answer.status:
+                return answer
             assert answer.error is not None
-            raise answer.error
-        return answer
+            if repeats or not isinstance(answer.error, Unsent):
+                raise answer.error
+            repeats = True
+            pool.drop_idle()  # those are no younger, and no better
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The same for users of httpx: in its words, and with its exceptions."""
@@ -85,11 +93,3 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             self._pools = {other: kept for other, kept in self._pools.items() if not other.is_closed()}
             pools = self._pools[loop] = Pools(loop, self._limits, self._tls, self._clock)
         return pools[origin]
-
-
-async def _answer(pool: Pool, head: bytes, content: bytes, timeouts: Timeouts) -> Answer:
-    """What comes back on one connection: an answer whose head is in, or one that says why it is not."""
-    connection = pool.idle() or await pool.connection(timeouts)
-    answer = connection.send(head, content, timeouts)
-    await connection.arrival(timeouts.first_byte, timeouts.deadline)
-    return answer
