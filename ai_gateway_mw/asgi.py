@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +17,9 @@ __all__ = [
     "Send",
     "Watch",
     "Watches",
+    "Written",
     "answer_lifespan",
+    "body_writer",
     "raw_route_path",
     "read_body",
     "replaying",
@@ -107,6 +110,23 @@ def replaying(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+Written = Awaitable[None] | None
+"""What is left to wait for when something was written: nothing, or until the client takes more."""
+
+
+def body_writer(send: Send) -> Callable[[bytes], Written]:
+    """Writes a piece of an answer's body; what it gives back is to be awaited before the next one.
+
+    Each message through `send` costs a coroutine. A `send` that is the method of something which has `write_body`, as
+    those of our own server and edge are, is spared that; one that somebody has wrapped is called as ASGI says.
+    """
+
+    def written(body: bytes) -> Written:
+        return send({"type": "http.response.body", "body": body, "more_body": True})
+
+    return getattr(getattr(send, "__self__", None), "write_body", written)
 
 
 class Watch:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, replaying
+from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, Written, body_writer, replaying
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError
 from ai_gateway_mw.headers import Fields
@@ -137,13 +137,20 @@ class ResponseGate:
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "complete", "decided", "refusal", "started", "status")
+    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "_write_body") + (
+        "complete",
+        "decided",
+        "refusal",
+        "started",
+        "status",
+    )
 
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
         self._program = program
         self._holds_head = program.has_response_rules
         self._send = send
+        self._write_body = body_writer(send)
         self.decided = False
         self.refusal: GatewayError | None = None
         self.started = False
@@ -161,6 +168,10 @@ class ResponseGate:
         if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
         return self.send_refusal(message)
+
+    def write_body(self, body: bytes) -> Written:
+        """See `body_writer`; for the answer itself, once its head has passed."""
+        return self._write_body(body)
 
     def send_refusal(self, message: Message) -> Awaitable[None]:
         """What does not meet the response rules."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
-from ai_gateway_mw.asgi import Receive, Scope, Send
+from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
@@ -122,15 +122,16 @@ class UpstreamAnswer:
         response, redactor = self._response, self._redactor
         await self._start(send, self._head())
         failure: GatewayError | None = None
+        write = body_writer(send)
+
+        def pass_on(arrived: bytes) -> Written:
+            passed = redactor.feed(watcher.feed(arrived))
+            return write(passed) if passed else None
+
         try:
-            piece = response.held
-            while True:
-                if piece and (passed := redactor.feed(piece)):
-                    await send({"type": "http.response.body", "body": passed, "more_body": True})
-                arrived = await response.read()
-                if not arrived:
-                    break
-                piece = watcher.feed(arrived)
+            if passed := redactor.feed(response.held):
+                await send({"type": "http.response.body", "body": passed, "more_body": True})
+            await response.pour(pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
             reason = self._broken_off(error)
             if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):

@@ -24,7 +24,7 @@ from ai_gateway_mw.errors import (
 )
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
-from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Timeouts
+from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Pour, Timeouts
 
 # RFC 9112 5: nothing of what a head is made of may hold one of these; a tab may stand in a field's value.
 _CONTROLS = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
@@ -97,6 +97,10 @@ class UpstreamResponse:
     def read(self) -> Awaitable[bytes]:
         """The next bytes of the body, as many as have arrived; waits only where there are none. Empty at the end."""
         return self._answer.read()
+
+    def pour(self, into: Pour) -> Awaitable[None]:
+        """Hand every piece that is still to come to `into`; what that gives back is awaited before the next one."""
+        return self._answer.pour(into)
 
     def news(self, seconds: float) -> Awaitable[bool]:
         """Whether there is something to `read`, or the end, within so many seconds."""
@@ -183,6 +187,12 @@ class ForeignAnswer:
         piece = await (reading or self._next())
         self.complete = not piece
         return piece
+
+    async def pour(self, into: Pour) -> None:
+        while piece := await self.read():
+            wait = into(piece)
+            if wait is not None:
+                await wait
 
     async def close(self) -> None:
         reading, self._reading = self._reading, None

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Scope
+from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Written
 from ai_gateway_mw.cli.protocol.head import Fields
 from ai_gateway_mw.cli.protocol.waiters import Waiters, joining, wake
 from ai_gateway_mw.errors import GatewayError
@@ -139,6 +139,16 @@ class Exchange:
             self._send_head(message["status"], message.get("headers", ()))
         else:
             raise RuntimeError(f"{kind} is not what an answer goes on with here")
+
+    def write_body(self, body: bytes) -> Written:
+        """See `body_writer`: the same as `send` for a piece of the body which is not the last."""
+        if self.gone:
+            return None
+        if not self.started or self.complete:
+            raise RuntimeError("a body is not what an answer goes on with here")
+        self._send_body(body, more=True)
+        sending = self._connection.sending
+        return sending.unclogged() if sending.is_clogged else None
 
     def _send_head(self, status: int, fields: Fields) -> None:
         service = self._connection.service

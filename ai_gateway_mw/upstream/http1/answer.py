@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.http1.connection import Connection
+
+TOO_LATE: Final = object()
+Pour = Callable[[bytes], Awaitable[None] | None]
 
 
 class Answer:
@@ -58,6 +62,20 @@ class Answer:
                 raise
         return self.take()
 
+    async def pour(self, into: Pour) -> None:
+        """Hand all of the body to `into`, each piece when it arrives and before the event loop's next turn; what it
+        gives back is awaited before the next piece. Raises as `read` does, and what `into` raises."""
+        while piece := await self.read():
+            wait = into(piece)
+            if wait is None and not self.chunks and (connection := self.connection) is not None:
+                try:
+                    wait = await connection.poured(into)
+                except asyncio.CancelledError:
+                    connection.give_up()
+                    raise
+            if wait is not None:
+                await wait
+
     async def news(self, seconds: float) -> bool:
         """Whether some of the body, or its end, was there within so many seconds. It stays to be read."""
         connection = self.connection
@@ -66,7 +84,7 @@ class Answer:
         if seconds <= 0:
             return False
         try:
-            return await connection.arrival(seconds, ends=False)
+            return await connection.arrival(seconds, ends=False) is not TOO_LATE
         except asyncio.CancelledError:
             connection.give_up()
             raise

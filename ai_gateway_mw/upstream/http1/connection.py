@@ -9,10 +9,10 @@ import asyncio
 import math
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
-from ai_gateway_mw.upstream.http1.answer import Answer
+from ai_gateway_mw.upstream.http1.answer import TOO_LATE, Answer, Pour
 from ai_gateway_mw.upstream.http1.parsing import AnswerParser, Malformed
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_clock",
         "_ended",
         "_ends_in_time",
+        "_into",
         "_loop",
         "_news",
         "_parser",
@@ -73,7 +74,8 @@ class Connection(asyncio.Protocol):
         self._parser = AnswerParser(keepalive)
         self._pool: Pool | None = None
         self._answer: Answer | None = None  # while one is coming
-        self._waiter: asyncio.Future[bool] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._into: Pour | None = None  # what takes the pieces as they come
         self._ended = self._reused = self.is_paused = self._unwritten = False
         self._ends_in_time = True
         self.deadline = math.inf
@@ -98,13 +100,20 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((head, content))
         return answer
 
-    def arrival(self, patience: float, until: float = math.inf, *, ends: bool = True) -> asyncio.Future[bool]:
-        """True once there is more of the answer, or its end. When the time is up, that is the end, unless `ends` is
-        false: then this is. Whoever is cancelled while waiting for it calls `give_up`."""
+    def arrival(self, patience: float, until: float = math.inf, *, ends: bool = True) -> asyncio.Future[Any]:
+        """Done once there is more of the answer, or its end. When the time is up, that is the end, unless `ends` is
+        false: then this is `TOO_LATE`. Whoever is cancelled while waiting for it calls `give_up`."""
         due = self._clock() + patience
         self.deadline = min(until, due)
         self._ends_in_time = ends
         waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def poured(self, into: Pour) -> asyncio.Future[Any]:
+        """What comes goes to `into` at once, until the answer ends, or until that asks for a pause: then this is what
+        is to be awaited. Whoever is cancelled while waiting for it calls `give_up`."""
+        waiter = self.arrival(self.timeouts.idle)
+        self._into = into
         return waiter
 
     def resume(self) -> None:
@@ -121,7 +130,7 @@ class Connection(asyncio.Protocol):
         if self._ends_in_time:
             self.fail(UpstreamTimeout("The provider did not answer in time."))
         else:
-            self._wake(news=False)
+            self._wake(TOO_LATE)
 
     def give_up(self) -> None:
         self.fail(UpstreamInterrupted("The request to the provider was given up."))
@@ -173,6 +182,8 @@ class Connection(asyncio.Protocol):
             return
         if answer.complete:
             self._end(answer, reusable=self._parser.keep_alive)
+        elif self._into is not None:
+            self._pour(answer, self._into)
         elif answer.status:
             if answer.size > _HIGH_WATER or len(answer.chunks) > _MAX_PIECES:
                 self._hold_back(answer)
@@ -200,6 +211,17 @@ class Connection(asyncio.Protocol):
         else:
             self.fail(UpstreamInterrupted("The provider ended the connection before its answer was complete."))
 
+    def _pour(self, answer: Answer, into: Pour) -> None:
+        try:
+            wait = into(answer.take())
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            self._wake(error)
+            return
+        if wait is None:
+            self.deadline = self._clock() + self.timeouts.idle
+        else:
+            self._wake(wait)
+
     def _hold_back(self, answer: Answer) -> None:
         if len(answer.chunks) > _MAX_PIECES:
             answer.compact()
@@ -217,8 +239,12 @@ class Connection(asyncio.Protocol):
         else:
             self.drop()
 
-    def _wake(self, *, news: bool = True) -> None:
+    def _wake(self, news: object = None) -> None:
         waiter, self._waiter = self._waiter, None
-        self.deadline = math.inf
-        if waiter is not None and not waiter.done():
+        self.deadline, self._into = math.inf, None
+        if waiter is None or waiter.done():
+            return
+        if isinstance(news, Exception):
+            waiter.set_exception(news)
+        else:
             waiter.set_result(news)
