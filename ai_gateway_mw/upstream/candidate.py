@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ai_gateway_mw.errors import GatewayError
@@ -33,18 +33,13 @@ class ProviderKey:
     value: Secret
     live: KeyState
     ring: KeyRing
+    quota: Quota = field(init=False, repr=False)
+    error_rate: ErrorRates = field(init=False, repr=False)
+    latency: Latency = field(init=False, repr=False)
 
-    @property
-    def quota(self) -> Quota:
-        return self.live.quota
-
-    @property
-    def error_rate(self) -> ErrorRates:
-        return self.live.error_rate
-
-    @property
-    def latency(self) -> Latency:
-        return self.live.latency
+    def __post_init__(self) -> None:
+        for name in ("quota", "error_rate", "latency"):  # of its live state, where strategies look for them
+            object.__setattr__(self, name, getattr(self.live, name))
 
     @property
     def samples(self) -> int:
