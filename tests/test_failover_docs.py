@@ -9,6 +9,7 @@ import pytest
 
 from ai_gateway_mw.state.results import CLIENT, COUNTS, RATE_LIMIT, SERVER, TIMEOUT, TOTAL
 from ai_gateway_mw.upstream.outcome import Next, Outcome
+from benchmarks.contract.__main__ import PROMISES
 from tests.upstream.test_outcome import ROWS
 
 PAGE = (Path(__file__).parents[1] / "docs/failover.md").read_text()
@@ -71,3 +72,8 @@ def test_how_long_an_origin_rests_is_as_the_page_says(outcome: Outcome) -> None:
     least, most = map(int, outcome.lesson.origin_rests)
     span = {3600: "one hour"}.get(least, f"{least} to {most}")
     assert re.search(rf"`{outcome.value}`[^;,]*? {span}", PAGE.partition("may also *rest*")[2].replace("\n", " "))
+
+
+def test_every_promise_has_its_command() -> None:
+    commands = [row[1] for row in table("See it kept")]
+    assert commands == [f"`python -m benchmarks.contract {name}`" for name in PROMISES]

@@ -58,9 +58,8 @@ class ErrorRates:
 
     @property
     def total(self) -> float:
-        totals = self._totals()
-        samples = totals[SAMPLE]
-        return totals[TOTAL] / samples if samples >= ENOUGH else 0.0  # `rate`, written out: strategies ask most for it
+        totals = self._totals()  # `rate`, written out: this is what strategies ask for, of every key
+        return totals[TOTAL] / totals[SAMPLE] if totals[SAMPLE] >= ENOUGH else 0.0
 
     @property
     def rate_limit(self) -> float:

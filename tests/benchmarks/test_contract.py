@@ -16,7 +16,7 @@ from benchmarks.contract.p14_reloads import BadPolicies
 from benchmarks.contract.verdict import Effort, Verdict, percentile
 
 QUICK = ["p1", "p2", "p5", "p10", "p14", "p18"]
-LONGER = ["p17", "p19"]
+LONGER = ["p15", "p17", "p19"]
 
 
 def verdict_of(name: str) -> dict[str, Any]:
