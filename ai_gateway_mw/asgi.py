@@ -19,6 +19,8 @@ __all__ = [
     "Watches",
     "Written",
     "answer_lifespan",
+    "answer_written",
+    "body_at_hand",
     "body_writer",
     "raw_route_path",
     "read_body",
@@ -92,10 +94,14 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise BodyTooLarge(f"The request body is larger than {limit} bytes.")
+            raise _too_large(limit)
         if not message.get("more_body", False):
             return b"".join([*chunks, chunk]) if chunks else chunk
         chunks.append(chunk)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {limit} bytes.")
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:
@@ -112,21 +118,36 @@ def replaying(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+# Each message of ASGI costs a coroutine, and often a turn of the event loop. What `receive` and `send` of our own
+# server and edge are methods of has a shorter way beside it (`body_at_hand`, `write_body`, `write_answer`). A `receive`
+# or `send` that somebody has wrapped is called as ASGI says.
+
 Written = Awaitable[None] | None
 """What is left to wait for when something was written: nothing, or until the client takes more."""
 
 
-def body_writer(send: Send) -> Callable[[bytes], Written]:
-    """Writes a piece of an answer's body; what it gives back is to be awaited before the next one.
+def body_at_hand(receive: Receive, limit: int) -> bytes | None:
+    """All of the request body, where it has come and that can be known. Raises as `read_body` does."""
+    at_hand = getattr(getattr(receive, "__self__", None), "body_at_hand", None)
+    body: bytes | None = at_hand() if at_hand is not None else None
+    if body is not None and len(body) > limit:
+        raise _too_large(limit)
+    return body
 
-    Each message through `send` costs a coroutine. A `send` that is the method of something which has `write_body`, as
-    those of our own server and edge are, is spared that; one that somebody has wrapped is called as ASGI says.
-    """
+
+def body_writer(send: Send) -> Callable[[bytes], Written]:
+    """Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
 
     def written(body: bytes) -> Written:
         return send({"type": "http.response.body", "body": body, "more_body": True})
 
     return getattr(getattr(send, "__self__", None), "write_body", written)
+
+
+def answer_written(send: Send, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    """Write an answer that is all here, where that can be done at once; whether it was."""
+    write = getattr(getattr(send, "__self__", None), "write_answer", None)
+    return write is not None and write(status, fields, body)
 
 
 class Watch:

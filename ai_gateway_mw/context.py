@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from ai_gateway_mw.addresses import Address, Ranges, client_address
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Watch, Watches, raw_route_path, read_body, route_path
+from ai_gateway_mw.asgi import (
+    ASGIApp,
+    Receive,
+    Scope,
+    Watch,
+    Watches,
+    body_at_hand,
+    raw_route_path,
+    read_body,
+    route_path,
+)
 from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
@@ -131,9 +141,9 @@ class Context:
         self.body: bytes | None = None
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
-        # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
-        self.input_tokens: int | None = None  # estimated, where a limit asks for it: ai-gateway
+        # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
+        self.input_tokens: int | None = None  # estimated, where a limit asks for it: admission
         self.own_key: Callable[[Context], ClientCredential | None] = _no_key  # what finds the client's own: admission
         self.models: Sequence[Model] = ()  # what strategies see as `ai.models`: model selection
         self.offers: Sequence[Offer] = ()  # the models to try, with their providers: model selection
@@ -224,7 +234,8 @@ class Context:
             for encoding in self.request_fields.all(b"content-encoding"):
                 if encoding.strip().lower() not in (b"", b"identity"):
                     raise UnsupportedEncoding("A compressed request body is not supported.")
-            self.body = await read_body(self.receive, self.limits.max_body)
+            limit = self.limits.max_body
+            self.body = body_at_hand(self.receive, limit) or await read_body(self.receive, limit)
         return self.body
 
     def check_body(self) -> None:

@@ -120,6 +120,13 @@ class GatewayError(Exception):
         return self
 
 
+class InternalError(GatewayError):
+    """Something of ours failed; the log has the traceback, the caller only this."""
+
+    def __init__(self) -> None:
+        super().__init__("The gateway failed to handle this request.")
+
+
 # The request itself is at fault -----------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Runtime: what outlives a request (stores, transport, catalogue, clock), and how actions get their expressions.
+"""Runtime: what outlives a request (stores, transport, catalogue), and how actions get their expressions.
 
 The compiler hands each action a runtime that is bound to a phase and collects problems; see `Runtime.at`.
 """

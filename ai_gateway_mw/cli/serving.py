@@ -125,7 +125,7 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
 
 
 def _concurrency() -> int:
-    """As many requests as there can be open files, of which the limit is raised as far as it may be."""
+    """Half as many requests as there can be open files, of which the limit is raised as far as it may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

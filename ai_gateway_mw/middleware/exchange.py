@@ -7,10 +7,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, Written, body_writer, replaying
+from ai_gateway_mw.asgi import (
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    Written,
+    answer_written,
+    body_writer,
+    replaying,
+)
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError
-from ai_gateway_mw.headers import Fields
+from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError, InternalError
+from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.replies import error_reply
@@ -21,13 +31,6 @@ _log = logging.getLogger("ai_gateway_mw")
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
-
-
-class InternalError(GatewayError):
-    """Something of ours failed; the log has the traceback, the caller only this."""
-
-    def __init__(self) -> None:
-        super().__init__("The gateway failed to handle this request.")
 
 
 class ResponseDecided(OSError):
@@ -68,7 +71,8 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
             raise
         error.without_trace()
-        await error_reply(error, ctx.api_format, ctx.id, len(ctx.attempts))(ctx.scope, ctx.receive, gate.send_refusal)
+        reply = error_reply(error, ctx.api_format, ctx.id, len(ctx.attempts))
+        await reply(ctx.scope, ctx.receive, gate.send_past_rules)
     finally:
         if ctx.upstream is not None:  # nobody streamed it where a response rule refused
             await ctx.upstream.aclose()
@@ -167,13 +171,21 @@ class ResponseGate:
             return self._send(message)
         if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
-        return self.send_refusal(message)
+        return self.send_past_rules(message)
+
+    def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
+        """See `answer_written`: not where response rules have to see the head."""
+        if self._holds_head or self.decided or not answer_written(self._send, status, self._with_id(fields), body):
+            return False
+        self.started = self.complete = True
+        self.status = status
+        return True
 
     def write_body(self, body: bytes) -> Written:
-        """See `body_writer`; for the answer itself, once its head has passed."""
+        """See `body_writer`; for an answer whose head has passed."""
         return self._write_body(body)
 
-    def send_refusal(self, message: Message) -> Awaitable[None]:
+    def send_past_rules(self, message: Message) -> Awaitable[None]:
         """What does not meet the response rules."""
         kind = message["type"]
         if kind == "http.response.body":
@@ -194,10 +206,10 @@ class ResponseGate:
             raise ResponseDecided from None
         if answer is not None:
             self.decided = True
-            await answer(ctx.scope, ctx.receive, self.send_refusal)
+            await answer(ctx.scope, ctx.receive, self.send_past_rules)
             raise ResponseDecided
         edited = {**message, "status": ctx.response.status, "headers": list(ctx.response.fields)}
-        await self.send_refusal(edited)
+        await self.send_past_rules(edited)
 
     async def _answer_of_rules(self, ctx: Context) -> ASGIApp | None:
         try:
@@ -210,8 +222,9 @@ class ResponseGate:
     def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
-        fields = list(message.get("headers", ()))
+        return {**message, "headers": self._with_id(list(message.get("headers", ())))}
+
+    def _with_id(self, fields: list[Field]) -> list[Field]:
         if b"x-request-id" in b"".join(dict(fields)).lower():
             fields = [item for item in fields if item[0].lower() != b"x-request-id"]
-        fields.append((b"x-request-id", self._ctx.id.encode()))
-        return {**message, "headers": fields}
+        return [*fields, (b"x-request-id", self._ctx.id.encode())]

@@ -1,4 +1,4 @@
-"""Error bodies: what providers write into them, in one shape. What it means for the next attempt is in `outcome.py`."""
+"""Error bodies: what providers write into them, in one shape. What it means for the next attempt is in `sayings.py`."""
 
 from __future__ import annotations
 

@@ -109,18 +109,17 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
     What follows the member must be the rest of that object: a member of the same name elsewhere in the answer is not
     mistaken for it, and what comes before it is never looked at.
     """
-    start, stop = max(0, len(text) - _TAIL), len(text)
-    for _ in range(_TRIES):
-        stop = text.rfind(name, start, stop)
-        if stop < 0:
-            return None
+    stop, tries = len(text), _TRIES
+    start = stop - _TAIL if stop > _TAIL else 0
+    while tries and (stop := text.rfind(name, start, stop)) >= 0:
+        tries -= 1
         rest = b"{" + text[stop:]
         try:
-            found = from_json(rest) if not after else _followed(rest, after)
+            found = _followed(rest, after) if after else from_json(rest)
         except (ValueError, RecursionError):
             continue
         if found is not None:
-            value = found.get(name[1:-1].decode())
+            (value,) = list(found.values())[:1]
             return value if isinstance(value, dict) else None
     return None
 
@@ -162,7 +161,7 @@ def _sum(*values: Any) -> int | None:
 
 def _detail(usage: _Members, name: str, detail: str) -> int:
     details = usage.get(name)
-    return (_count(details.get(detail)) or 0) if isinstance(details, dict) else 0
+    return (_count(details.get(detail)) or 0) if details and isinstance(details, dict) else 0
 
 
 def _openai(usage: _Members) -> Usage:
@@ -171,8 +170,9 @@ def _openai(usage: _Members) -> Usage:
         # Embeddings have no output, and do not say so.
         output = usage.get("completion_tokens", 0)
         cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
+            cached = _count(usage["prompt_cache_hit_tokens"]) or 0
         reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-        cached = cached or _count(usage.get("prompt_cache_hit_tokens")) or 0  # DeepSeek
         return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
     return Usage(
         _count(usage.get("input_tokens")),

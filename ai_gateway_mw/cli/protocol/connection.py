@@ -11,7 +11,7 @@ from ai_gateway_mw.cli.protocol.exchange import Exchange
 from ai_gateway_mw.cli.protocol.parsing import RequestParser
 from ai_gateway_mw.cli.protocol.refusals import refusal
 from ai_gateway_mw.cli.protocol.sending import Sending
-from ai_gateway_mw.errors import BadRequest, BodyTooLarge, GatewayError, Overloaded, RequestTimeout
+from ai_gateway_mw.errors import BadRequest, BodyTooLarge, GatewayError, InternalError, Overloaded, RequestTimeout
 
 if TYPE_CHECKING:
     from ai_gateway_mw.cli.protocol.service import Service
@@ -182,8 +182,7 @@ class Connection(asyncio.Protocol):
             return
         exchange.leave()
         if exchange.unheard:
-            failed = "The gateway failed to handle this request."
-            self._say(Overloaded("The gateway is stopping.") if stopped else GatewayError(failed))
+            self._say(Overloaded("The gateway is stopping.") if stopped else InternalError())
         elif exchange.shows_its_end:
             self._close()
         else:
@@ -233,7 +232,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.abort()
 
-    # Steps
+    # Within
 
     def _await_head(self) -> None:
         if not self._head_began:

@@ -136,12 +136,33 @@ class Exchange:
         if kind == "http.response.body" and self.started and not self.complete:
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == "http.response.start" and not self.started:
-            self._send_head(message["status"], message.get("headers", ()))
+            self._begin(message["status"], message.get("headers", ()))
+            self._connection.service.loop.call_soon(self._flush_head)
         else:
             raise RuntimeError(f"{kind} is not what an answer goes on with here")
 
+    # Beside ASGI, for our own edge: see `ai_gateway_mw.asgi`
+
+    def body_at_hand(self) -> bytes | None:
+        """All that is left of the body, if it has come."""
+        if not self.ended or self._told_end or self.gone or self.complete:
+            return None
+        content = self._content
+        self._content, self.unread, self._told_end = [], 0, True
+        self._connection.wants_more()
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def write_answer(self, status: int, fields: Fields, body: bytes) -> bool:
+        """A whole answer, unless the client has not taken all of the one before."""
+        if self.started or self._connection.sending.is_clogged:
+            return False
+        if not self.gone:
+            self._begin(status, fields)
+            self._send_body(body, more=False)
+        return True
+
     def write_body(self, body: bytes) -> Written:
-        """See `body_writer`: the same as `send` for a piece of the body which is not the last."""
+        """The same as `send` for a piece of the body which is not the last."""
         if self.gone:
             return None
         if not self.started or self.complete:
@@ -150,7 +171,7 @@ class Exchange:
         sending = self._connection.sending
         return sending.unclogged() if sending.is_clogged else None
 
-    def _send_head(self, status: int, fields: Fields) -> None:
+    def _begin(self, status: int, fields: Fields) -> None:
         service = self._connection.service
         bodyless = self._bodyless or status in _BODYLESS
         # RFC 9110 10.1.1: a client that was not told to go on may send its body or not, so that nobody could say what
@@ -166,7 +187,6 @@ class Exchange:
         )
         self._bodyless = bodyless
         self.started = True
-        service.loop.call_soon(self._flush_head)
 
     def _flush_head(self) -> None:
         """A head usually goes out with what follows it at once: one write less. Where nothing does, it goes alone."""
