@@ -15,6 +15,7 @@ __all__ = [
     "Receive",
     "Scope",
     "Send",
+    "Shortcuts",
     "Watch",
     "Watches",
     "Written",
@@ -118,18 +119,38 @@ def replaying(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-# Each message of ASGI costs a coroutine, and often a turn of the event loop. What `receive` and `send` of our own
-# server and edge are methods of has a shorter way beside it (`body_at_hand`, `write_body`, `write_answer`). A `receive`
-# or `send` that somebody has wrapped is called as ASGI says.
-
 Written = Awaitable[None] | None
 """What is left to wait for when something was written: nothing, or until the client takes more."""
 
 
+class Shortcuts:
+    """What `receive` and `send` of our own server and edge are methods of: each message of ASGI costs a coroutine, and
+    often a turn of the event loop. Where somebody has wrapped them, they are called as ASGI says."""
+
+    __slots__ = ()
+
+    def body_at_hand(self) -> bytes | None:
+        """All that is left of the request's body, if it has come and nobody has been told."""
+        return None
+
+    def write_answer(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write a whole answer, if that can be done at once; whether it was."""
+        return False
+
+    def write_body(self, body: bytes) -> Written:
+        """Write a piece of an answer's body, which is not the last; after its head."""
+        raise NotImplementedError
+
+
+def _shortcuts(channel: Receive | Send) -> Shortcuts | None:
+    owner = getattr(channel, "__self__", None)
+    return owner if isinstance(owner, Shortcuts) else None
+
+
 def body_at_hand(receive: Receive, limit: int) -> bytes | None:
     """All of the request body, where it has come and that can be known. Raises as `read_body` does."""
-    at_hand = getattr(getattr(receive, "__self__", None), "body_at_hand", None)
-    body: bytes | None = at_hand() if at_hand is not None else None
+    shortcuts = _shortcuts(receive)
+    body = shortcuts.body_at_hand() if shortcuts is not None else None
     if body is not None and len(body) > limit:
         raise _too_large(limit)
     return body
@@ -138,16 +159,16 @@ def body_at_hand(receive: Receive, limit: int) -> bytes | None:
 def body_writer(send: Send) -> Callable[[bytes], Written]:
     """Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
 
-    def written(body: bytes) -> Written:
-        return send({"type": "http.response.body", "body": body, "more_body": True})
-
-    return getattr(getattr(send, "__self__", None), "write_body", written)
+    shortcuts = _shortcuts(send)
+    if shortcuts is not None:
+        return shortcuts.write_body
+    return lambda body: send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def answer_written(send: Send, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
     """Write an answer that is all here, where that can be done at once; whether it was."""
-    write = getattr(getattr(send, "__self__", None), "write_answer", None)
-    return write is not None and write(status, fields, body)
+    shortcuts = _shortcuts(send)
+    return shortcuts is not None and shortcuts.write_answer(status, fields, body)
 
 
 class Watch:

@@ -7,6 +7,7 @@ than the next reader, goes to an exact one, which says what is wrong and where.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, KeysView, Mapping
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from json.scanner import make_scanner
@@ -18,9 +19,11 @@ from ai_gateway_mw.errors import BadBody
 
 # Keys that routing, limits or streaming depend on. A second spelling of one would be read differently by the next
 # parser: Go's JSON, for one, matches member names without regard to case.
-DECISIVE = frozenset({"model", "models", "stream"})
+DECISIVE = frozenset({"model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens"})
 _MAX_DEPTH = 128
-_SPACE = " \t\r\n"
+_MAX_MEMBERS = 10_000  # of the outermost object
+_MAX_CONTAINERS = 250_000  # lists and objects: each costs as much as a page of text
+_SPACES = re.compile(r"[ \t\r\n]+")
 _CONTAINERS = frozenset({dict, list})
 
 
@@ -85,7 +88,10 @@ def _quickly_read(raw: bytes) -> dict[str, Any] | None:
         return None
     if type(value) is not dict or not DECISIVE.isdisjoint(map(str.casefold, value.keys() - DECISIVE)):
         return None
-    if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:  # what opens so seldom is no deeper
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened > _MAX_CONTAINERS or len(value) > _MAX_MEMBERS:
+        return None
+    if opened <= _MAX_DEPTH:  # what opens so seldom is no deeper
         return value
     return None if _is_too_deep(value) else value
 
@@ -93,8 +99,12 @@ def _quickly_read(raw: bytes) -> dict[str, Any] | None:
 def _exactly_read(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
+        if text.count("[") + text.count("{") > _MAX_CONTAINERS:
+            raise _Malformed("it has too many lists and objects")
         value: dict[str, Any] = {}
         for member in _members(text):
+            if len(value) == _MAX_MEMBERS:
+                raise _Malformed("it has too many members")
             if member.name in value:
                 raise _Malformed(f"`{member.name}` is given twice")
             if _other_spellings((member.name,)):
@@ -201,9 +211,8 @@ def _members(text: str) -> Iterator[_Member]:
 
 
 def _after_space(text: str, at: int) -> int:
-    while text[at : at + 1] and text[at] in _SPACE:
-        at += 1
-    return at
+    found = _SPACES.match(text, at)
+    return found.end() if found else at
 
 
 def _refuse_text_after(text: str, at: int) -> None:

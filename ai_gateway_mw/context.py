@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +130,7 @@ class Context:
         self._enter(scope, route)
         self.receive = receive
         self.limits = limits
-        self.id = f"req_{random.getrandbits(128):032x}"
+        self.id = f"req_{os.urandom(16).hex()}"
         self.started = time.monotonic()
         self.received_at = time.time()
         self.request_fields = Fields.received(scope["headers"])
@@ -235,7 +235,9 @@ class Context:
                 if encoding.strip().lower() not in (b"", b"identity"):
                     raise UnsupportedEncoding("A compressed request body is not supported.")
             limit = self.limits.max_body
-            self.body = body_at_hand(self.receive, limit) or await read_body(self.receive, limit)
+            self.body = body_at_hand(self.receive, limit)
+            if self.body is None:
+                self.body = await read_body(self.receive, limit)
         return self.body
 
     def check_body(self) -> None:

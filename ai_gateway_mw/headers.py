@@ -38,24 +38,36 @@ _TO_CLIENT = frozenset(
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # who writes a head with one of these raises
 _NOTHING: frozenset[bytes] = frozenset()
+_PLAIN = b"abcdefghijklmnopqrstuvwxyz-_"
+_LONGEST_NAME = 64
 _NAMES = 1024  # that are remembered; clients and upstreams may make up any number of them
 
 
 class _AllowList(dict[bytes, bool]):
-    """Whether fields of a name pass: the answers so far, and what gives the others."""
+    """Whether fields of a name pass: the answers so far, and what gives the others.
 
-    def __init__(self, names: Set[bytes], prefixes: tuple[bytes, ...]) -> None:
+    What only begins as it should is a few plain words, and none of the `secretive` ones: who makes up a name could hide
+    a key in it, or a field for one behind it.
+    """
+
+    def __init__(self, names: Set[bytes], prefixes: tuple[bytes, ...], *, secretive: tuple[bytes, ...] = ()) -> None:
         super().__init__(dict.fromkeys(names, True))
         self._prefixes = prefixes
+        self._secretive = secretive
 
     def __missing__(self, name: bytes) -> bool:
-        passes = name.startswith(self._prefixes)
+        passes = (
+            name.startswith(self._prefixes)
+            and len(name) <= _LONGEST_NAME
+            and not name.translate(None, _PLAIN)
+            and not any(word in name for word in self._secretive)
+        )
         if len(self) < _NAMES and len(name) < _NAMES:
             self[name] = passes
         return passes
 
 
-_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES)
+_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=(b"key", b"auth", b"token", b"secret", b"gw_sk"))
 _CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
 
 

@@ -133,6 +133,10 @@ class GatewayProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def printed(self, pattern: str, *, seconds: float = PATIENCE) -> str:
         """Wait until a line matches; that line."""
 

@@ -45,13 +45,22 @@ class Ending:
         return self._app(scope, receive, send)
 
     def _listen(self) -> None:
-        """From here on, signals come here first. The server's own handlers stand already: it starts the lifespan."""
-        loop = asyncio.get_running_loop()
-        for number, delay in ((signal.SIGTERM, self._delay), (signal.SIGINT, 0.0)):
-            self._servers[number] = signal.getsignal(number)
-            loop.add_signal_handler(number, self._leave, number, delay)
+        """From here on, signals come here first. The server's own handlers stand already: it starts the lifespan.
 
-    def _leave(self, number: signal.Signals, delay: float) -> None:
+        Not by `add_signal_handler`: what a loop handles has its default again once it is closed, and one more SIGTERM
+        would kill a process that is about to end well.
+        """
+        loop = asyncio.get_running_loop()
+
+        def told(number: int, _: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._leave, number, delays[number])
+
+        delays = {int(signal.SIGTERM): self._delay, int(signal.SIGINT): 0.0}
+        for number in delays:
+            self._servers[number] = signal.signal(number, told)
+
+    def _leave(self, number: int, delay: float) -> None:
         stop: Callable[[int, None], object] = self._servers[number]
         if self._leaving:  # told once more: the server hurries
             stop(number, None)

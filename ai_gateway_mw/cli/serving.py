@@ -140,8 +140,12 @@ def serve(config: uvicorn.Config, sock: socket.socket) -> int:
     """Serve in this process until it is told to stop; the exit code."""
     signal.signal(signal.SIGTERM, end)
     server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[sock])
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[sock])
+    finally:
+        # An interpreter that ends gives handlers back their defaults: one more signal would kill it then.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 

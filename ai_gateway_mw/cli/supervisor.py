@@ -36,6 +36,7 @@ class Supervisor(Multiprocess):
         if watcher is not None:
             watcher.start()
         self.run()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as in `serve`
         if watcher is not None:
             watcher.stop()
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in self.processes) else 0

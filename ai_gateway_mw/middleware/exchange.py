@@ -13,6 +13,7 @@ from ai_gateway_mw.asgi import (
     Receive,
     Scope,
     Send,
+    Shortcuts,
     Written,
     answer_written,
     body_writer,
@@ -135,7 +136,7 @@ async def _silence() -> Message:
     return await silence
 
 
-class ResponseGate:
+class ResponseGate(Shortcuts):
     """Holds the response head until the response rules have seen it, then lets everything through.
 
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.

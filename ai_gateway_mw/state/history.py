@@ -131,7 +131,7 @@ class History:
 
     def add(self, number: int, measured: Measured) -> None:
         """Note an attempt. It is summed up when somebody asks, or with many others: requests do not wait for that."""
-        if number > self._number:
+        if number > self._number or not self.slots:
             self.sum_up()
             self._number = number
             self.slots.append(_Slot(number))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_gateway_mw.cel import Template, to_json
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.errors import BadBody, PolicyDenied
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.candidate import Candidate
 
@@ -42,7 +42,13 @@ def content(
         changes |= _capped(payload.get, route, candidate, max_output_tokens)
     if additions:
         changes |= {name: rendered(value, ctx) for name, value in additions.items()}
-    return payload.edited(changes, dropped) if changes or dropped else ctx.body or b""
+    if not (changes or dropped):
+        return ctx.body or b""
+    ours = set(map(str.casefold, changes))
+    for name in payload.names - changes.keys():
+        if name.casefold() in ours:  # Go's JSON would take it for the one that is set here
+            raise BadBody(f"Invalid request body: `{name.casefold()}` is spelled in another way.", param=name)
+    return payload.edited(changes, dropped)
 
 
 def _dropped(names: Set[str], candidate: Candidate) -> frozenset[str]:

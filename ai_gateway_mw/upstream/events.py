@@ -7,8 +7,9 @@ that ends one which cannot be completed. What events mean is in dialects.py, wha
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ai_gateway_mw.errors import GatewayError, StreamInterrupted, UpstreamError, UpstreamTimeout
@@ -19,6 +20,9 @@ _MAX_HELD = 1024 * 1024
 _KEPT = 16 * 1024
 _PIECES_KEPT = 4  # the last content, the usage, the terminator, and what comes between them
 _ENDS = (b"\n\n", b"\r\n\r\n")
+_LOOKS = 256  # at the beginning of an array, for content
+_BETWEEN = re.compile(r"[\[, \r\n\t]*")
+_decoded = json.JSONDecoder().raw_decode
 
 
 class Ending(NamedTuple):
@@ -117,14 +121,15 @@ class ArrayWatcher:
     its `ending` is empty, and what is interrupted must not be ended cleanly.
     """
 
-    __slots__ = ("_depth", "_escape", "_in_text", "_seen", "begun", "dialect", "error", "recent")
+    __slots__ = ("_depth", "_escape", "_in_text", "_looks", "_seen", "begun", "dialect", "error", "recent")
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.begun = False
         self.error: bytes | None = None
         self.recent: deque[bytes] = deque([b""], maxlen=1)
-        self._seen = b""
+        self._seen = b""  # what of it is no complete element, as long as there was no content
+        self._looks = 0
         self._depth = 0  # of brackets; outside of texts, whose escapes may be cut in two as well
         self._in_text = False
         self._escape = b""
@@ -153,28 +158,36 @@ class ArrayWatcher:
         self._depth += opened - outside.count(b"}") - outside.count(b"]")
 
     def _look(self, chunk: bytes) -> None:
+        """Look for content in the elements that are complete, each of them once. Who has seen much, or looked often, in
+        vain holds nothing back any longer."""
         self._seen += chunk
-        for event in _elements(self._seen.decode("utf-8", "replace")) if b"}" in chunk else ():
+        if b"}" not in chunk and len(self._seen) <= 4 * _KEPT:
+            return
+        self._looks += 1
+        elements, self._seen = _elements(self._seen)
+        for event in elements:
             self.error = error_in(event)
             self.begun = self.error is None and self.dialect.begins(event)
             if self.begun or self.error is not None:
                 break
         else:
-            self.begun = len(self._seen) > 4 * _KEPT
+            self.begun = len(self._seen) > 4 * _KEPT or self._looks > _LOOKS
         if self.begun or self.error is not None:
             self._seen = b""
 
 
-def _elements(array: str) -> Iterator[Event]:
-    """The elements of a JSON array, as far as they are complete."""
-    decoder = json.JSONDecoder()
-    while array := array.lstrip("[, \r\n\t"):
+def _elements(array: bytes) -> tuple[list[Event], bytes]:
+    """The elements of a stretch of a JSON array, as far as they are complete, and what is left."""
+    text, at = array.decode("utf-8", "surrogateescape"), 0
+    elements: list[Event] = []
+    while True:
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing as well
         try:
-            _, end = decoder.raw_decode(array)
+            _, end = _decoded(text, at)
         except (ValueError, RecursionError):
-            return
-        yield Event("", array[:end].encode())
-        array = array[end:]
+            return elements, text[at:].encode("utf-8", "surrogateescape")
+        elements.append(Event("", text[at:end].encode("utf-8", "surrogateescape")))
+        at = end
 
 
 def _end_of_last_event(data: bytes | bytearray, start: int, stop: int) -> int:

@@ -28,6 +28,7 @@ from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Pour, Ti
 
 # RFC 9112 5: nothing of what a head is made of may hold one of these; a tab may stand in a field's value.
 _CONTROLS = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
+_PLAIN = frozenset({b"", b"identity"})
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 8.6: these say their length also where it is zero
 
 
@@ -83,7 +84,8 @@ class UpstreamResponse:
     @property
     def encoded(self) -> bool:
         """Whether the body is compressed, although we asked for plain text: nothing can be seen in it then."""
-        return self._named.get(b"content-encoding", b"") not in (b"", b"identity")
+        coding = self._named.get(b"content-encoding", b"")
+        return coding not in (b"", b"identity") and not _PLAIN.issuperset(coding.lower().replace(b" ", b"").split(b","))
 
     @property
     def complete(self) -> bool:

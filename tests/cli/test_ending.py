@@ -69,6 +69,18 @@ def test_a_request_that_waits_for_its_provider_is_answered(tmp_path: Path, threa
         assert gateway.stop() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_says_it_again_and_again_does_no_harm(
+    workers: str, tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """Also while the process ends."""
+    with _gateway(threaded_upstream, tmp_path, "sk-ok", "--workers", workers) as gateway:
+        while gateway.is_running:
+            os.kill(gateway.pid, signal.SIGTERM)
+            time.sleep(0.001)
+        assert gateway.stop() == 0
+
+
 def test_readiness_fails_at_once_while_requests_are_still_taken(
     tmp_path: Path, threaded_upstream: ThreadedUpstream
 ) -> None:

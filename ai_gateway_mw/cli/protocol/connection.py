@@ -106,7 +106,8 @@ class Connection(asyncio.Protocol):
         self._answering = self._receiving = self._fault = None
         self._queue.clear()
         self.sending.unclog()
-        del self._parser  # which knows this connection
+        self._parser.release()
+        del self._parser
 
     def pause_writing(self) -> None:
         self.sending.clog()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Written
+from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Written
 from ai_gateway_mw.cli.protocol.head import Fields
 from ai_gateway_mw.cli.protocol.waiters import Waiters, joining, wake
 from ai_gateway_mw.errors import GatewayError
@@ -20,7 +20,7 @@ _COPIED: Final = 64 * 1024  # bytes of a body that are joined to the head, which
 _BROKEN: Final = -1  # bytes that an answer still owes: no further body can be right
 
 
-class Exchange:
+class Exchange(Shortcuts):
     """Made by a connection for a request whose head has come; `content` and `end` bring its body."""
 
     __slots__ = (

@@ -46,6 +46,13 @@ class RequestParser:
             raise self._fault or BadRequest("What was sent is not a proper HTTP request.") from None
         if self.is_within_head and self.received > self._limits.head:  # one endless field, which has not been shown yet
             raise HeadTooLarge(_HEAD_TOO_LARGE)
+        if len(self._fields) > self._limits.fields:  # of a head or of trailers that are not complete yet
+            raise HeadTooLarge(_TOO_MANY_FIELDS)
+
+    def release(self) -> None:
+        """Nothing more will come: let go of what refers back to this, which only the cycle collector could free."""
+        del self._parser, self._connection
+        self._fields = []
 
     # Called by httptools. What is raised here stops it.
 

@@ -39,7 +39,8 @@ class Sending:
 
     async def unclogged(self) -> None:
         """Returns when the client has taken most of what was written, or has left."""
-        await joining(self._waiters, self._loop)
+        while self.is_clogged:  # no longer, perhaps, by the time that this begins
+            await joining(self._waiters, self._loop)
 
     @property
     def is_behind(self) -> bool:

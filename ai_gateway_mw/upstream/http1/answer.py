@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted
 
@@ -58,7 +58,7 @@ class Answer:
             try:
                 await connection.arrival(connection.timeouts.idle)
             except asyncio.CancelledError:
-                connection.give_up()
+                self._give_up()
                 raise
         return self.take()
 
@@ -68,10 +68,12 @@ class Answer:
         while piece := await self.read():
             wait = into(piece)
             if wait is None and not self.chunks and (connection := self.connection) is not None:
+                waiter = connection.poured(into)
                 try:
-                    wait = await connection.poured(into)
+                    wait = await waiter
                 except asyncio.CancelledError:
-                    connection.give_up()
+                    self._give_up()
+                    await _what_was_begun(waiter)
                     raise
             if wait is not None:
                 await wait
@@ -86,7 +88,7 @@ class Answer:
         try:
             return await connection.arrival(seconds, ends=False) is not TOO_LATE
         except asyncio.CancelledError:
-            connection.give_up()
+            self._give_up()
             raise
 
     def close(self) -> None:
@@ -95,6 +97,19 @@ class Answer:
         if self.connection is not None:
             self.connection.fail(UpstreamInterrupted("The answer was closed."))
 
+    def _give_up(self) -> None:
+        """End the connection, unless the answer is complete by now: it may be another's already."""
+        if self.connection is not None:
+            self.connection.give_up()
+
     def compact(self) -> None:
         """Many small pieces become one: each costs more than its bytes."""
         self.chunks[:] = [b"".join(self.chunks)]
+
+
+async def _what_was_begun(waiter: asyncio.Future[Any]) -> None:
+    """A piece that was handed over in the very moment in which its reader was cancelled counts as sent: so it is."""
+    if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
+        return
+    if (wait := waiter.result()) is not None:
+        await wait

@@ -175,6 +175,7 @@ class Connection(asyncio.Protocol):
         if answer is None:  # nobody asked
             self.drop()
             return
+        has_begun = answer.status
         try:
             self._parser.feed(data)
         except Malformed:
@@ -182,7 +183,9 @@ class Connection(asyncio.Protocol):
             return
         if answer.complete:
             self._end(answer, reusable=self._parser.keep_alive)
-        elif self._into is not None:
+        elif has_begun and not answer.chunks:
+            pass  # nothing but framing: no reason to wait any longer
+        elif self._into is not None and self._waiter is not None and not self._waiter.done():
             self._pour(answer, self._into)
         elif answer.status:
             if answer.size > _HIGH_WATER or len(answer.chunks) > _MAX_PIECES:

@@ -46,11 +46,11 @@ class Sweep:
         return frozenset(self._busy)
 
     def _round(self) -> None:
+        self._scheduled = None
         now = self._clock()
         for connection in [connection for connection in self._busy if connection.deadline <= now]:
             connection.time_out()
         left = self._tidy(now)
-        self._scheduled = None
         if self._busy or left:
             self._schedule(_INTERVAL if self._busy else _LEISURE)
 

@@ -51,7 +51,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             try:
                 await connection.arrival(timeouts.first_byte, timeouts.deadline)
             except asyncio.CancelledError:
-                connection.give_up()
+                answer.close()
                 raise
             if answer.status:
                 return answer
