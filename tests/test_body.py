@@ -189,3 +189,20 @@ def test_any_edit_gives_the_object_that_was_asked_for(seed: int) -> None:
         before = json.loads(raw)
         after = {name: value for name, value in before.items() if name in changes or name not in dropped} | changes
         assert repr(json.loads(JSONBody(raw).edited(changes, dropped))) == repr(after)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        pytest.param(b"{" + b",".join(b'"a%d":1' % n for n in range(10_001)) + b"}", "too many members", id="members"),
+        pytest.param(b'{"a":[' + b"[]," * 250_000 + b"[]]}", "too many lists and objects", id="containers"),
+    ],
+)
+def test_a_body_that_would_take_long_is_refused(raw: bytes, says: str) -> None:
+    with pytest.raises(BadBody, match=says):
+        JSONBody(raw)
+
+
+def test_blanks_take_no_time() -> None:
+    raw = b'{"model": "m",' + b" " * 2_000_000 + b'"a": 1}'
+    assert JSONBody(raw).edited({"a": 2}) == raw.replace(b"1}", b"2}")

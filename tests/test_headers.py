@@ -124,6 +124,7 @@ def test_connection_names_fields_in_any_case() -> None:
         *((name, False) for name in ["host", "content-length", "accept-encoding", "transfer-encoding", "te"]),
         *((name, False) for name in ["x-forwarded-for", "forwarded", "x-real-ip", "x-custom", "connection", "upgrade"]),
         *((name, False) for name in ["proxy-authorization", "expect", "trailer", "via", "origin", "referer"]),
+        *((name, False) for name in ["openai-api-key", "anthropic-auth-token", "openai-gw_sk_abc", "openai-sk1"]),
     ],
 )
 def test_only_listed_fields_go_upstream(name: str, goes: bool) -> None:

@@ -344,3 +344,14 @@ def test_an_array_whose_first_element_is_endless_is_not_waited_for() -> None:
     watcher = ArrayWatcher(GEMINI)
     watcher.feed(b'[{"x":"' + b"y" * 100_000)
     assert watcher.begun
+
+
+def test_an_array_with_many_elements_and_no_content_holds_nothing_back_for_long() -> None:
+    watcher = ArrayWatcher(GEMINI)
+    watcher.feed(b"[")
+    fed = 0
+    while not watcher.begun:
+        watcher.feed(b'{"a":1},')
+        fed += 1
+        assert len(watcher._seen) < 16, "what was looked at is looked at once"
+        assert fed < 1000

@@ -263,6 +263,22 @@ async def test_the_cap_stands_in_a_member_that_is_not_dropped(
 
 
 @pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        pytest.param({"max_output_tokens": 100}, {"max_tokens": 5, "Max_Tokens": 9999}, id="a limit"),
+        pytest.param({"body": {"user": "us"}}, {"USER": "them"}, id="a member of the policy"),
+    ],
+)
+async def test_another_spelling_of_what_the_policy_decides_is_refused(
+    providers: Providers, config: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """Some providers do not tell upper case from lower."""
+    answer = await chat(gateway(with_keys("k", **config), providers), **asked)
+    assert (answer.status, answer.headers["x-gateway-error"]) == (400, "invalid_request")
+    assert not providers.keys
+
+
+@pytest.mark.parametrize(
     ("asked", "sent"),
     [
         ({}, {"generationConfig": {"maxOutputTokens": 100}}),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 from ai_gateway_mw.cli.protocol import Limits
+from ai_gateway_mw.cli.protocol.parsing import RequestParser
 from tests.cli.protocol.talking import CHUNKED, GET, HEAD, LAST, App, refused
 from tests.cli.protocol.wire import Wire, turns
 
@@ -168,3 +170,34 @@ async def test_framing_instead_of_content_in_one_packet() -> None:
     async with Wire(App()) as wire:
         await wire.hear(CHUNKED, b"1;" + b"a" * 70_000)
         assert refused(wire.said) == (413, "request_too_large")
+
+
+async def test_who_begins_to_wait_when_the_way_is_free_again_does_not_wait() -> None:
+    async with Wire(App()) as wire:
+        await wire.hear(get("waiting"))
+        sending = wire.connection.sending
+        wire.connection.pause_writing()
+        waiting = sending.unclogged()  # as a piece of a stream leaves behind that clogs the way
+        wire.connection.resume_writing()
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_trailers_are_counted_as_they_come() -> None:
+    """Also where the answer is out, and the client could go on for ever."""
+    async with Wire(App()) as wire:
+        await wire.hear(b"POST /early HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+        await wire.hear(*[b"a: b\r\n" * 40] * 3)
+        assert wire.end
+
+
+async def test_a_connection_that_is_gone_leaves_nothing_for_the_cycle_collector() -> None:
+    async with Wire(App()) as wire:
+        gc.collect()
+        await wire.hear(GET, GET[:10])
+        gc.disable()
+        try:
+            await wire.lose()
+            del wire.connection
+            assert not any(type(each) is RequestParser for each in gc.get_objects())
+        finally:
+            gc.enable()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Awaitable
 
 import pytest
 
 from ai_gateway_mw.errors import Overloaded, UpstreamInterrupted
-from ai_gateway_mw.upstream.http1 import HTTPTransport, PoolLimits, Timeouts
+from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, PoolLimits, Timeouts
 from tests.upstream.http1.asking import SOON, ask, body_of, get, head_of, until
 from tests.upstream.http1.raw_server import FIN, HANG, RawServer, Script
 
@@ -160,3 +162,125 @@ async def test_many_streams_at_once_are_not_mixed(transport: HTTPTransport) -> N
     async with RawServer(answer=answer) as server:
         got = await asyncio.gather(*(get(transport, server.origin, path=f"/{n:05}") for n in range(300)))
         assert [body for _, _, body in got] == [b"%05d" % n * 5 for n in range(300)]
+
+
+# Poured ---------------------------------------------------------------------------------------------------------------
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_each_piece_is_poured_when_it_comes(transport: HTTPTransport) -> None:
+    pieces: list[bytes] = []
+    async with RawServer([CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", b"5\r\nthree\r\n0\r\n\r\n"]) as server:
+        answer = await ask(transport, server.origin)
+        await answer.pour(pieces.append)
+        assert b"".join(pieces) == b"onetwothree"
+        assert answer.complete
+        assert (await get(transport, server.origin)).body == b"onetwothree"
+        assert server.connections == 1
+
+
+async def test_what_is_poured_waits_for_whoever_takes_it(transport: HTTPTransport) -> None:
+    """Meanwhile no more is read than is held for anybody."""
+    gate, taken = asyncio.Event(), 0
+
+    def into(piece: bytes) -> Awaitable[None] | None:
+        nonlocal taken
+        taken += len(piece)
+        return None if gate.is_set() else wait()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    async with RawServer([CHUNKED, *[b"100000\r\n" + b"x" * MiB + b"\r\n"] * 20, b"0\r\n\r\n"]) as server:
+        answer = await ask(transport, server.origin)
+        pouring = asyncio.create_task(answer.pour(into))
+        for _ in range(30):
+            await asyncio.sleep(0.005)
+            assert taken + answer.size <= 2 * AT_MOST
+        gate.set()
+        await pouring
+        assert taken == 20 * MiB
+
+
+async def test_an_answer_that_breaks_off_while_it_is_poured_says_so(transport: HTTPTransport) -> None:
+    pieces: list[bytes] = []
+    async with RawServer([CHUNKED, b"3\r\none\r\n", FIN]) as server:
+        answer = await ask(transport, server.origin)
+        with pytest.raises(UpstreamInterrupted):
+            await answer.pour(pieces.append)
+        assert pieces == [b"one"]
+
+
+async def test_whoever_takes_what_is_poured_may_fail(transport: HTTPTransport) -> None:
+    def into(piece: bytes) -> None:
+        if piece == b"two":
+            raise ZeroDivisionError
+
+    async with RawServer([CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", HANG]) as server:
+        answer = await ask(transport, server.origin)
+        with pytest.raises(ZeroDivisionError):
+            await answer.pour(into)
+        answer.close()
+        assert transport.connections == 0
+
+
+async def test_to_be_cancelled_while_pouring_ends_the_connection(transport: HTTPTransport) -> None:
+    async with RawServer([CHUNKED, b"3\r\none\r\n", HANG]) as server:
+        answer = await ask(transport, server.origin)
+        pieces: list[bytes] = []
+        task = asyncio.create_task(answer.pour(pieces.append))
+        await until(lambda: pieces)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert transport.connections == 0
+
+
+async def test_a_piece_that_was_taken_is_sent_though_its_reader_is_cancelled(transport: HTTPTransport) -> None:
+    """In the same moment: whoever watched it go by counts on that."""
+    sent: list[bytes] = []
+
+    async def send(piece: bytes) -> None:
+        sent.append(piece)
+
+    def into(piece: bytes) -> Awaitable[None] | None:
+        if piece == b"one":
+            return None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        return send(piece)
+
+    async with RawServer([CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", HANG]) as server:
+        answer = await ask(transport, server.origin)
+        task = asyncio.create_task(answer.pour(into))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sent in ([b"two"], [])  # cancelled before its turn, or after it
+        assert transport.connections == 0
+
+
+async def test_who_leaves_when_all_has_come_ends_no_other_request(transport: HTTPTransport) -> None:
+    """In one round of the event loop an answer arrives, another request takes its connection, and its client leaves."""
+    loop = asyncio.get_running_loop()
+    others: list[asyncio.Task[Answer]] = []
+
+    def leave() -> None:
+        others.append(asyncio.create_task(ask(transport, origin)))
+        loop.call_soon(first.cancel)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        origin = Origin.of(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        first = asyncio.create_task(ask(transport, origin))
+        upstream, _ = await loop.sock_accept(listening)
+        with upstream:
+            await loop.sock_recv(upstream, 4096)
+            upstream.send(PLAIN)
+            loop.call_soon(leave)
+            await asyncio.gather(first, return_exceptions=True)
+            if first.cancelled() and transport.connections == 1:
+                await loop.sock_recv(upstream, 4096)
+                upstream.send(PLAIN)
+                assert await body_of(await others[0]) == b"hello"
+            others[0].cancel()
+            await asyncio.gather(*others, return_exceptions=True)

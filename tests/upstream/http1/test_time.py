@@ -274,3 +274,21 @@ async def test_whoever_is_cancelled_while_waiting_for_news_ends_the_connection(t
         with pytest.raises(asyncio.CancelledError):
             await task
         assert transport.connections == 0
+
+
+async def test_framing_is_no_news(transport: HTTPTransport) -> None:
+    """An upstream that drips it gets no more time for content."""
+    async with RawServer([CHUNKED, b"1", b"0", b";a", b"=b", HANG]) as server:
+        answer = await ask(transport, server.origin)
+        assert not await answer.news(0.05)
+        answer.close()
+
+
+async def test_framing_does_not_put_off_the_end_of_what_is_poured(transport: HTTPTransport) -> None:
+    pieces: list[bytes] = []
+    timeouts = Timeouts(connect=5, first_byte=5, idle=0.3, pool=5)
+    async with RawServer([CHUNKED + b"1\r\na\r\n", *[b"0"] * 3000, HANG]) as server:
+        answer = await ask(transport, server.origin, timeouts=timeouts)
+        with pytest.raises(UpstreamTimeout):
+            await answer.pour(pieces.append)
+        assert pieces == [b"a"]
