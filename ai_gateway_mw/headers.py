@@ -186,6 +186,14 @@ def settable_name(name: str) -> bytes:
     return raw
 
 
+def upstream_name(name: str) -> bytes:
+    """The same for a request to an upstream; raises ValueError also for those that are set anew for each."""
+    raw = field_name(name)
+    if raw in _NEVER_UPSTREAM:
+        raise ValueError(f"`{name}` belongs to the connection and cannot be set")
+    return raw
+
+
 def field_value(value: str) -> bytes:
     """A field value as it is sent (RFC 9110 5.5); raises ValueError on controls and on what Latin-1 cannot say."""
     try:

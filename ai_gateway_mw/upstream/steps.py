@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.headers import CONNECTION_SPECIFIC, field_name
+from ai_gateway_mw.headers import upstream_name
 from ai_gateway_mw.policy import ExpressionText
 from ai_gateway_mw.providers import Provider, ProvidersError, cleartext_warnings, configured
 from ai_gateway_mw.runtime import Runtime
@@ -147,13 +147,9 @@ def _additions(config: AIGatewayConfig, runtime: Runtime) -> Additions:
     fields = []
     for name, text in config.headers.items():
         try:
-            raw = field_name(name)
+            fields.append((upstream_name(name), runtime.template(text)))
         except ValueError as error:
             runtime.problem(str(error), text.place_of())
-            continue
-        if raw in CONNECTION_SPECIFIC or raw in (b"host", b"content-length", b"accept-encoding"):
-            runtime.problem(f"`{name}` belongs to the connection and cannot be set", text.place_of())
-        fields.append((raw, runtime.template(text)))
     return Additions(
         fields=fields,
         query=[(name, runtime.template(text)) for name, text in config.query_params.items()],

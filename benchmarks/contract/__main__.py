@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.contract.verdict import Effort, Verdict
+from benchmarks.progress import progress
 
 PROMISES = {
     "p1": ("p1_failover", "every fault of the matrix: one whole answer each, from whom the matrix says"),
@@ -25,15 +26,6 @@ PROMISES = {
     "p18": ("p18_shutdown", "SIGTERM with 100 open streams: none is cut silently"),
     "p19": ("p19_recovery", "a provider that was down is probed by one request at a time"),
 }
-
-
-def _progress(name: str) -> Callable[[str], None]:
-    begun = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begun:5.0f} s  {name}: {text}", file=sys.stderr, flush=True)
-
-    return say
 
 
 def shown(name: str, effort: Effort) -> Verdict:
@@ -66,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     verdicts = []
     for name in PROMISES if "all" in options.names else options.names:
-        verdict = shown(name, Effort(options.quick, options.scale, _progress(name)))
+        verdict = shown(name, Effort(options.quick, options.scale, progress(name)))
         verdicts.append(verdict)
         if not options.json:
             print(verdict, flush=True)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -22,6 +20,7 @@ from benchmarks.gateway.load import closed
 from benchmarks.gateway.results import Result, table
 from benchmarks.gateway.servers import KINDS, NotStarted, Server, installed, running, upstream
 from benchmarks.gateway.wire import chat
+from benchmarks.progress import progress
 
 MEASURES: Final[Mapping[str, Callable[[Bench], Result]]] = {
     "memory": requests.memory,
@@ -80,15 +79,6 @@ def _no_collections() -> Iterator[None]:
         gc.enable()
 
 
-def _progress() -> Callable[[str], None]:
-    begun = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
-
-    return say
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = [kind.name for kind in KINDS]
     parser = argparse.ArgumentParser(
@@ -111,7 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     results = {}
-    with started(options.servers, QUICK if options.quick else FULL, _progress()) as bench:
+    with started(options.servers, QUICK if options.quick else FULL, progress()) as bench:
         for name in options.only or MEASURES:
             result = measured(name, bench)
             results[name] = result.as_json()
