@@ -150,5 +150,7 @@ def serve(config: uvicorn.Config, sock: socket.socket) -> int:
 
 
 def end(*_: object) -> NoReturn:
-    """SIGTERM is how a server is meant to end: uvicorn, when it is done, raises it again for whoever came before."""
+    """SIGTERM is how a server is meant to end: uvicorn, when it is done, raises it again for whoever came before. What
+    is left to do then is not to be interrupted by one more."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)
