@@ -133,6 +133,10 @@ class Shortcuts:
         """All that is left of the request's body, if it has come and nobody has been told."""
         return None
 
+    def when_gone(self, call: Callable[[], None] | None) -> bool:
+        """Call this as soon as the client leaves, None: nothing any more; whether that can be done."""
+        return False
+
     def write_answer(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a whole answer, if that can be done at once; whether it was."""
         return False
@@ -158,7 +162,6 @@ def body_at_hand(receive: Receive, limit: int) -> bytes | None:
 
 def body_writer(send: Send) -> Callable[[bytes], Written]:
     """Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
-
     shortcuts = _shortcuts(send)
     if shortcuts is not None:
         return shortcuts.write_body
@@ -198,6 +201,14 @@ class Watch:
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def is_told(self) -> bool:
+        """Have the server tell when the client leaves, if it can; then there is no need to listen."""
+        shortcuts = _shortcuts(self._receive)
+        return shortcuts is not None and shortcuts.when_gone(self._leave)
+
+    def _leave(self) -> None:
         self.interrupt(ClientGone("The client left before the answer was complete."))
 
     def interrupt(self, reason: GatewayError) -> None:
@@ -213,17 +224,20 @@ class Watch:
     def close(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
+        elif (shortcuts := _shortcuts(self._receive)) is not None:
+            shortcuts.when_gone(None)
 
 
 class Watches:
     """The exchanges of one gateway that wait now.
 
-    Most are over before it matters whether their client is still there. Listening costs a task, so it begins with those
-    that have waited for one to two ticks; all of them share one timer.
+    Our own server tells when a client leaves. With others it takes a task to listen for that, and most exchanges are
+    over before it matters: it begins with those that have waited for one to two ticks; all of them share one timer.
     """
 
     def __init__(self, tick: float = _TICK) -> None:
         self._tick = tick
+        self._told: set[Watch] = set()
         self._new: set[Watch] = set()
         self._waiting: set[Watch] = set()
         self._listening: set[Watch] = set()
@@ -232,6 +246,9 @@ class Watches:
     def open(self, receive: Receive) -> Watch:
         """Watch what the current task does. To be closed by the same task."""
         watch = Watch(receive)
+        if watch.is_told():
+            self._told.add(watch)
+            return watch
         self._new.add(watch)
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer[0] is not loop:  # an earlier loop may have ended between two ticks
@@ -240,16 +257,17 @@ class Watches:
 
     def close(self, watch: Watch) -> None:
         """Listen no longer; harmless when repeated."""
-        if watch in self._new:  # most are over by then
-            self._new.remove(watch)
-            return
-        self._waiting.discard(watch)
-        self._listening.discard(watch)
+        if watch in self._told:
+            self._told.remove(watch)
+        else:
+            self._new.discard(watch)
+            self._waiting.discard(watch)
+            self._listening.discard(watch)
         watch.close()
 
     def interrupt(self, reason: GatewayError) -> None:
         """Give up all exchanges that wait now, as when the server has no more time for them."""
-        for watch in (*self._new, *self._waiting, *self._listening):
+        for watch in (*self._told, *self._new, *self._waiting, *self._listening):
             watch.interrupt(reason)
 
     def _on_tick(self) -> None:

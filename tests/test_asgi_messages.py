@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from ai_gateway_mw.asgi import Watch, Watches, raw_route_path, read_body, replaying, route_path, run_lifespan
+from ai_gateway_mw.asgi import (
+    Shortcuts,
+    Watch,
+    Watches,
+    raw_route_path,
+    read_body,
+    replaying,
+    route_path,
+    run_lifespan,
+)
 from ai_gateway_mw.errors import BodyTooLarge, ClientGone, Overloaded
 from tests.asgi import Lifespan
 
@@ -279,3 +288,32 @@ async def test_a_startup_that_fails_is_not_papered_over(app: Any) -> None:
     with pytest.raises((ValueError, RuntimeError), match="the database is away"):
         async with Lifespan(living(app)):
             pass
+
+
+class Telling(Shortcuts):
+    """A server that tells when its client leaves."""
+
+    def __init__(self) -> None:
+        self.call: Callable[[], None] | None = None
+
+    def when_gone(self, call: Callable[[], None] | None) -> bool:
+        self.call = call
+        return True
+
+    async def receive(self) -> Message:
+        raise AssertionError("nobody has to listen")
+
+
+async def test_a_server_that_tells_when_its_client_leaves_is_not_listened_to() -> None:
+    server, watches = Telling(), Watches(tick=0)
+    watch = watches.open(server.receive)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not watch.listening
+    assert server.call is not None
+    server.call()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    assert isinstance(watch.interruption(), ClientGone)
+    watches.close(watch)
+    assert server.call is None

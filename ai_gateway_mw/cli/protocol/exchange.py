@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Written
@@ -33,6 +34,7 @@ class Exchange(Shortcuts):
         "_told_end",
         "_understands_chunks",
         "_waiters",
+        "_when_gone",
         "complete",
         "ended",
         "gone",
@@ -57,6 +59,7 @@ class Exchange(Shortcuts):
         self._connection = connection
         self._content: list[bytes] = []
         self._told_end = False
+        self._when_gone: Callable[[], None] | None = None
         self._waiters: Waiters = []
         self._head = b""  # of the answer, until it is written
         self._chunked = False
@@ -81,6 +84,9 @@ class Exchange(Shortcuts):
         """Nobody reads the answer any more."""
         self.gone = True
         wake(self._waiters)
+        call, self._when_gone = self._when_gone, None
+        if call is not None:
+            call()
 
     @property
     def unheard(self) -> bool:
@@ -151,6 +157,13 @@ class Exchange(Shortcuts):
         self._content, self.unread, self._told_end = [], 0, True
         self._connection.wants_more()
         return content[0] if len(content) == 1 else b"".join(content)
+
+    def when_gone(self, call: Callable[[], None] | None) -> bool:
+        """Also where it has left by now."""
+        self._when_gone = call
+        if self.gone and call is not None:
+            self.leave()
+        return True
 
     def write_answer(self, status: int, fields: Fields, body: bytes) -> bool:
         """A whole answer, unless the client has not taken all of the one before."""
