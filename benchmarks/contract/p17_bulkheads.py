@@ -56,7 +56,7 @@ async def campaign(effort: Effort) -> Verdict:
             before = await _others(client, seconds, verdict)
             held = await _exhaust(gateway.port, hung, verdict)
             effort.say(f"{len(held)} requests hang")
-            queued = asyncio.create_task(_queue(gateway.port, verdict))
+            queued = asyncio.create_task(_queue(gateway.port, seconds, verdict))
             during = await _others(client, seconds, verdict)
             await queued
             await _leaving(gateway.port, held, hung, verdict)
@@ -96,10 +96,12 @@ async def _exhaust(port: int, hung: Hung, verdict: Verdict) -> list[Connection]:
     return held
 
 
-async def _queue(port: int, verdict: Verdict) -> None:
-    """Those for whom there is no place are told so in time."""
+async def _queue(port: int, seconds: float, verdict: Verdict) -> None:
+    """Those for whom there is no place are told so in time. They come one after the other: a hundred at once would slow
+    down everybody by themselves."""
 
     async def one(number: int) -> None:
+        await asyncio.sleep(seconds * number / _QUEUED)
         begun = time.monotonic()
         client = Client(port)
         answer = await client.ask(OPENAI.request("hung", f"queued-{number}", stream=number % 2 == 0))
