@@ -18,7 +18,7 @@ from benchmarks.contract.load import steady, until
 from benchmarks.contract.verdict import Effort, Verdict
 from tests.fake_upstream import Received, Reply, Upstream, ok
 
-_GOOD, _BAD = 500, 1000  # A reload takes up to a tenth of a second beside the load; `--scale 2` and more for the rest
+_GOOD, _BAD = 1000, 3000
 _RATE = 50
 _SEED = 20_260_101
 _PROVIDERS = [Provider("one", "model"), Provider("two", "model")]
