@@ -163,13 +163,9 @@ class ResponseGate(Shortcuts):
         self.status = 0
 
     def send(self, message: Message) -> Awaitable[None]:
-        """What the app or the answer sends. No coroutine of its own: it stands in the way of every chunk."""
+        """What the app or the answer sends. No coroutine of its own: it stands in the way of every message."""
         if self.decided:
             raise ResponseDecided
-        if message["type"] == "http.response.body":
-            if not message.get("more_body", False):
-                self.complete = True
-            return self._send(message)
         if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
         return self.send_past_rules(message)

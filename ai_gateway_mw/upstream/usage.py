@@ -119,7 +119,7 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
         except (ValueError, RecursionError):
             continue
         if found is not None:
-            (value,) = list(found.values())[:1]
+            value = next(iter(found.values()))
             return value if isinstance(value, dict) else None
     return None
 
