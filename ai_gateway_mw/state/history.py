@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, log
 from typing import Any
@@ -25,6 +25,7 @@ from ai_gateway_mw.state.results import (
 SPAN, SLOT = 300, 10
 _MANY = 512  # attempts
 _BUCKETS = 1 / log(1.05)  # percentiles are exact to one bucket: five per cent
+_KIND = 1 << 20  # more than there are buckets
 
 
 def _bucket(ms: float) -> int:
@@ -60,63 +61,53 @@ class Measured:
     quota: Quota | None = None
 
 
-class _Times:
-    """How long something took: the sum, and how often each bucket of a logarithmic scale was met."""
-
-    __slots__ = ("buckets", "sum")
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
-        self.sum = 0.0
-
-    def add(self, ms: float) -> None:
-        bucket = _FIRST_BUCKETS[ms] if type(ms) is int and ms < len(_FIRST_BUCKETS) else _bucket(ms)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.sum += ms
-
-    def merge(self, other: _Times) -> None:
-        self.sum += other.sum
-        for bucket, times in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + times
-
-
 class _Slot:
-    """The sums of a few seconds."""
+    """The sums of a few seconds. There are thousands where there are many keys: hence no object for each kind of time.
 
-    __slots__ = ("number", "results", "times", "tokens")
+    `totals` are the tokens and, after them, the milliseconds of each kind; `times` says how often each bucket of a
+    logarithmic scale was met, of kind `n` from `n * _KIND` on.
+    """
+
+    __slots__ = ("number", "results", "times", "totals")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.results: dict[Result, int] = {}
-        self.tokens = [0] * len(_TOKENS)
-        self.times = [_Times() for _ in _LATENCIES]
+        self.totals: list[float] = [0] * (len(_TOKENS) + len(_LATENCIES))
+        self.times: dict[int, int] = {}
 
     def add(self, measured: Measured) -> None:
         # Written out, not a loop with `getattr`: this runs for every attempt.
         if measured.result is not None:
             self.results[measured.result] = self.results.get(measured.result, 0) + 1
-        gateway, upstream, first_token, per_token = self.times
         if measured.upstream_ms is not None:
-            upstream.add(measured.upstream_ms)
+            self._add_time(1, measured.upstream_ms)
         if measured.gateway_ms is not None:
-            gateway.add(measured.gateway_ms)
+            self._add_time(0, measured.gateway_ms)
         if measured.time_to_first_token_ms is not None:
-            first_token.add(measured.time_to_first_token_ms)
+            self._add_time(2, measured.time_to_first_token_ms)
         if measured.time_per_output_token_ms is not None:
-            per_token.add(measured.time_per_output_token_ms)
+            self._add_time(3, measured.time_per_output_token_ms)
+        totals = self.totals
         if measured.provider_input or measured.provider_output:
-            self.tokens[0] += measured.provider_input
-            self.tokens[1] += measured.provider_output
+            totals[0] += measured.provider_input
+            totals[1] += measured.provider_output
         if measured.estimated_input or measured.estimated_output:
-            self.tokens[2] += measured.estimated_input
-            self.tokens[3] += measured.estimated_output
+            totals[2] += measured.estimated_input
+            totals[3] += measured.estimated_output
+
+    def _add_time(self, kind: int, ms: float) -> None:
+        bucket = _FIRST_BUCKETS[ms] if type(ms) is int and ms < len(_FIRST_BUCKETS) else _bucket(ms)
+        bucket += kind * _KIND
+        self.times[bucket] = self.times.get(bucket, 0) + 1
+        self.totals[len(_TOKENS) + kind] += ms
 
     def merge(self, other: _Slot) -> None:
         for result, times in other.results.items():
             self.results[result] = self.results.get(result, 0) + times
-        self.tokens = [ours + theirs for ours, theirs in zip(self.tokens, other.tokens, strict=True)]
-        for ours, theirs in zip(self.times, other.times, strict=True):
-            ours.merge(theirs)
+        for bucket, times in other.times.items():
+            self.times[bucket] = self.times.get(bucket, 0) + times
+        self.totals = [ours + theirs for ours, theirs in zip(self.totals, other.totals, strict=True)]
 
 
 class History:
@@ -179,21 +170,24 @@ def summary(histories: Sequence[History], number: int, wall: float) -> dict[str,
         "end_time": int(wall) if results else 0,
         "latency": latency(slots),
         "error_rate": _error_rate(results),
-        "token": {name: sum(slot.tokens[place] for slot in slots) for place, name in enumerate(_TOKENS)},
+        "token": {name: int(sum(slot.totals[place] for slot in slots)) for place, name in enumerate(_TOKENS)},
     }
 
 
-def latency(slots: Iterable[_Slot]) -> dict[str, int | None]:
+def latency(slots: Sequence[_Slot]) -> dict[str, int | None]:
     """The average and the 95th percentile of each kind of time."""
+    met: list[Counter[int]] = [Counter() for _ in _LATENCIES]
+    for slot in slots:
+        for bucket, times in slot.times.items():
+            kind, bucket_of_kind = divmod(bucket, _KIND)
+            met[kind][bucket_of_kind] += times
     found: dict[str, int | None] = {}
-    for place, name in enumerate(_LATENCIES):
-        times = _Times()
-        for slot in slots:
-            times.merge(slot.times[place])
-        seen = sum(times.buckets.values())
+    for kind, name in enumerate(_LATENCIES):
+        buckets, seen = met[kind], met[kind].total()
+        total = sum(slot.totals[len(_TOKENS) + kind] for slot in slots)
         unseen = None if name in _NULL_UNTIL_STREAMED else 0
-        found[f"{name}_avg"] = round(times.sum / seen) if seen else unseen
-        found[f"{name}_p95"] = _percentile(times.buckets, ceil(seen * 0.95)) if seen else unseen
+        found[f"{name}_avg"] = round(total / seen) if seen else unseen
+        found[f"{name}_p95"] = _percentile(buckets, ceil(seen * 0.95)) if seen else unseen
     return found
 
 
