@@ -20,8 +20,10 @@ LAYERS = (
     {"actions"},
     {"upstream"},
     {"runtime"},
-    {"telemetry", "limits", "keys", "audit", "variables", "context"},
-    {"settings"},
+    {"services"},
+    {"keys.store", "audit", "usage"},
+    {"telemetry", "limits", "keys", "variables", "context"},
+    {"settings", "database"},
     {"providers", "state", "secrets", "upstream.http1"},
     {
         "policy",

@@ -126,7 +126,7 @@ class LocalVault:
         if database.execute("SELECT EXISTS (SELECT 1 FROM vault_keys)").fetchone()[0]:
             raise SecretError(f"{self._file} has lost what it says of its master key")
         if self._setting is None:
-            MasterKey.make_file(self._key_file, random=self._random)
+            MasterKey.make_file(self._key_file, beside=self._key_file.with_name("gateway.db"), random=self._random)
         salt = self._random(16)
         master = self._available(salt)
         proof = seal(master.derived("vaults"), b"", "master", random=self._random)
@@ -148,15 +148,7 @@ class LocalVault:
 
     def _available(self, salt: bytes) -> MasterKey:
         """The master key of the setting, or of the file."""
-        if self._setting is not None:
-            return MasterKey.from_setting(self._setting, salt)
-        master = MasterKey.from_file(self._key_file)
-        if master is None:
-            raise SecretError(
-                f"{self._file} was sealed with a master key that is not here: "
-                f"set AI_GATEWAY_MASTER_KEY, or put {self._key_file} back"
-            )
-        return master
+        return MasterKey.available(self._key_file, self._setting, salt, needed_by=self._file)
 
     def _key_of(self, database: sqlite3.Connection, master: MasterKey, vault: str) -> tuple[int, bytes]:
         """The newest key of the vault, with its version; a new one for a new vault."""

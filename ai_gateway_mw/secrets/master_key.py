@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import os
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -18,6 +20,7 @@ from ai_gateway_mw.secrets.reading import text_of
 from ai_gateway_mw.secrets.secret import Secret
 
 MIN_PASSPHRASE: Final = 16
+_TABLES: Final = ("master", "installation")  # of the vault and of the database of keys
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{64}")
 _BASE64: Final = re.compile(r"[0-9A-Za-z+/_-]{43}=?")
 
@@ -63,15 +66,41 @@ class MasterKey:
             raise SecretError(f"{path} does not hold a master key")
         return cls(key)
 
+    @classmethod
+    def available(cls, file: Path, setting: Secret | None, salt: bytes, *, needed_by: object) -> MasterKey:
+        """The key of the setting, or else of the file. Raises `SecretError`, which names what needs it."""
+        if setting is not None:
+            return cls.from_setting(setting, salt)
+        master = cls.from_file(file)
+        if master is None:
+            raise SecretError(
+                f"{needed_by} was made with a master key that is not here: "
+                f"set AI_GATEWAY_MASTER_KEY, or put {file} back"
+            )
+        return master
+
     @staticmethod
-    def make_file(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> None:
-        """A new key in a new file that only its owner reads; nothing where there is a file already."""
-        if path.exists():
+    def make_file(path: Path, *, beside: Path, random: Callable[[int], bytes] = os.urandom) -> None:
+        """A new key in a new file that only its owner reads; nothing where there is a file already, and nothing either
+        where the database `beside` it belongs to one that is lost: a new one would only hide that."""
+        if path.exists() or _has_master(beside):
             return
         with appearing(path, random=random) as draft, draft.open("wb") as file:
             file.write(base64.b64encode(random(KEY_BYTES)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _has_master(database: Path) -> bool:
+    """Whether a database of ours, vault or keys, says that it belongs to a master key."""
+    if not database.exists():
+        return False
+    with closing(sqlite3.connect(database)) as connection:
+        for table in _TABLES:
+            with suppress(sqlite3.Error):
+                if connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]:  # noqa: S608
+                    return True
+    return False
 
 
 def _decoded(text: str) -> bytes | None:

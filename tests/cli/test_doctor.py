@@ -115,7 +115,7 @@ def test_a_vault_whose_master_key_is_lost(command: Command, tmp_path: Path) -> N
     (tmp_path / ".ai-gateway" / "master.key").unlink()
     result = command("doctor", "--json")
     assert result.exit_code == 1
-    assert "sealed with a master key that is not here" in _findings(result.stdout, "wrong")[0]
+    assert "made with a master key that is not here" in _findings(result.stdout, "wrong")[0]
 
 
 @pytest.mark.parametrize("where", ["setting", "file"])

@@ -151,7 +151,7 @@ def test_a_lost_master_key_is_never_made_anew(operation: str, tmp_path: Path) ->
     content = (tmp_path / "master.key").read_bytes()
     (tmp_path / "master.key").unlink()
     vault = LocalVault(tmp_path)
-    with pytest.raises(SecretError, match="sealed with a master key that is not here"):
+    with pytest.raises(SecretError, match="made with a master key that is not here"):
         vault.get("openai", "primary") if operation == "get" else vault.set("new", "one", "value")
     assert not (tmp_path / "master.key").exists()
     (tmp_path / "master.key").write_bytes(content)

@@ -65,22 +65,22 @@ def from_file(path: Path) -> bytes:
 
 
 def test_a_made_key_is_for_its_owner_alone_and_lasts(tmp_path: Path) -> None:
-    MasterKey.make_file(tmp_path / "master.key")
+    MasterKey.make_file(tmp_path / "master.key", beside=tmp_path / "secrets.db")
     assert stat.S_IMODE((tmp_path / "master.key").stat().st_mode) == 0o600
     assert from_file(tmp_path / "master.key") == from_file(tmp_path / "master.key")
     assert [path.name for path in tmp_path.iterdir()] == ["master.key"]
 
 
 def test_no_two_made_keys_are_alike(tmp_path: Path) -> None:
-    MasterKey.make_file(tmp_path / "one")
-    MasterKey.make_file(tmp_path / "other")
+    MasterKey.make_file(tmp_path / "one", beside=tmp_path / "secrets.db")
+    MasterKey.make_file(tmp_path / "other", beside=tmp_path / "secrets.db")
     assert from_file(tmp_path / "one") != from_file(tmp_path / "other")
 
 
 @pytest.mark.parametrize("content", [KEY.hex(), "", "anything"])
 def test_an_existing_file_is_never_written_over(content: str, tmp_path: Path) -> None:
     (tmp_path / "master.key").write_text(content)
-    MasterKey.make_file(tmp_path / "master.key")
+    MasterKey.make_file(tmp_path / "master.key", beside=tmp_path / "secrets.db")
     assert [path.read_text() for path in tmp_path.iterdir()] == [content]
 
 

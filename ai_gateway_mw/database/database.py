@@ -1,0 +1,158 @@
+"""Database: connections for reading and for writing, and the one place where a driver's errors become ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ai_gateway_mw.secrets import Secret
+
+Kind = Literal["sqlite", "postgresql"]
+
+_FILE: Final = "gateway.db"
+_BUSY: Final = 5_000  # milliseconds that a writer waits for another
+_PATIENCE: Final = 5.0  # seconds for a connection, or for an answer over one
+_CONNECTIONS: Final = 4
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA busy_timeout = {_BUSY}",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+)
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached or does not do what it is asked to; the message holds no values."""
+
+
+class Database:
+    """One database, opened on first use, in the event loop that uses it."""
+
+    def __init__(self, url: URL) -> None:
+        self.kind: Kind = "sqlite" if url.get_backend_name() == "sqlite" else "postgresql"
+        self.file = Path(url.database) if self.kind == "sqlite" and url.database else None
+        self._url = url
+        self._engine: AsyncEngine | None = None
+
+    def __str__(self) -> str:
+        """Where it is, without a password."""
+        return str(self.file) if self.file is not None else self._url.render_as_string(hide_password=True)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there may be something in it already; a server is always asked."""
+        return self.file is None or self.file.exists()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries. Raises `DatabaseUnavailable`."""
+        with _reported(self):
+            async with self._opened().connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in one transaction, which is committed at the end and undone by an exception. Writers of one
+        SQLite file come one after the other. Raises `DatabaseUnavailable`; an `IntegrityError` passes as it is."""
+        with _reported(self):
+            async with self._opened().connect() as connection:
+                await connection.execution_options(writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def aclose(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    def _opened(self) -> AsyncEngine:
+        if self._engine is None:
+            self._engine = self._sqlite() if self.file is not None else self._postgresql()
+        return self._engine
+
+    def _sqlite(self) -> AsyncEngine:
+        assert self.file is not None
+        _make_private(self.file)
+        engine = create_async_engine(self._url, hide_parameters=True, pool_size=_CONNECTIONS, pool_timeout=_PATIENCE)
+        sa.event.listen(engine.sync_engine, "connect", _set_up)
+        sa.event.listen(engine.sync_engine, "begin", _begin)
+        return engine
+
+    def _postgresql(self) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            hide_parameters=True,
+            pool_size=_CONNECTIONS,
+            pool_timeout=_PATIENCE,
+            pool_pre_ping=True,
+            connect_args={"timeout": _PATIENCE, "command_timeout": _PATIENCE},
+        )
+
+
+def database_of(data_dir: Path, url: Secret | None) -> Database:
+    """The database of these settings. Raises `ValueError`, without the URL, for one that cannot be used."""
+    if url is None:
+        return Database(URL.create("sqlite+aiosqlite", database=str(data_dir.absolute() / _FILE)))
+    try:
+        parsed = make_url(url.reveal())
+    except ArgumentError:
+        raise ValueError("it is no URL such as postgresql://user@host/name") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite" and parsed.database:
+        return Database(parsed.set(drivername="sqlite+aiosqlite"))
+    if backend in ("postgresql", "postgres"):
+        return Database(parsed.set(drivername="postgresql+asyncpg"))
+    raise ValueError(f"a database of the kind `{backend}` is not supported; use SQLite or PostgreSQL")
+
+
+def _make_private(file: Path) -> None:
+    """The file and its directory, for nobody else to read; SQLite gives its other files the same mode."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _set_up(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we say when a transaction begins: see _begin
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: one that read first could find, when it wants to write, that it may not."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _reported:  # noqa: N801  (a context manager that reads as a verb)
+    """A driver's errors as ours, without what their texts and their frames may hold."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, IntegrityError):
+            return
+        if isinstance(error, DBAPIError):
+            raise DatabaseUnavailable(f"{self._database}: {_reason(error.orig)}") from None
+        if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+            raise DatabaseUnavailable(f"{self._database}: {_reason(error)}") from None
+
+
+def _reason(error: BaseException | None) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text or type(error).__name__
