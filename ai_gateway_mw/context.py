@@ -29,6 +29,7 @@ from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.surfaces import Format, Route
 
 if TYPE_CHECKING:
+    from ai_gateway_mw.accounts import Account
     from ai_gateway_mw.providers import Model
     from ai_gateway_mw.runtime import Runtime
     from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer, ProviderKey
@@ -104,7 +105,7 @@ class Context:
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
         + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
-        + ("gateway_key", "input_tokens", "own_key", "models", "offers", "selection", "keys", "key_notes")
+        + ("gateway_key", "account", "input_tokens", "own_key", "models", "offers", "selection", "keys", "key_notes")
         + ("candidates", "attempts", "upstream")
         + (
             "_watches",
@@ -142,6 +143,7 @@ class Context:
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
+        self.account: Account | None = None  # what it does under that key: gateway-auth
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: admission
         self.own_key: Callable[[Context], ClientCredential | None] = _no_key  # what finds the client's own: admission
@@ -278,6 +280,8 @@ class Context:
         if self.watch is None:
             self._watches = self._watches or Watches()
             self.watch = self._watches.open(self.receive)
+        if self.account is not None:
+            self.account.check()
 
     def stop_watching(self) -> bool:
         """Leave the client to others; says whether somebody was listening already, and is about to stop."""

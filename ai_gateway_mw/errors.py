@@ -85,6 +85,14 @@ class SecretUnusable(SecretError):
     """A source has a value that cannot serve as a credential: empty, or with control characters."""
 
 
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached or does not do what it is asked to; the message holds no values."""
+
+
+class InstallationError(Exception):
+    """What is kept in the database must not be used so: made by a newer version, or with another master key."""
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that `name` was probably meant to be, or an empty string."""
     candidates = list(known)
@@ -151,6 +159,33 @@ class Unauthenticated(GatewayError):
 
     def __init__(self, message: str = "Invalid or missing API key.") -> None:
         super().__init__(message, fields=[("www-authenticate", "Bearer")])
+
+
+class KeyRevoked(Unauthenticated):
+    """The key was revoked while the answer was on its way."""
+
+    def __init__(self) -> None:
+        super().__init__("The API key was revoked.")
+
+
+class TooManyFailures(GatewayError):
+    """Too many wrong keys from one address; who has a right one is not affected."""
+
+    status, code, kind, anthropic_kind = 429, "rate_limit_exceeded", "rate_limit_error", "rate_limit_error"
+    retryable = True
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("Too many requests with an invalid API key.", fields=[("retry-after", str(seconds))])
+
+
+class KeyStoreUnavailable(GatewayError):
+    """Whether the key is valid cannot be told now; `reason` goes to the log and never into the answer."""
+
+    status, code, anthropic_kind, retryable = 503, "key_store_unavailable", "overloaded_error", True
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__("API keys cannot be checked at the moment.", fields=[("retry-after", "1")])
+        self.reason = reason
 
 
 class PermissionDenied(GatewayError):

@@ -23,10 +23,11 @@ class CompiledRule:
 
 
 class Program:
-    """The rules of every phase, and the secrets (vault, name) that they name."""
+    """The rules of every phase, the secrets (vault, name) that they name, and what has to be opened for them."""
 
     __slots__ = ("_is_one_phase", "_on_request", "_on_tcp_connect", "_response_needs_body") + (
         "has_response_rules",
+        "needs",
         "rules",
         "secrets",
     )
@@ -35,9 +36,11 @@ class Program:
         self,
         rules: Mapping[Phase, Sequence[CompiledRule]] | None = None,
         secrets: frozenset[tuple[str, str]] = frozenset(),
+        needs: frozenset[str] = frozenset(),
     ) -> None:
         self.rules = rules or {}
         self.secrets = secrets
+        self.needs = needs
         self._on_tcp_connect = tuple(self.rules.get(Phase.ON_TCP_CONNECT, ()))
         self._on_request = tuple(self.rules.get(Phase.ON_HTTP_REQUEST, ()))
         self.has_response_rules = bool(self.rules.get(Phase.ON_HTTP_RESPONSE))

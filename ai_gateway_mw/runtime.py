@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
+from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.addresses import Ranges
 from ai_gateway_mw.cel import (
     BOOL,
@@ -58,6 +59,7 @@ class Stores:
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
         self.breakers = Breakers(jitter=self.random.random)
         self.model_metrics = ModelMetrics()
+        self.accounts = Accounts(settings)
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
 
@@ -82,6 +84,7 @@ class Stores:
 
     async def aclose(self) -> None:
         """Close what was opened here; a transport that was handed in stays open."""
+        await self.accounts.aclose()
         if self._own_transport is not None:
             await self._own_transport.aclose()
             self._own_transport = None
@@ -99,6 +102,7 @@ class Runtime:
     problems: list[Problem] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)  # read by what was made here
     secret_names: set[tuple[str, str]] = field(default_factory=set)  # of `secrets.get` with literal names, all phases
+    needs: set[str] = field(default_factory=set)  # what has to be opened before requests come: `keys`
 
     def at(self, phase: Phase, place: Place | None, locate: Callable[[Path], Place] | None = None) -> Runtime:
         """This runtime for one rule or action of a phase; the list of problems is shared."""

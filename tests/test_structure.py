@@ -20,6 +20,7 @@ LAYERS = (
     {"actions"},
     {"upstream"},
     {"runtime"},
+    {"accounts"},
     {"services"},
     {"keys.store", "audit", "usage"},
     {"telemetry", "limits", "keys", "variables", "context"},

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, field_validator
 
+from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.addresses import Ranges, parse_network
 from ai_gateway_mw.cel import EvaluationError, Template
 from ai_gateway_mw.context import Context
@@ -57,7 +58,7 @@ class GatewayAuth:
             None, description="Scopes of which the key needs one; by default the path decides.", min_length=1
         )
         keys: tuple[DeclaredKey, ...] = Field(
-            (), description="Keys that are declared here instead of in the gateway's database."
+            (), description="Keys that are declared here; without any, those of the gateway's database count."
         )
         on_error: Literal["halt", "continue"] = Field(
             "halt", description="`continue`: a refused request goes on, and later rules read the error."
@@ -76,8 +77,16 @@ class GatewayAuth:
         self._required = config.required
         self._scopes = config.scopes
         self._continue = config.on_error == "continue"
-        self._declared = _DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
-        for declared, template in self._declared.templates:
+        self._keys: _Keys = _StoredKeys(runtime.stores.accounts)
+        if config.keys:
+            self._keys = _DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
+            self._check(self._keys, runtime)
+        else:
+            runtime.needs.add("keys")
+
+    @staticmethod
+    def _check(keys: _DeclaredKeys, runtime: Runtime) -> None:
+        for declared, template in keys.templates:
             if template.constant and not well_formed(template.render(None)):
                 runtime.problem(
                     f"the value of key `{declared.name}` is no gateway key: `ai-gateway keys new` makes one",
@@ -86,29 +95,29 @@ class GatewayAuth:
 
     async def __call__(self, ctx: Context) -> None:
         try:
-            key = self._resolved(ctx)
+            key = await self._resolved(ctx)
         except GatewayError as error:
             ctx.publish_ours(self.name, _result(None, error))
             if not self._continue:
                 raise
             return
         ctx.gateway_key = key
-        ctx.publish_ours(self.name, self._declared.result(key) if key else _WITHOUT_KEY)
+        ctx.publish_ours(self.name, self._keys.result(key) if key else _WITHOUT_KEY)
 
-    def _resolved(self, ctx: Context) -> GatewayKey | None:
+    async def _resolved(self, ctx: Context) -> GatewayKey | None:
         credential = ctx.presented_credential()
         if credential is None or not (credential.is_gateway_key or self._required):
             if self._required:
                 raise Unauthenticated
             return None  # a client's own provider key may pass
-        key = self._declared.verify(credential.secret.reveal(), ctx)
-        if key is None:
-            raise Unauthenticated
+        presented = credential.secret.reveal()
+        key = self._keys.known(presented, ctx) or await self._keys.find(presented, ctx)
         for name in credential.fields:
             ctx.request_fields.remove(name)
         self._check_scope(key, ctx)
         if key.allowed_ips is not None and not key.allows_address(ctx.client_ip):
             raise AddressDenied(str(ctx.client_ip or "unknown"))
+        self._keys.begin(key, ctx)
         return key
 
     def _check_scope(self, key: GatewayKey, ctx: Context) -> None:
@@ -118,6 +127,51 @@ class GatewayAuth:
                 raise ScopeDenied(key.name, needed)
         elif not any(key.permits(scope) for scope in self._scopes):
             raise ScopeDenied(key.name, " or ".join(self._scopes))
+
+
+class _Keys(Protocol):
+    """Where the keys are that clients may present."""
+
+    def known(self, presented: str, ctx: Context) -> GatewayKey | None:
+        """The key, if that can be told at once."""
+        ...
+
+    async def find(self, presented: str, ctx: Context) -> GatewayKey:
+        """The key. Raises `Unauthenticated`, with nothing that tells one reason from another, and
+        `KeyStoreUnavailable`."""
+        ...
+
+    def begin(self, key: GatewayKey, ctx: Context) -> None:
+        """The key is good for this request."""
+        ...
+
+    def result(self, key: GatewayKey) -> Mapping[str, Any]:
+        """What expressions read of a request with this key."""
+        ...
+
+
+class _StoredKeys:
+    """The keys of the database."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def known(self, presented: str, ctx: Context) -> GatewayKey | None:
+        return self._accounts.known(presented)
+
+    async def find(self, presented: str, ctx: Context) -> GatewayKey:
+        found = await self._accounts.find(presented)
+        if found.dead is not None:
+            self._accounts.note_dead_use(found.dead, str(ctx.client_ip or ""))
+        if found.key is None:
+            raise Unauthenticated
+        return found.key
+
+    def begin(self, key: GatewayKey, ctx: Context) -> None:
+        ctx.account = self._accounts.account(ctx, key)
+
+    def result(self, key: GatewayKey) -> Mapping[str, Any]:
+        return _result(key)
 
 
 class _DeclaredKeys:
@@ -131,14 +185,20 @@ class _DeclaredKeys:
         self._pepper = os.urandom(32)  # nothing is stored, so nothing outlives the process
         self._verifier = KeyVerifier(pepper=self._pepper)
 
-    def verify(self, presented: str, ctx: Context) -> GatewayKey | None:
-        """The key, or None; what is no gateway key by its form costs no look at the secrets."""
+    def known(self, presented: str, ctx: Context) -> GatewayKey | None:
         key = self._verifier.verify(presented)
-        if key is not None and self._is_current(key, ctx):
-            return key
-        if not well_formed(presented) or not self._renewed(ctx):
-            return None
-        return self._verifier.verify(presented)
+        return key if key is not None and self._is_current(key, ctx) else None
+
+    async def find(self, presented: str, ctx: Context) -> GatewayKey:
+        """What is no gateway key by its form costs no look at the secrets."""
+        if well_formed(presented) and self._renewed(ctx):
+            key = self._verifier.verify(presented)
+            if key is not None:
+                return key
+        raise Unauthenticated
+
+    def begin(self, key: GatewayKey, ctx: Context) -> None:
+        """What they use is not counted."""
 
     def result(self, key: GatewayKey) -> dict[str, Any]:
         """What expressions read of a request with this key."""

@@ -1,14 +1,12 @@
 """The database: keys, usage and audit of one installation, in SQLite or PostgreSQL."""
 
-from ai_gateway_mw.database.database import Database, DatabaseUnavailable, database_of
-from ai_gateway_mw.database.installation import Installation, InstallationError, opened
+from ai_gateway_mw.database.database import Database, database_of
+from ai_gateway_mw.database.installation import Installation, opened
 from ai_gateway_mw.database.tables import audit, audit_head, callers, gateway_keys, installation, metadata, usage
 
 __all__ = [
     "Database",
-    "DatabaseUnavailable",
     "Installation",
-    "InstallationError",
     "audit",
     "audit_head",
     "callers",

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ai_gateway_mw.errors import DatabaseUnavailable
 from ai_gateway_mw.secrets import Secret
 
 Kind = Literal["sqlite", "postgresql"]
@@ -28,10 +29,6 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
 )
-
-
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached or does not do what it is asked to; the message holds no values."""
 
 
 class Database:

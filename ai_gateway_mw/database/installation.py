@@ -14,16 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.database.database import Database
 from ai_gateway_mw.database.tables import HEAD, audit_head, installation
+from ai_gateway_mw.errors import InstallationError
 from ai_gateway_mw.secrets import MasterKey, Secret
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x61695F67  # of PostgreSQL, while one process brings the tables up to date
 _SALT_BYTES: Final = 16
 _PROOF: Final = "proof"  # the purpose of what is stored to know the master key again
-
-
-class InstallationError(Exception):
-    """The database must not be used: made by a newer version, or with another master key."""
 
 
 @dataclass(frozen=True, slots=True)

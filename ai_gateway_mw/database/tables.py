@@ -57,6 +57,7 @@ gateway_keys = sa.Table(
     sa.Column("allowed_providers", sa.JSON(none_as_null=True)),
     sa.Column("limits", sa.JSON, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("lineage", sa.Text, nullable=False),  # the first of the keys that this one succeeds: they share limits
     sa.Column("rotated_from", sa.Text, sa.ForeignKey("gateway_keys.id")),
     sa.Column("rotated_to", sa.Text, sa.ForeignKey("gateway_keys.id")),
     sa.Column("current", sa.Boolean, nullable=False),  # neither revoked nor succeeded: its name is taken

@@ -1,15 +1,21 @@
 """Gateway keys: what clients authenticate with, from the text of a key to the rules that it carries."""
 
 from ai_gateway_mw.keys.credentials import ClientCredential, presented_credentials
+from ai_gateway_mw.keys.directory import Digests, Found, KeyDirectory, KeySource
 from ai_gateway_mw.keys.model import GatewayKey
 from ai_gateway_mw.keys.scopes import Scope, permits, scope_for
-from ai_gateway_mw.keys.token import PATTERN, digest, generate, masked, name_hint, well_formed
+from ai_gateway_mw.keys.token import ENVIRONMENTS, PATTERN, digest, generate, masked, name_hint, well_formed
 from ai_gateway_mw.keys.verifier import KeyVerifier
 
 __all__ = [
+    "ENVIRONMENTS",
     "PATTERN",
     "ClientCredential",
+    "Digests",
+    "Found",
     "GatewayKey",
+    "KeyDirectory",
+    "KeySource",
     "KeyVerifier",
     "Scope",
     "digest",

@@ -30,6 +30,9 @@ class GatewayKey:
     allowed_ips: Ranges | None = None
     allowed_models: tuple[str, ...] | None = None
     allowed_providers: tuple[str, ...] | None = None
+    revoked: bool = False
+    lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
+    dead_use_noted: bool = False
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
@@ -38,6 +41,10 @@ class GatewayKey:
     def expired(self, clock: Callable[[], datetime]) -> bool:
         """Whether its time is over; the moment of expiry itself is too late. A key without one asks no clock."""
         return self.expires is not None and clock() >= self.expires
+
+    def works(self, clock: Callable[[], datetime]) -> bool:
+        """Whether requests may come with it now."""
+        return not self.revoked and not self.expired(clock)
 
     def permits(self, needed: Scope) -> bool:
         """Whether one of its scopes covers the one that a request needs."""

@@ -19,7 +19,7 @@ _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowerca
 _DIGITS: Final = {character: digit for digit, character in enumerate(_ALPHABET)}
 _RANDOM: Final = 32
 _CHECKSUM: Final = 6
-_LENGTH: Final = len(PREFIX) + _RANDOM + _CHECKSUM
+LENGTH: Final = len(PREFIX) + _RANDOM + _CHECKSUM
 ENVIRONMENTS: Final = ("production", "staging", "development", "testing", "ci")
 _NAME: Final = re.compile(rf"(?:{'|'.join(ENVIRONMENTS)})(?:-[a-z0-9]+)+")
 
@@ -39,7 +39,7 @@ def generate(random: Chooser = secrets) -> str:
 def well_formed(value: str) -> bool:
     """Whether this can be a key at all; told from the text alone, so that junk costs no look-up."""
     random_part = value[len(PREFIX) :]
-    if len(value) != _LENGTH or not value.startswith(PREFIX) or not (random_part.isascii() and random_part.isalnum()):
+    if len(value) != LENGTH or not value.startswith(PREFIX) or not (random_part.isascii() and random_part.isalnum()):
         return False
     number = 0
     for character in value[-_CHECKSUM:]:

@@ -78,7 +78,10 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
         if ctx.upstream is not None:  # nobody streamed it where a response rule refused
             await ctx.upstream.aclose()
         if outermost:
-            log_request(ctx, ctx.refusal.status if ctx.refusal else gate.status or 500)
+            status = ctx.refusal.status if ctx.refusal else gate.status or 500
+            if ctx.account is not None:
+                ctx.account.close(status)
+            log_request(ctx, status)
             ctx.release()
 
 

@@ -81,8 +81,10 @@ class Gateway:
     async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
         self._users += 1
-        self.is_open = True
         try:
+            if "keys" in self.program.needs:
+                await self.stores.accounts.open()
+            self.is_open = True
             yield
         finally:
             self._users -= 1

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("allowed_providers", sa.JSON),
         sa.Column("limits", sa.JSON, nullable=False),
         sa.Column("metadata", sa.JSON, nullable=False),
+        sa.Column("lineage", sa.Text, nullable=False),
         sa.Column("rotated_from", sa.Text, sa.ForeignKey("gateway_keys.id")),
         sa.Column("rotated_to", sa.Text, sa.ForeignKey("gateway_keys.id")),
         sa.Column("current", sa.Boolean, nullable=False),

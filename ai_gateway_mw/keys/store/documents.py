@@ -1,0 +1,129 @@
+"""What may be said of a key when it is made or changed; checked whole before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ai_gateway_mw.addresses import parse_network
+from ai_gateway_mw.keys import Scope
+
+_MAX_LIST: Final = 1_000
+_MAX_NOTES: Final = 50
+_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _printable(text: str) -> str:
+    if _NOT_PRINTED.search(text):
+        raise ValueError("it has control characters")
+    return text
+
+
+def _name(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("it begins or ends with a space")
+    if text.startswith("key_"):
+        raise ValueError("names that begin with `key_` are for ids")
+    return _printable(text)
+
+
+def _network(text: str) -> str:
+    """A range in its usual spelling; a single address is one of its whole length."""
+    if "/" not in text:
+        text = f"{text}/{'128' if ':' in text else '32'}"
+    return str(parse_network(text.strip()))
+
+
+def _pattern(text: str) -> str:
+    if not text.removeprefix("!"):
+        raise ValueError("an empty pattern matches nothing")
+    return _printable(text)
+
+
+def _scopes(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    if Scope.ADMIN in scopes:
+        raise ValueError("the admin plane has a token of its own, and no gateway key opens it")
+    return tuple(dict.fromkeys(scopes))
+
+
+def _moment(value: Any) -> Any:
+    """A time as text needs a zone, as pydantic checks; a number would be a guess."""
+    if isinstance(value, int | float):
+        raise ValueError("a time is written as 2027-01-31T12:00:00Z")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
+Environment = Annotated[str, Field(max_length=50), AfterValidator(_printable)]
+Scopes = Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3), AfterValidator(_scopes)]
+Ranges = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(max_length=_MAX_LIST)]
+Patterns = Annotated[
+    tuple[Annotated[str, Field(max_length=200), AfterValidator(_pattern)], ...], Field(max_length=_MAX_LIST)
+]
+_Note = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Notes = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)], _Note],
+    Field(max_length=_MAX_NOTES),
+]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class NewKey(_Document):
+    """A key that is to be made. A list that is omitted allows all, an empty one nothing."""
+
+    name: Name = Field(description="Such as `production-api-primary`; no two keys in use have the same.")
+    environment: Environment = Field("", description="Such as `production`; by default what the name begins with.")
+    scopes: Scopes = Field((Scope.FULL,), description="What it may be used for: `read`, `chat` or `full`.")
+    expires_at: Moment | None = Field(None, description="When it stops working; with a time zone.")
+    allowed_ips: Ranges | None = Field(None, description="CIDR ranges (RFC 4632) or addresses it may be used from.")
+    allowed_models: Patterns | None = Field(None, description="Models it may be used for, as globs; `!` forbids.")
+    allowed_providers: Patterns | None = Field(None, description="Providers it may be used for, as globs.")
+    limits: dict[str, Any] = Field(default_factory=dict, description="How much it may be used.")
+    metadata: Notes = Field(default_factory=dict, description="Notes, which expressions can read.")
+
+
+class KeyChanges(_Document):
+    """What is to be other than it was; what is not given stays, and null takes a rule away."""
+
+    name: Name | None = Field(None, description="Another name.")
+    environment: Environment | None = Field(None, description="Another environment.")
+    scopes: Scopes | None = Field(None, description="What it may be used for from now on.")
+    expires_at: Moment | None = Field(None, description="When it stops working; null: never.")
+    allowed_ips: Ranges | None = Field(None, description="CIDR ranges; null: from anywhere.")
+    allowed_models: Patterns | None = Field(None, description="Models; null: all.")
+    allowed_providers: Patterns | None = Field(None, description="Providers; null: all.")
+    limits: dict[str, Any] | None = Field(None, description="All limits anew; null: none.")
+    metadata: Notes | None = Field(None, description="All notes anew; null: none.")
+
+    def given(self) -> dict[str, Any]:
+        """The columns to change with their values."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        for name, without in _WITHOUT.items():
+            if name in values and values[name] is None:
+                values[name] = without
+        return values
+
+
+_WITHOUT: Final[dict[str, Any]] = {"environment": "", "limits": {}, "metadata": {}}
+
+
+def is_past(moment: datetime | None, now: datetime) -> bool:
+    """Whether a time that should be ahead is not."""
+    return moment is not None and moment <= now
+
+
+def plain(values: Sequence[Any] | None) -> list[str] | None:
+    """A list as JSON columns keep it."""
+    return None if values is None else [str(value) for value in values]
