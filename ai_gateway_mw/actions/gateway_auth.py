@@ -30,6 +30,12 @@ class DeclaredKey(ActionConfig):
     environment: str = Field("", description="Such as `production`; readable in expressions.")
     scopes: tuple[Scope, ...] = Field((Scope.FULL,), description="What the key may be used for.")
     allowed_ips: tuple[str, ...] | None = Field(None, description="CIDR ranges it may be used from; omitted: anywhere.")
+    allowed_models: tuple[str, ...] | None = Field(
+        None, description="Models it may be used for, as globs, `!` forbids; omitted: all."
+    )
+    allowed_providers: tuple[str, ...] | None = Field(
+        None, description="Providers it may be used for, as globs, `!` forbids; omitted: all."
+    )
     expires: AwareDatetime | None = Field(None, description="When it stops working, with a time zone.")
     metadata: dict[str, str] = Field(default_factory=dict, description="Notes, readable in expressions.")
 
@@ -230,6 +236,8 @@ class _DeclaredKeys:
             metadata=declared.metadata,
             expires=declared.expires,
             allowed_ips=None if declared.allowed_ips is None else Ranges(map(parse_network, declared.allowed_ips)),
+            allowed_models=declared.allowed_models,
+            allowed_providers=declared.allowed_providers,
         )
 
 

@@ -54,22 +54,29 @@ class GatewayKey:
         """Whether it may be used from there; an unknown address is in no list."""
         return self.allowed_ips is None or (address is not None and address in self.allowed_ips)
 
-    def allows_model(self, name: str) -> bool:
-        return _allowed(name, self.allowed_models)
+    @property
+    def restricts_models(self) -> bool:
+        return self.allowed_models is not None or self.allowed_providers is not None
 
-    def allows_provider(self, name: str) -> bool:
-        return _allowed(name, self.allowed_providers)
+    def allows_provider(self, provider_id: str) -> bool:
+        return _allowed((provider_id,), self.allowed_providers)
+
+    def allows_model(self, provider_id: str, model_id: str) -> bool:
+        """Whether it may be used for this model, which a pattern may also name as `provider:model`."""
+        return self.allows_provider(provider_id) and _allowed(
+            (model_id, f"{provider_id}:{model_id}"), self.allowed_models
+        )
 
 
-def _allowed(name: str, patterns: tuple[str, ...] | None) -> bool:
+def _allowed(names: Sequence[str], patterns: tuple[str, ...] | None) -> bool:
     if patterns is None:
         return True
     allowing = [pattern for pattern in patterns if not pattern.startswith("!")]
     denying = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     if denying and not allowing:
         allowing = ["*"]
-    return _matches(name, allowing) and not _matches(name, denying)
+    return _matches(names, allowing) and not _matches(names, denying)
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in patterns)
