@@ -21,7 +21,7 @@ LAYERS = (
     {"upstream"},
     {"runtime"},
     {"services"},
-    {"keys.store", "audit", "usage"},
+    {"keys.store", "audit", "usage", "usage.store"},
     {"telemetry", "limits", "keys", "variables", "context"},
     {"settings", "database"},
     {"providers", "state", "secrets", "upstream.http1"},
