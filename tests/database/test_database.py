@@ -86,29 +86,25 @@ async def test_what_goes_wrong_is_told_without_values(database: Installation, st
     assert "sqlalchemy.exc" not in shown
 
 
-@pytest.mark.parametrize(
-    "statement",
-    ["SELECT * FROM nothing WHERE x = :x", "SELECT CAST(CAST(:x AS TEXT) AS INTEGER) FROM nothing, installation"],
-    ids=["no table", "in a cast"],
-)
-async def test_parameters_are_not_told(database: Installation, statement: str) -> None:
+async def test_parameters_are_not_told(database: Installation) -> None:
     with pytest.raises(DatabaseUnavailable) as raised:
         async with database.database.reading() as connection:
-            await connection.execute(sa.text(statement), {"x": VALUE})
+            await connection.execute(sa.text("SELECT * FROM nothing WHERE x = :x"), {"x": VALUE})
     assert VALUE not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(
-    ("statement", "value"),
-    [("SELECT CAST(CAST(:x AS TEXT) AS INTEGER)", VALUE), ("SELECT CAST(:x AS INTEGER)", VALUE)],
+    "statement",
+    ["SELECT CAST(CAST(:x AS TEXT) AS INTEGER)", "SELECT CAST(:x AS INTEGER)"],
     ids=["the server's word", "the driver's word"],
 )
-async def test_a_value_that_does_not_fit_is_not_told(postgresql: Cluster, statement: str, value: str) -> None:
+async def test_a_value_that_does_not_fit_is_not_told(postgresql: Cluster, statement: str) -> None:
     async with postgresql.database() as database:
         with pytest.raises(DatabaseUnavailable) as raised:
             async with database.reading() as connection:
-                await connection.execute(sa.text(statement), {"x": value})
-    assert VALUE not in str(raised.value)
+                await connection.execute(sa.text(statement), {"x": VALUE})
+    assert "a value does not fit" in str(raised.value)
+    assert VALUE not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("host", ["%2Fnowhere", "127.0.0.1:1"], ids=["socket", "port"])
