@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
@@ -17,6 +17,7 @@ from ai_gateway_mw.limits.windows import Window
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
 _MOST_REMEMBERED: Final = 65_536
 _PLACES: Final = 0  # no window has this code
+_R = TypeVar("_R", Row, Row | None)
 _code = struct.Struct("=q").pack
 
 Claim = tuple[str, Window, int, int]
@@ -89,6 +90,8 @@ class Counters:
             now = self._clock()
             try:
                 for place, (name, window, limit, amount) in enumerate(claims):
+                    if amount < 0:
+                        raise ValueError(f"{amount} cannot be taken")
                     base = (self._row(name, window) or self._new_row(name, window, now)).base
                     head = rings.advanced(cells, base, window, now)
                     left = limit - rings.total(cells, base, window) - amount
@@ -154,17 +157,21 @@ class Counters:
     def enter(self, name: str, limit: int) -> bool:
         """Take one of `limit` places; it is to be given back by `leave`, and is when this process dies."""
         with self._guard:
-            return self._memory.places.enter(self._place(name).base, limit)
+            row = self._place(name) or self._new_place(name)
+            return self._memory.places.enter(row.base, limit)
 
     def leave(self, name: str) -> None:
         """Give a place back."""
         with self._guard:
-            self._memory.places.leave(self._place(name).base)
+            row = self._place(name)
+            if row is not None:
+                self._memory.places.leave(row.base)
 
     def entered(self, name: str) -> int:
         """How many places are taken."""
         with self._guard:
-            return self._memory.places.taken(self._place(name).base)
+            row = self._place(name)
+            return 0 if row is None else self._memory.places.taken(row.base)
 
     def close(self) -> None:
         """Let go of the file; places of this process are given back with it."""
@@ -177,10 +184,7 @@ class Counters:
         row = self._rows.get((name, window.code))
         if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
             return row
-        row = self._table(name).find(_digest(name, window.code))
-        if row is not None:
-            self._remember(name, window.code, row)
-        return row
+        return self._remembered(name, window.code, self._table(name).find(_digest(name, window.code)))
 
     def _new_row(self, name: str, window: Window, now: float) -> Row:
         table, cells = self._table(name), self._cells
@@ -195,23 +199,26 @@ class Counters:
             for base in table.bases_near(_digest(name, window.code)):
                 rings.bring_near(cells, base, now)
             raise
-        self._remember(name, window.code, row)
-        return row
+        return self._remembered(name, window.code, row)
 
-    def _place(self, name: str) -> Row:
+    def _place(self, name: str) -> Row | None:
         row = self._rows.get((name, _PLACES))
-        if row is None or self._cells[row.name] != row.low or self._cells[row.name + 1] != row.high:
-            row = self._memory.places.row(_digest(name, _PLACES))
-            self._remember(name, _PLACES, row)
-        return row
+        if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
+            return row
+        return self._remembered(name, _PLACES, self._memory.places.find(_digest(name, _PLACES)))
+
+    def _new_place(self, name: str) -> Row:
+        return self._remembered(name, _PLACES, self._memory.places.add(_digest(name, _PLACES)))
 
     def _table(self, name: str) -> Table:
         return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
 
-    def _remember(self, name: str, code: int, row: Row) -> None:
-        if len(self._rows) >= _MOST_REMEMBERED:
-            self._rows.clear()
-        self._rows[name, code] = row
+    def _remembered(self, name: str, code: int, row: _R) -> _R:
+        if row is not None:
+            if len(self._rows) >= _MOST_REMEMBERED:
+                self._rows.clear()
+            self._rows[name, code] = row
+        return row
 
     def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
         row = self._row(name, window) or self._new_row(name, window, now)

@@ -28,11 +28,11 @@ class Guard(Protocol):
 class ThreadGuard:
     """For counters of one process."""
 
-    __slots__ = ("__weakref__", "_is_open", "_lock")
+    __slots__ = ("__weakref__", "_is_new", "_is_open", "_lock")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_open = True
+        self._is_open = self._is_new = True
         _renew_after_fork(self)
 
     def __enter__(self) -> None:
@@ -45,8 +45,9 @@ class ThreadGuard:
         self._lock.release()
 
     def seat(self) -> tuple[int, bool]:
-        """There is only one, and it is never new."""
-        return 0, False
+        """There is only one. It is new to a child too, which has none of its parent's exchanges."""
+        is_new, self._is_new = self._is_new, False
+        return 0, is_new
 
     def is_taken(self, seat: int) -> bool:
         """Nobody else counts here."""
@@ -60,6 +61,7 @@ class ThreadGuard:
     def renew(self) -> None:
         """In a child, where no thread is left that could let go of the lock."""
         self._lock = threading.Lock()
+        self._is_new = True
 
 
 class FileGuard:

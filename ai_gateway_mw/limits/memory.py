@@ -63,7 +63,7 @@ def shared(file: Path, rows: int, place_rows: int) -> Memory:
             _make(file, rows, place_rows)
         handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise CountersUnusable(f"the counters in {file} cannot be opened: {error.strerror}") from None
+        raise CountersUnusable(f"{file} cannot be opened: {error}") from None
     try:
         _check(file, handle, rows, place_rows)
         buffer = mmap.mmap(handle, _size(rows, place_rows))

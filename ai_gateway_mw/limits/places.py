@@ -24,11 +24,12 @@ class Places:
         self._highest = highest
         self._zeros = memoryview(bytes(8 * WIDTH)).cast("q")
 
-    def row(self, digest: bytes) -> Row:
-        """The row of that name; where there is no room, places of dead processes are given up first."""
-        found = self._table.find(digest)
-        if found is not None:
-            return found
+    def find(self, digest: bytes) -> Row | None:
+        """The row of that name."""
+        return self._table.find(digest)
+
+    def add(self, digest: bytes) -> Row:
+        """A row for a name that has none; where there is no room, places of dead processes are given up first."""
         try:
             return self._table.add(digest, 0, self._is_free)
         except LimitsUnavailable:
