@@ -309,6 +309,15 @@ class BudgetExceeded(GatewayError):
         super().__init__(f"Budget exceeded: {budget}.")
 
 
+class UseUncounted(PermissionDenied):
+    """What cannot be counted is not for a key with limits of tokens or money."""
+
+    code = "use_uncounted"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"What {what} costs is not known, and this API key has limits.")
+
+
 class LimitsUnavailable(GatewayError):
     """What counts against limits cannot be reached, or has no room: nobody is let through uncounted."""
 

@@ -59,7 +59,7 @@ class Stores:
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
         self.breakers = Breakers(jitter=self.random.random)
         self.model_metrics = ModelMetrics()
-        self.accounts = Accounts(settings)
+        self.accounts = Accounts(settings, lambda: self.counters)
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
 

@@ -18,6 +18,7 @@ from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unaut
 from ai_gateway_mw.keys import GatewayKey, KeyVerifier, Scope, digest, scope_for, well_formed
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.usage import UnknownPrice
 
 _log = logging.getLogger("ai_gateway_mw.policy")
 
@@ -66,6 +67,11 @@ class GatewayAuth:
         keys: tuple[DeclaredKey, ...] = Field(
             (), description="Keys that are declared here; without any, those of the gateway's database count."
         )
+        unknown_price: UnknownPrice = Field(
+            "deny",
+            description="What becomes of a model whose price nobody knows, for a key with a budget: it is refused, "
+            "counted like the provider's dearest model (`estimate`), or free (`zero`).",
+        )
         on_error: Literal["halt", "continue"] = Field(
             "halt", description="`continue`: a refused request goes on, and later rules read the error."
         )
@@ -83,7 +89,7 @@ class GatewayAuth:
         self._required = config.required
         self._scopes = config.scopes
         self._continue = config.on_error == "continue"
-        self._keys: _Keys = _StoredKeys(runtime.stores.accounts)
+        self._keys: _Keys = _StoredKeys(runtime.stores.accounts, config.unknown_price)
         if config.keys:
             self._keys = _DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
             self._check(self._keys, runtime)
@@ -159,8 +165,9 @@ class _Keys(Protocol):
 class _StoredKeys:
     """The keys of the database."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, unknown_price: UnknownPrice) -> None:
         self._accounts = accounts
+        self._unknown_price = unknown_price
 
     def known(self, presented: str, ctx: Context) -> GatewayKey | None:
         return self._accounts.known(presented)
@@ -174,7 +181,7 @@ class _StoredKeys:
         return found.key
 
     def begin(self, key: GatewayKey, ctx: Context) -> None:
-        ctx.account = self._accounts.account(ctx, key)
+        ctx.account = self._accounts.account(ctx, key, self._unknown_price)
 
     def result(self, key: GatewayKey) -> Mapping[str, Any]:
         return _result(key)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from ai_gateway_mw.addresses import Address, Ranges
 from ai_gateway_mw.keys.scopes import Scope, permits
+from ai_gateway_mw.limits import KeyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class GatewayKey:
     revoked: bool = False
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
+    limits: KeyLimits = KeyLimits.none
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:

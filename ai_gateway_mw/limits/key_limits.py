@@ -106,6 +106,11 @@ class KeyLimits:
         is_none = not (self.of_requests or self.of_use) and self.concurrent_requests is None
         object.__setattr__(self, "is_none", is_none)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited."""
+        return self.nano_usd_per_day is not None or self.nano_usd_per_month is not None
+
     @classmethod
     def of(cls, document: LimitsDocument) -> KeyLimits:
         """The limits that a document states."""

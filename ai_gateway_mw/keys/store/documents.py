@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from ai_gateway_mw.addresses import parse_network
 from ai_gateway_mw.keys import Scope
+from ai_gateway_mw.limits import KeyLimits, LimitsDocument
 
 _MAX_LIST: Final = 1_000
 _MAX_NOTES: Final = 50
@@ -90,8 +91,12 @@ class NewKey(_Document):
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges (RFC 4632) or addresses it may be used from.")
     allowed_models: Patterns | None = Field(None, description="Models it may be used for, as globs; `!` forbids.")
     allowed_providers: Patterns | None = Field(None, description="Providers it may be used for, as globs.")
-    limits: dict[str, Any] = Field(default_factory=dict, description="How much it may be used.")
+    limits: LimitsDocument = Field(LimitsDocument(), description="How much it may be used.")
     metadata: Notes = Field(default_factory=dict, description="Notes, which expressions can read.")
+
+    def columns(self) -> dict[str, Any]:
+        """The columns with their values."""
+        return {name: _as_stored(getattr(self, name)) for name in type(self).model_fields}
 
 
 class KeyChanges(_Document):
@@ -104,16 +109,20 @@ class KeyChanges(_Document):
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges; null: from anywhere.")
     allowed_models: Patterns | None = Field(None, description="Models; null: all.")
     allowed_providers: Patterns | None = Field(None, description="Providers; null: all.")
-    limits: dict[str, Any] | None = Field(None, description="All limits anew; null: none.")
+    limits: LimitsDocument | None = Field(None, description="All limits anew; null: none.")
     metadata: Notes | None = Field(None, description="All notes anew; null: none.")
 
     def given(self) -> dict[str, Any]:
         """The columns to change with their values."""
-        values = {name: getattr(self, name) for name in self.model_fields_set}
+        values = {name: _as_stored(getattr(self, name)) for name in self.model_fields_set}
         for name, without in _WITHOUT.items():
             if name in values and values[name] is None:
                 values[name] = without
         return values
+
+
+def _as_stored(value: Any) -> Any:
+    return KeyLimits.of(value).to_json() if isinstance(value, LimitsDocument) else value
 
 
 _WITHOUT: Final[dict[str, Any]] = {"environment": "", "limits": {}, "metadata": {}}

@@ -139,6 +139,11 @@ class KeyService:
         async with self._database.reading() as connection:
             return await repository.page(connection, after=after, limit=min(limit, _MAX_PAGE))
 
+    async def lineages(self) -> dict[str, str]:
+        """The ids of all keys, with that of the first key that each succeeds."""
+        async with self._database.reading() as connection:
+            return await repository.lineages(connection)
+
     async def note_dead_use(self, key_id: str, address: str) -> None:
         """Write to the audit log that a dead key was used, the first time that it happens."""
         async with self._database.writing() as connection:
@@ -166,9 +171,8 @@ class KeyService:
 
     @staticmethod
     def _columns(new: NewKey) -> dict[str, Any]:
-        values = {name: getattr(new, name) for name in NewKey.model_fields}
         begins = new.name.partition("-")[0]
-        return {**values, "environment": new.environment or (begins if begins in ENVIRONMENTS else "")}
+        return {**new.columns(), "environment": new.environment or (begins if begins in ENVIRONMENTS else "")}
 
     def _made(self, now: datetime, **columns: Any) -> Created:
         """Ids begin with the time, so that their order is that of making."""

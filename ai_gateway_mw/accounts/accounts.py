@@ -1,18 +1,30 @@
-"""Accounts: gateway keys at work in this process, from the key that a request brings to what it has used at its end."""
+"""Accounts: the gateway keys of the database at work in this process: found, followed, counted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Collection
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from ai_gateway_mw.accounts.account import Account
+from ai_gateway_mw.accounts.totals import Totals
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError, KeyRevoked, KeyStoreUnavailable
+from ai_gateway_mw.errors import (
+    ClientGone,
+    DatabaseUnavailable,
+    InstallationError,
+    KeyStoreUnavailable,
+    LimitsUnavailable,
+)
 from ai_gateway_mw.keys import Found, GatewayKey, KeyDirectory
+from ai_gateway_mw.limits import Counters, raise_spending
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.usage import Prices, UnknownPrice, UsageRecorder, Used
 
 if TYPE_CHECKING:
     from ai_gateway_mw.services import Services
@@ -22,38 +34,15 @@ _log = logging.getLogger("ai_gateway_mw.keys")
 _AGAIN: Final = 0.5  # seconds until a database that could not be reached is tried again
 
 
-class Account:
-    """One exchange under a gateway key."""
-
-    __slots__ = ("_accounts", "_ctx", "key", "revoked")
-
-    def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey) -> None:
-        self.key = key
-        self.revoked = False
-        self._accounts = accounts
-        self._ctx = ctx
-
-    def check(self) -> None:
-        """Raises `KeyRevoked` where the key was revoked since the exchange began."""
-        if self.revoked:
-            raise KeyRevoked
-
-    def revoke(self) -> None:
-        """End the exchange: a stream that is open ends with its error event."""
-        self.revoked = True
-        if self._ctx.watch is not None:
-            self._ctx.watch.interrupt(KeyRevoked())
-
-    def close(self, status: int) -> None:
-        """The exchange is over, with this status."""
-        self._accounts.closed(self)
-
-
 class Accounts:
     """The gateway keys of the database, for the requests of one process. Opened when a policy needs them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counters: Callable[[], Counters]) -> None:
+        """`counters` may raise `LimitsUnavailable`."""
+        self.counters = counters
+        self.prices = Prices()
         self._settings = settings
+        self._recorder: UsageRecorder | None = None
         self._services: Services | None = None
         self._directory: KeyDirectory | None = None
         self._follower: asyncio.Task[None] | None = None
@@ -88,6 +77,9 @@ class Accounts:
             with suppress(asyncio.CancelledError):
                 await follower
         await asyncio.gather(*self._writing, return_exceptions=True)
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            await recorder.aclose()
         services, self._services, self._directory = self._services, None, None
         if services is not None:
             await services.aclose()
@@ -104,11 +96,32 @@ class Accounts:
             raise KeyStoreUnavailable("it could not be opened so far")
         return await self._directory.find(presented)
 
-    def account(self, ctx: Context, key: GatewayKey) -> Account:
-        """Begin an exchange under this key."""
-        account = Account(self, ctx, key)
+    def account(self, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> Account:
+        """Begin an exchange under this key. Raises what its limits refuse."""
+        account = Account(self, ctx, key, unknown_price)
+        account.open()
         self._open[key.id].add(account)
         return account
+
+    def note(self, ctx: Context, key: GatewayKey, status: int, totals: Totals) -> None:
+        """Count what an exchange has used."""
+        if self._recorder is None:
+            return
+        agent = ctx.request_fields.get(b"user-agent")
+        used = Used(
+            key.id,
+            totals.provider,
+            totals.model,
+            time.time(),
+            error=status >= 400 and status != ClientGone.status,
+            input_tokens=totals.input_tokens,
+            output_tokens=totals.output_tokens,
+            cached_tokens=totals.cached_tokens,
+            cost_nano=totals.cost_nano,
+            address=str(ctx.client_ip or ""),
+            user_agent=agent.decode("latin-1") if agent else "",
+        )
+        self._recorder.note(used)
 
     def closed(self, account: Account) -> None:
         """An exchange is over."""
@@ -140,12 +153,34 @@ class Accounts:
             raise InstallationError(f"{error.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
         if self._services is None:
             try:
-                self._services = await Services.open(self._settings)
+                await self._set_up(await Services.open(self._settings))
             except DatabaseUnavailable as error:
                 _log.error("the database of keys cannot be reached, and is tried again: %s", error)
-                return None
-            self._directory = KeyDirectory(self._services.source())
         return self._services
+
+    async def _set_up(self, services: Services) -> None:
+        try:
+            await asyncio.to_thread(self.prices.prepare)
+            await self._remember_spending(services)
+        except BaseException:
+            await services.aclose()
+            raise
+        self._services, self._directory = services, KeyDirectory(services.source())
+        self._recorder = UsageRecorder(services.usage)
+        await self._recorder.start()
+
+    async def _remember_spending(self, services: Services) -> None:
+        """What was spent is known from the database also where the counters are new."""
+        spent = await services.usage.spent(datetime.now(UTC).date())
+        if not spent:
+            return
+        lineages = await services.keys.lineages()
+        sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for key_id, amounts in spent.items():
+            sums[lineages.get(key_id, key_id)].update(day=amounts.day.cost_nano, month=amounts.month.cost_nano)
+        with suppress(LimitsUnavailable):  # whoever needs them says so
+            for lineage, sum_of in sums.items():
+                raise_spending(self.counters(), lineage, day=sum_of["day"], month=sum_of["month"])
 
     async def _follow(self) -> None:
         """Hear of changes for as long as the process serves."""
