@@ -123,6 +123,10 @@ class FileGuard:
                     os.close(handle)
             self._seat = self._seat_handle = self._handle = -1
 
+    def __del__(self) -> None:
+        """For counters that nobody closed, as those of a gateway without a lifespan."""
+        self.close()
+
     def renew(self) -> None:
         """In a child: open what the parent had open, and take no seat yet."""
         self._lock = threading.Lock()
