@@ -31,6 +31,9 @@ class Account:
         self._reserved = False
         self._reservation: Reservation | None = None
 
+    def is_of(self, accounts: Accounts, key: GatewayKey) -> bool:
+        return self._accounts is accounts and self.key.id == key.id
+
     def open(self) -> None:
         """Count the request. Raises what `Reservation.open` does."""
         if not self.key.limits.is_none:

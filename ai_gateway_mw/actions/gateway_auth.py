@@ -113,6 +113,8 @@ class GatewayAuth:
             if not self._continue:
                 raise
             return
+        if key is None and ctx.gateway_key is not None:
+            return  # an action before this one has taken the credential, and what it found stands
         ctx.gateway_key = key
         ctx.publish_ours(self.name, self._keys.result(key) if key else _WITHOUT_KEY)
 

@@ -77,7 +77,12 @@ def _allowed(names: Sequence[str], patterns: tuple[str, ...] | None) -> bool:
     denying = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     if denying and not allowing:
         allowing = ["*"]
-    return _matches(names, allowing) and not _matches(names, denying)
+    return _matches(names, allowing) and not _matches([*names, *map(_bare, names)], denying)
+
+
+def _bare(name: str) -> str:
+    """A model as providers also know it, who read `models/gemini-2.5-pro` or `openai/gpt-4o` as what stands last."""
+    return name.rpartition("/")[2].strip()
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:

@@ -25,8 +25,9 @@ def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Repl
     card = _CARDS[api_format]
     if route.model is None:
         return json_reply(200, _listed(api_format, [card(model) for model in models.values()]))
-    found = models.get(route.model) or selection.named(route.model, api_format)
-    if found is None or not _visible(ctx, found):
+    named = (model for model in selection.named(route.model, api_format) if _visible(ctx, model))
+    found = models.get(route.model) or next(named, None)
+    if found is None:
         raise ModelNotFound(f"No matching models found: {route.model}.", param="model")
     return json_reply(200, card(found))
 

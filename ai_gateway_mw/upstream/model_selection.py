@@ -84,10 +84,10 @@ class ModelSelection:
         """Every model that may be used for a format and a kind of task, in the order of configuration and catalogue."""
         return self._all(api_format, kind).models
 
-    def named(self, name: str, api_format: Format) -> Model | None:
-        """The known model that a name means, where it may be used."""
+    def named(self, name: str, api_format: Format) -> Sequence[Model]:
+        """The known models that a name means, where they may be used."""
         models = self._index.resolve([name]).models
-        return next((m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)), None)
+        return [m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)]
 
     def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
@@ -110,8 +110,7 @@ class ModelSelection:
         if not ctx.models:
             raise self._refusal(names, ctx.route)
         if self._strategies:
-            chosen = self._strategic(ctx, notes, names)
-            ctx.offers = _offers(chosen if key is None else _checked(chosen, key))
+            ctx.offers = _offers(self._strategic(ctx, notes, names, key))
 
     def _owners(self, route: Route, key: GatewayKey | None) -> Sequence[Offer]:
         """For a path that names no model: the first provider whose own format it is, a configured one before others.
@@ -195,7 +194,9 @@ class ModelSelection:
             )
         return ModelNotAllowed(f"Model '{model.id}' is not allowed by gateway configuration", param="model")
 
-    def _strategic(self, ctx: Context, notes: SelectionNotes, names: Sequence[str]) -> Sequence[Model]:
+    def _strategic(
+        self, ctx: Context, notes: SelectionNotes, names: Sequence[str], key: GatewayKey | None
+    ) -> Sequence[Model]:
         """The models of the first strategy that leaves any; strategies are alternatives, not a cascade."""
         assert ctx.route is not None
         notes.strategies = []
@@ -216,20 +217,14 @@ class ModelSelection:
             # By their ids: a model asked for by a dated name is a copy of the one in the catalogue.
             ids = {(model.provider_id, model.id) for model in chosen}
             kept = [m for m in ctx.models if (m.provider_id, m.id) in ids] if names else list(chosen)
+            if key is not None:  # a strategy may return what it was not offered
+                kept = [model for model in kept if key.allows_model(model.provider_id, model.id)]
             notes.strategies.append(
                 {"strategy": text, "error": error, "returned": chosen, "allowed": chosen, "kept": kept}
             )
             if kept:
                 return kept
         raise wrong or NothingSelected("Model selection returned no results: every strategy came back empty.")
-
-
-def _checked(models: Sequence[Model], key: GatewayKey) -> Sequence[Model]:
-    """A strategy may return what it was not offered. Raises `NothingSelected` where nothing is left."""
-    kept = [model for model in models if key.allows_model(model.provider_id, model.id)]
-    if not kept:
-        raise NothingSelected("Model selection returned no model that is allowed for this API key.")
-    return kept
 
 
 def _offers(models: Sequence[Model]) -> Sequence[Offer]:

@@ -10,7 +10,7 @@ import pytest
 
 from ai_gateway_mw import GatewayMiddleware
 from tests.asgi import Exchange
-from tests.gateways import OTHER_KEY, Host, Provider, gateway
+from tests.gateways import KEY, OTHER_KEY, Host, Provider, gateway
 
 pytestmark = pytest.mark.anyio
 

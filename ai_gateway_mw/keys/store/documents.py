@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,7 +15,9 @@ from ai_gateway_mw.limits import KeyLimits, LimitsDocument
 
 _MAX_LIST: Final = 1_000
 _MAX_NOTES: Final = 50
-_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Control characters, what turns the direction of a line around, and halves of characters, which no database keeps.
+_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NUMBER: Final = re.compile(r"[-+.\d\s]+")
 
 
 def _printable(text: str) -> str:
@@ -34,9 +36,10 @@ def _name(text: str) -> str:
 
 def _network(text: str) -> str:
     """A range in its usual spelling; a single address is one of its whole length."""
+    text = text.strip()
     if "/" not in text:
         text = f"{text}/{'128' if ':' in text else '32'}"
-    return str(parse_network(text.strip()))
+    return str(parse_network(text))
 
 
 def _pattern(text: str) -> str:
@@ -52,10 +55,17 @@ def _scopes(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
 
 
 def _moment(value: Any) -> Any:
-    """A time as text needs a zone, as pydantic checks; a number would be a guess."""
-    if isinstance(value, int | float):
+    """A time as text needs a zone, as pydantic checks; a number, also one in quotes, would be a guess."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise ValueError("a time is written as 2027-01-31T12:00:00Z")
     return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is no time of the years 1 to 9999") from None
 
 
 def _listed(value: Any) -> Any:
@@ -74,7 +84,7 @@ Notes = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)], _Note],
     Field(max_length=_MAX_NOTES),
 ]
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 
 
 class _Document(BaseModel):
