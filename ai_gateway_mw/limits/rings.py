@@ -83,18 +83,19 @@ def has(window: Window, head: int, slot: int) -> bool:
 def wait(cells: memoryview, base: int, window: Window, head: int, now: float, excess: int) -> int:
     """Whole seconds until so much has left that `excess` more fits in."""
     ring, size = base + _RING, window.cells
-    slot = head
-    for slot in range(head - size + 1, head + 1):
+    slot = head - size + 1
+    excess -= cells[ring + slot % size]
+    while excess > 0 and slot < head:
+        slot += 1
         excess -= cells[ring + slot % size]
-        if excess <= 0:
-            break
     return max(1, ceil(window.leaves(slot) - now))
 
 
-def reset(cells: memoryview, base: int, window: Window, head: int, now: float) -> int:
-    """Whole seconds until the row is empty if nothing more is counted; 0 if it is."""
-    ring, size = base + _RING, window.cells
-    for slot in range(head, head - size, -1):
-        if cells[ring + slot % size]:
-            return max(1, ceil(window.leaves(slot) - now))
-    return 0
+def reset(cells: memoryview, base: int, window: Window, head: int, now: float, used: int) -> int:
+    """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
+    if not used:
+        return 0
+    ring, size, slot = base + _RING, window.cells, head
+    while not cells[ring + slot % size]:
+        slot -= 1
+    return max(1, ceil(window.leaves(slot) - now))
