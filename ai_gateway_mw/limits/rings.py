@@ -72,7 +72,8 @@ def total(cells: memoryview, base: int, window: Window) -> int:
 def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) -> None:
     """Change what a slot holds; it never holds less than nothing."""
     cell = base + _RING + slot % window.cells
-    cells[cell] = max(0, min(cells[cell] + amount, MOST))
+    value = cells[cell] + amount
+    cells[cell] = 0 if value < 0 else min(value, MOST)
 
 
 def has(window: Window, head: int, slot: int) -> bool:
