@@ -19,10 +19,9 @@ MOST: Final = 2**62  # what a cell is filled to at most: two of them still are a
 def begin(cells: memoryview, base: int, window: Window, now: float) -> None:
     """Make an empty row one of this window."""
     head = window.slot(now)
-    leaves = window.leaves(head)
     cells[base + _HEAD] = head
-    cells[base + _SPAN] = ceil(leaves - now)
-    cells[base + _UNTIL] = ceil(leaves)
+    cells[base + _SPAN] = window.span
+    cells[base + _UNTIL] = ceil(window.leaves(head))
 
 
 def is_over(cells: memoryview, base: int, now: float) -> bool:
@@ -46,7 +45,10 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     """
     slot = window.slot(now)
     head: int = cells[base + _HEAD]
-    if slot == head or slot < head <= slot + window.cells:
+    if slot == head:
+        return head
+    if slot < head <= slot + window.cells:
+        cells[base + _UNTIL] = ceil(window.leaves(head))  # `bring_near` may have brought it nearer than that
         return head
     size = window.cells
     ring = base + _RING
