@@ -34,6 +34,7 @@ def bring_near(cells: memoryview, base: int, now: float) -> None:
     from here."""
     span = cells[base + _SPAN]
     if cells[base + _UNTIL] - now > 2 * span:
+        cells[base + _HEAD] = MOST  # whoever counts here next finds the clock put back far, and renews the row's time
         cells[base + _UNTIL] = ceil(now) + span
 
 
@@ -45,10 +46,7 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     """
     slot = window.slot(now)
     head: int = cells[base + _HEAD]
-    if slot == head:
-        return head
-    if slot < head <= slot + window.cells:
-        cells[base + _UNTIL] = ceil(window.leaves(head))  # `bring_near` may have brought it nearer than that
+    if slot == head or slot < head <= slot + window.cells:
         return head
     size = window.cells
     ring = base + _RING
