@@ -94,15 +94,16 @@ class Counters:
                         raise ValueError(f"{amount} cannot be taken")
                     base = (self._row(name, window) or self._new_row(name, window, now)).base
                     head = rings.advanced(cells, base, window, now)
-                    left = limit - rings.total(cells, base, window) - amount
-                    if left < 0:
-                        wait = rings.wait(cells, base, window, head, now, -left)
+                    used = rings.total(cells, base, window) + amount
+                    if used > limit:
+                        wait = rings.wait(cells, base, window, head, now, used - limit)
                         if wait > longest:
                             refused, longest = place, wait
-                    elif amount:
+                        continue
+                    if amount:
                         added.append((base, window, head, amount))
                         rings.add(cells, base, window, head, amount)
-                    standings.append(Standing(limit, left, rings.reset(cells, base, window, head, now)))
+                    standings.append(Standing(limit, limit - used, rings.reset(cells, base, window, head, now, used)))
                 if refused is None:
                     return Taken(now, standings)
             except BaseException:
@@ -223,8 +224,9 @@ class Counters:
     def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
         row = self._row(name, window) or self._new_row(name, window, now)
         head = rings.advanced(self._cells, row.base, window, now)
-        left = max(0, limit - rings.total(self._cells, row.base, window))
-        return Standing(limit, left, rings.reset(self._cells, row.base, window, head, now))
+        used = rings.total(self._cells, row.base, window)
+        reset = rings.reset(self._cells, row.base, window, head, now, used)
+        return Standing(limit, max(0, limit - used), reset)
 
     def _undo(self, added: Sequence[tuple[int, Window, int, int]]) -> None:
         for base, window, slot, amount in added:

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from ai_gateway_mw.headers import Field
 from ai_gateway_mw.limits.counters import Standing
 from ai_gateway_mw.limits.key_limits import Bound
 
 Stand = tuple[Bound, Standing]
 
+_LIMIT, _REMAINING, _RESET = b"x-ratelimit-limit-", b"x-ratelimit-remaining-", b"x-ratelimit-reset-"
+_REQUESTS: Final = (_LIMIT + b"requests", _REMAINING + b"requests", _RESET + b"requests")
+_TOKENS: Final = (_LIMIT + b"tokens", _REMAINING + b"tokens", _RESET + b"tokens")
 
-def limit_fields(stands: Sequence[Stand]) -> list[tuple[str, str]]:
+
+def limit_fields(stands: Sequence[Stand]) -> list[Field]:
     """Of requests and of tokens the window with the least left, and of all the one with the least part left. Money is
     nobody's business but the operator's."""
     requests = [standing for bound, standing in stands if bound.unit == "requests"]
     tokens = [standing for bound, standing in stands if bound.unit.endswith("tokens")]
-    fields = []
-    for kind, standings in (("requests", requests), ("tokens", tokens)):
+    fields: list[Field] = []
+    for names, standings in ((_REQUESTS, requests), (_TOKENS, tokens)):
         if standings:
-            limit, remaining, reset = min(standings, key=_left)
-            fields += [
-                (f"x-ratelimit-limit-{kind}", str(limit)),
-                (f"x-ratelimit-remaining-{kind}", str(remaining)),
-                (f"x-ratelimit-reset-{kind}", _duration(reset)),
-            ]
+            tightest = min(standings, key=_left)
+            values = (b"%d" % tightest.limit, b"%d" % tightest.remaining, _duration(tightest.reset))
+            fields += zip(names, values, strict=True)
     if fields:  # draft-ietf-httpapi-ratelimit-headers-06
         limit, remaining, reset = min(requests + tokens, key=_part_left)
-        fields += [("ratelimit-limit", str(limit)), ("ratelimit-remaining", str(remaining))]
-        fields.append(("ratelimit-reset", str(reset)))
+        fields += ((b"ratelimit-limit", b"%d" % limit), (b"ratelimit-remaining", b"%d" % remaining))
+        fields.append((b"ratelimit-reset", b"%d" % reset))
     return fields
 
 
@@ -39,8 +42,10 @@ def _part_left(standing: Standing) -> tuple[float, int]:
     return standing.remaining / standing.limit if standing.limit else 0.0, -standing.reset
 
 
-def _duration(seconds: int) -> str:
+def _duration(seconds: int) -> bytes:
     """As OpenAI writes it: `1s`, `6m0s`, `1h0m30s`."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    if hours:
+        return b"%dh%dm%ds" % (hours, minutes, rest)
+    return b"%dm%ds" % (minutes, rest) if minutes else b"%ds" % rest

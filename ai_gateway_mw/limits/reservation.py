@@ -84,26 +84,22 @@ class Reservation:
 
     def fields(self) -> list[Field]:
         """What the client is told of its limits, as they stood when this was taken."""
-        return [(name.encode(), value.encode()) for name, value in limit_fields(self._stands)]
+        return limit_fields(self._stands)
 
     def _take(self, bounds: Sequence[Bound], use: _Use) -> float:
         if not bounds:
             return 0.0
-        amounts = [use.of(bound.unit) for bound in bounds]
-        taken = self._counters.take(
-            [
-                (self._counter(bound.unit), bound.window, bound.limit, amount)
-                for bound, amount in zip(bounds, amounts, strict=True)
-            ]
-        )
+        name = self._name
+        claims = [(f"{name}/{bound.unit}", bound.window, bound.limit, use.of(bound.unit)) for bound in bounds]
+        taken = self._counters.take(claims)
         if taken.refused is not None:
-            raise _refusal(bounds[taken.refused], amounts[taken.refused], taken)
+            raise _refusal(bounds[taken.refused], claims[taken.refused][-1], taken)
         self._stands += zip(bounds, taken.standings, strict=True)
         return taken.at
 
     def _correct(self, reserved: _Use, used: _Use) -> None:
         differences = [
-            (self._counter(bound.unit), bound.window, difference)
+            (f"{self._name}/{bound.unit}", bound.window, difference)
             for bound in self._limits.of_use
             if (difference := used.of(bound.unit) - reserved.of(bound.unit))
         ]
@@ -116,9 +112,6 @@ class Reservation:
             self._entered = False
             with suppress(LimitsUnavailable):  # closed, and the place was given back with that
                 self._counters.leave(self._name)
-
-    def _counter(self, unit: Unit) -> str:
-        return f"{self._name}/{unit}"
 
 
 class _Use:
@@ -156,7 +149,8 @@ def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> 
 def _refusal(bound: Bound, amount: int, taken: Taken) -> GatewayError:
     if bound.unit == "USD":
         return BudgetExceeded(bound.text)
-    fields = limit_fields([(bound, taken.standings[taken.refused or 0])])
+    stand = (bound, taken.standings[taken.refused or 0])
+    fields = [(name.decode(), value.decode()) for name, value in limit_fields([stand])]
     if amount > bound.limit:
         return RequestOverLimit(bound.text, amount, fields)
     return RateLimited(bound.text, taken.retry_after, fields)

@@ -19,10 +19,9 @@ MOST: Final = 2**62  # what a cell is filled to at most: two of them still are a
 def begin(cells: memoryview, base: int, window: Window, now: float) -> None:
     """Make an empty row one of this window."""
     head = window.slot(now)
-    leaves = window.leaves(head)
     cells[base + _HEAD] = head
-    cells[base + _SPAN] = ceil(leaves - now)
-    cells[base + _UNTIL] = ceil(leaves)
+    cells[base + _SPAN] = window.span
+    cells[base + _UNTIL] = ceil(window.leaves(head))
 
 
 def is_over(cells: memoryview, base: int, now: float) -> bool:
@@ -35,6 +34,7 @@ def bring_near(cells: memoryview, base: int, now: float) -> None:
     from here."""
     span = cells[base + _SPAN]
     if cells[base + _UNTIL] - now > 2 * span:
+        cells[base + _HEAD] = MOST  # whoever counts here next finds the clock put back far, and renews the row's time
         cells[base + _UNTIL] = ceil(now) + span
 
 
@@ -72,7 +72,8 @@ def total(cells: memoryview, base: int, window: Window) -> int:
 def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) -> None:
     """Change what a slot holds; it never holds less than nothing."""
     cell = base + _RING + slot % window.cells
-    cells[cell] = max(0, min(cells[cell] + amount, MOST))
+    value = cells[cell] + amount
+    cells[cell] = 0 if value < 0 else min(value, MOST)
 
 
 def has(window: Window, head: int, slot: int) -> bool:
@@ -83,18 +84,19 @@ def has(window: Window, head: int, slot: int) -> bool:
 def wait(cells: memoryview, base: int, window: Window, head: int, now: float, excess: int) -> int:
     """Whole seconds until so much has left that `excess` more fits in."""
     ring, size = base + _RING, window.cells
-    slot = head
-    for slot in range(head - size + 1, head + 1):
+    slot = head - size + 1
+    excess -= cells[ring + slot % size]
+    while excess > 0 and slot < head:
+        slot += 1
         excess -= cells[ring + slot % size]
-        if excess <= 0:
-            break
     return max(1, ceil(window.leaves(slot) - now))
 
 
-def reset(cells: memoryview, base: int, window: Window, head: int, now: float) -> int:
-    """Whole seconds until the row is empty if nothing more is counted; 0 if it is."""
-    ring, size = base + _RING, window.cells
-    for slot in range(head, head - size, -1):
-        if cells[ring + slot % size]:
-            return max(1, ceil(window.leaves(slot) - now))
-    return 0
+def reset(cells: memoryview, base: int, window: Window, head: int, now: float, used: int) -> int:
+    """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
+    if not used:
+        return 0
+    ring, size, slot = base + _RING, window.cells, head
+    while not cells[ring + slot % size]:
+        slot -= 1
+    return max(1, ceil(window.leaves(slot) - now))

@@ -18,7 +18,7 @@ class Sliding:
     the limit, and a count leaves up to one slot late.
     """
 
-    __slots__ = ("cells", "code", "length", "seconds")
+    __slots__ = ("cells", "code", "length", "seconds", "span")
 
     def __init__(self, seconds: int) -> None:
         if not 1 <= seconds <= _LONGEST:
@@ -26,6 +26,7 @@ class Sliding:
         self.seconds = self.code = seconds
         self.length = -(-seconds // _SLOTS)
         self.cells = -(-seconds // self.length) + 1
+        self.span = self.cells * self.length  # how long a count stays at most
 
     def slot(self, now: float) -> int:
         """The number of the slot that a time is in."""
@@ -48,12 +49,13 @@ class Sliding:
 class Calendar:
     """The day or the month, by UTC: one slot, which starts anew at the boundary."""
 
-    __slots__ = ("cells", "code", "period")
+    __slots__ = ("cells", "code", "period", "span")
 
     def __init__(self, period: Literal["day", "month"]) -> None:
         self.period = period
         self.code = -1 if period == "day" else -2
         self.cells = 1
+        self.span = _DAY if period == "day" else 31 * _DAY
 
     def slot(self, now: float) -> int:
         """The number of the day or month that a time is in."""

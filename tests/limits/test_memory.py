@@ -125,6 +125,37 @@ def test_rows_from_before_the_clock_was_put_back_are_free_after_a_window(small: 
     assert small.take([("new", MINUTE, 5, 1)]).granted
 
 
+def test_a_month_that_began_just_before_its_end_is_not_cut_short(small: Counters, clock: Clock) -> None:
+    month = Calendar("month")
+    clock.now = 1_775_001_570.0  # 30 seconds before April 2026
+    for _ in range(2):
+        for number in range(256):
+            small.take([(str(number), month, 9, 3)])
+        clock.now += 60
+    for _ in range(2):
+        with pytest.raises(LimitsUnavailable):
+            small.take([("new", MINUTE, 5, 1)])
+        clock.now += 3600
+    assert all(small.value(str(number), month) == 3 for number in range(256))
+
+
+@pytest.mark.parametrize("later", [0, 1, 55, 60, 64, 65, 66])
+def test_a_row_that_counts_again_after_the_clock_was_put_back_is_not_free(
+    small: Counters, clock: Clock, later: int
+) -> None:
+    for number in range(256):
+        small.take([(str(number), MINUTE, 5, 1)])
+    clock.now -= 65
+    with pytest.raises(LimitsUnavailable):
+        small.take([("new", MINUTE, 5, 1)])
+    clock.now += later
+    for number in range(256):
+        assert small.take([(str(number), MINUTE, 5, 4)]).granted
+    clock.now += 60
+    with pytest.raises(LimitsUnavailable):
+        small.take([("new", MINUTE, 5, 1)])
+
+
 def test_places_that_are_taken_are_not_given_to_another_name(small: Counters) -> None:
     for number in range(256):
         assert small.enter(str(number), 1)

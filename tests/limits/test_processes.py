@@ -13,6 +13,9 @@ from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
 from tests.limits.workers import CLAIMS, burst, crowd, dying, opened, started
 
+# From Python 3.12 on: pytest-xdist has a thread in every worker, and the children here do not care.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
