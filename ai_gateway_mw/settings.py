@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PrivateAttr, ValidationError, ValidationInfo
 from pydantic_settings import (
@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         "characters; default: the file master.key in the data directory, made with the first stored secret.",
     )
     admin_token: _Hidden = Field(None, description="Bearer token of the admin plane, which does not exist without one.")
+    audit_requests: Literal["off", "strict", "best-effort"] = Field(
+        "off",
+        description="Whether each request is written to the audit log before it goes to a provider; strict: none goes "
+        "that cannot be written, best-effort: it goes on, and is written as soon as that can be.",
+    )
     trusted_proxies: _Networks = Field(
         (), description="CIDR ranges of proxies whose X-Forwarded-For or Forwarded is believed, separated by commas."
     )
