@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ai_gateway_mw.audit import Actor
+from ai_gateway_mw.audit import Actor, Happening
 from ai_gateway_mw.cli.console import stop
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.database import database_of
@@ -80,7 +80,7 @@ def refusals() -> Iterator[None]:
     stop(message)
 
 
-_OPTIONS = {
+_OPTIONS: Final = {
     "name": "NAME",
     "scopes": "--scope",
     "expires_at": "--expires",
@@ -110,13 +110,26 @@ def _fault(one: Mapping[str, Any]) -> str:
     return f"{option_of(str(one['loc'][0]))}: {one['msg'].removeprefix('Value error, ')}"
 
 
-@asynccontextmanager
-async def recorded(services: Services | None, *happenings: Any) -> AsyncIterator[None]:
-    """Around a change that is stored elsewhere: its rows of the audit log are written in a transaction that ends after
-    it, so that a log that cannot be written prevents the change, and a change that fails leaves no rows."""
-    if services is None:
-        yield
-        return
-    async with services.installation.database.writing() as connection:
-        await services.audit.append(connection, *happenings)
-        yield
+def recorded(settings: Settings, happening: Happening, change: Callable[[], object]) -> None:
+    """Make a change that is stored elsewhere than in the database, and write it to the audit log if there is one.
+
+    The row is written first and the change made before its transaction ends: a log that cannot be written prevents the
+    change, and a change that fails leaves no row.
+    """
+    with refusals():
+        if stored(settings):
+            asyncio.run(_recorded(settings, happening, change))
+        else:
+            change()
+
+
+async def _recorded(settings: Settings, happening: Happening, change: Callable[[], object]) -> None:
+    changed = False
+    try:
+        async with await Services.open(settings) as services, services.installation.database.writing() as connection:
+            await services.audit.append(connection, happening)
+            change()
+            changed = True
+    except DatabaseUnavailable as error:
+        what = "the change was made, but it is not in the audit log" if changed else "nothing was changed"
+        raise DatabaseUnavailable(f"{error}; {what}") from None
