@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
 from ai_gateway_mw.cli.console import problem_text
+from ai_gateway_mw.cli.policy_records import PolicyRecords
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.errors import PolicyError, Problem
@@ -25,8 +26,12 @@ _YOUNG, _OLDER = 20_000, 20
 class Reloader:
     """Puts the policy of a file in force again where it is good; where it is not, the one in force stays."""
 
-    def __init__(self, gateway: Gateway, file: Path, *, allow_missing_secrets: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, file: Path, *, allow_missing_secrets: bool, records: PolicyRecords | None = None
+    ) -> None:
+        """With `records`, every reload is written to the audit log where keys come from the database."""
         self.gateway = gateway
+        self._records = records
         self._file = file
         self._allow_missing_secrets = allow_missing_secrets
         self._lock = threading.Lock()
@@ -47,12 +52,14 @@ class Reloader:
         return True
 
     def _take_over(self, policy: Policy) -> None:
-        stores = self.gateway.stores
+        stores, before = self.gateway.stores, self.gateway.program.needs
         missing = Gateway(policy, settings=stores.settings, secrets=stores.secrets).missing_secrets()
         if missing and not self._allow_missing_secrets:
             raise PolicyError(Problem(str(error)) for error in missing)
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
+        if self._records is not None and "keys" in before | self.gateway.program.needs:
+            self._records.note(self.gateway)
 
 
 class Reloading:

@@ -2,9 +2,10 @@
 
 from ai_gateway_mw.database.database import Database, database_of
 from ai_gateway_mw.database.installation import Installation, opened
-from ai_gateway_mw.database.tables import audit, audit_head, callers, gateway_keys, installation, metadata, usage
+from ai_gateway_mw.database.tables import HEAD, audit, audit_head, callers, gateway_keys, installation, metadata, usage
 
 __all__ = [
+    "HEAD",
     "Database",
     "Installation",
     "audit",
