@@ -7,17 +7,20 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
 from ai_gateway_mw.cli.console import problem_text
-from ai_gateway_mw.cli.policy_records import PolicyRecords
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 from ai_gateway_mw.errors import PolicyError, Problem
 from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import Policy, load_file
+
+if TYPE_CHECKING:  # it needs SQLAlchemy, which most workers have no use for
+    from ai_gateway_mw.cli.policy_records import PolicyRecords
 
 _log = logging.getLogger("ai_gateway_mw.reload")
 _YOUNG, _OLDER = 20_000, 20
@@ -27,9 +30,14 @@ class Reloader:
     """Puts the policy of a file in force again where it is good; where it is not, the one in force stays."""
 
     def __init__(
-        self, gateway: Gateway, file: Path, *, allow_missing_secrets: bool, records: PolicyRecords | None = None
+        self,
+        gateway: Gateway,
+        file: Path,
+        *,
+        allow_missing_secrets: bool,
+        records: Callable[[], PolicyRecords] | None = None,
     ) -> None:
-        """With `records`, every reload is written to the audit log where keys come from the database."""
+        """`records` writes every reload to the audit log, and is asked for only where keys come from the database."""
         self.gateway = gateway
         self._records = records
         self._file = file
@@ -59,7 +67,7 @@ class Reloader:
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
         if self._records is not None and "keys" in before | self.gateway.program.needs:
-            self._records.note(self.gateway)
+            self._records().note(self.gateway)
 
 
 class Reloading:

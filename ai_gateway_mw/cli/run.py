@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +14,6 @@ from ai_gateway_mw.cli import banner
 from ai_gateway_mw.cli.console import say, say_problem, stop
 from ai_gateway_mw.cli.loading import file_text, gateway_or_stop, missing_secrets, settings_or_stop
 from ai_gateway_mw.cli.logs import redact_logs
-from ai_gateway_mw.cli.policy_records import PolicyRecords
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
 from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, ending, listening, serve
@@ -20,6 +21,10 @@ from ai_gateway_mw.cli.supervisor import Supervisor
 from ai_gateway_mw.cli.watching import Watcher, content
 from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError, Problem
 from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.settings import Settings
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.cli.policy_records import PolicyRecords
 
 app = typer.Typer(add_completion=False)
 
@@ -59,7 +64,7 @@ def run(
     if missing:
         stop(*missing, "Nothing is served. --allow-missing-secrets serves without them.")
     with _socket(host, port) as sock:
-        records = PolicyRecords(settings, options.file)
+        records = cache(partial(_records, settings, options.file))
         for label, text in banner.lines(gateway, options, sock, _stored_keys(gateway, records)):
             say(f"{label:<10} {text}")
         for warning in banner.warnings(gateway, sock):
@@ -75,13 +80,19 @@ def _socket(host: str, port: int) -> socket.socket:
         stop(str(error))
 
 
-def _stored_keys(gateway: Gateway, records: PolicyRecords) -> str:
+def _records(settings: Settings, file: Path) -> PolicyRecords:
+    from ai_gateway_mw.cli.policy_records import PolicyRecords  # brings SQLAlchemy, which not every policy needs
+
+    return PolicyRecords(settings, file)
+
+
+def _stored_keys(gateway: Gateway, records: Callable[[], PolicyRecords]) -> str:
     """Where the keys are that the policy needs, empty where it needs none. What must be mended first ends the command;
     a database that cannot be reached may come later."""
     if "keys" not in gateway.program.needs:
         return ""
     try:
-        return str(records.begin(gateway))
+        return str(records().begin(gateway))
     except InstallationError as error:
         stop(str(error), "Nothing is served.")
     except DatabaseUnavailable as error:
