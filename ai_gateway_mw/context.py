@@ -316,6 +316,8 @@ class Context:
         """The exchange is over: let go of what refers back to this, or only the cycle collector could free it all."""
         self.candidates = _NO_CANDIDATES
         self.scope, self.vars = {}, {}
+        self.account = None
+        self.refusal = None  # one that goes on to the server knows the frames it went through, and they know this
 
 
 class Action(Protocol):

@@ -5,6 +5,7 @@ The compiler hands each action a runtime that is bound to a phase and collects p
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,8 @@ from ai_gateway_mw.cel import (
     template,
 )
 from ai_gateway_mw.context import Limits
-from ai_gateway_mw.errors import Place, Problem, SecretError
+from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, Problem, SecretError
+from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
@@ -40,6 +42,8 @@ from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import Breakers, MemoryProviderKeys, ModelMetrics, ProviderKeys
 from ai_gateway_mw.upstream.http1 import HTTPTransport
 from ai_gateway_mw.variables import functions, variables, variables_elsewhere
+
+_log = logging.getLogger("ai_gateway_mw")
 
 
 class Stores:
@@ -59,9 +63,11 @@ class Stores:
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
         self.breakers = Breakers(jitter=self.random.random)
         self.model_metrics = ModelMetrics()
-        self.accounts = Accounts(settings)
+        self.accounts = Accounts(settings, lambda: self.counters)
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
+        self._counters: Counters | None = None
+        self._warned_of_counters = False
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -82,9 +88,25 @@ class Stores:
             self._own_transport = HTTPTransport()
         return self._own_transport
 
+    @property
+    def counters(self) -> Counters:
+        """What is used of limits; opened on first use. Raises `LimitsUnavailable`, and the log says why, once."""
+        if self._counters is None:
+            try:
+                self._counters = Counters.shared(self.settings.data_dir / "counters")
+            except CountersUnusable as error:
+                if not self._warned_of_counters:
+                    self._warned_of_counters = True
+                    _log.warning("requests that a limit applies to are refused: %s", error)
+                raise LimitsUnavailable from None
+        return self._counters
+
     async def aclose(self) -> None:
         """Close what was opened here; a transport that was handed in stays open."""
         await self.accounts.aclose()
+        if self._counters is not None:
+            self._counters.close()
+            self._counters = None
         if self._own_transport is not None:
             await self._own_transport.aclose()
             self._own_transport = None

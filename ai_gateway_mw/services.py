@@ -3,7 +3,7 @@ requests use these and no others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,7 +50,7 @@ class Services:
         """Where requests look keys up."""
         return StoredKeys(self.installation)
 
-    def changes(self) -> AsyncIterator[Collection[str] | None]:
+    def changes(self) -> AsyncGenerator[Collection[str] | None]:
         """Which keys change, from now on: see `feed_of`."""
         return feed_of(self.installation.database)
 

@@ -10,6 +10,7 @@ from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.actions.log import Log
+from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
@@ -22,6 +23,7 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     Deny,
     GatewayAuth,
     Log,
+    RateLimit,
     RemoveHeaders,
     RestrictIPs,
     SetVars,
@@ -37,7 +39,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "rate-limit", "verify-webhook"],
+        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
         _GUARDED,
     ),
     **dict.fromkeys(

@@ -18,6 +18,7 @@ from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unaut
 from ai_gateway_mw.keys import GatewayKey, KeyVerifier, Scope, digest, scope_for, well_formed
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.usage import UnknownPrice
 
 _log = logging.getLogger("ai_gateway_mw.policy")
 
@@ -30,6 +31,12 @@ class DeclaredKey(ActionConfig):
     environment: str = Field("", description="Such as `production`; readable in expressions.")
     scopes: tuple[Scope, ...] = Field((Scope.FULL,), description="What the key may be used for.")
     allowed_ips: tuple[str, ...] | None = Field(None, description="CIDR ranges it may be used from; omitted: anywhere.")
+    allowed_models: tuple[str, ...] | None = Field(
+        None, description="Models it may be used for, as globs, `!` forbids; omitted: all."
+    )
+    allowed_providers: tuple[str, ...] | None = Field(
+        None, description="Providers it may be used for, as globs, `!` forbids; omitted: all."
+    )
     expires: AwareDatetime | None = Field(None, description="When it stops working, with a time zone.")
     metadata: dict[str, str] = Field(default_factory=dict, description="Notes, readable in expressions.")
 
@@ -60,6 +67,11 @@ class GatewayAuth:
         keys: tuple[DeclaredKey, ...] = Field(
             (), description="Keys that are declared here; without any, those of the gateway's database count."
         )
+        unknown_price: UnknownPrice = Field(
+            "deny",
+            description="What becomes of a model whose price nobody knows, for a key with a budget: it is refused, "
+            "counted like the provider's dearest model (`estimate`), or free (`zero`).",
+        )
         on_error: Literal["halt", "continue"] = Field(
             "halt", description="`continue`: a refused request goes on, and later rules read the error."
         )
@@ -77,7 +89,7 @@ class GatewayAuth:
         self._required = config.required
         self._scopes = config.scopes
         self._continue = config.on_error == "continue"
-        self._keys: _Keys = _StoredKeys(runtime.stores.accounts)
+        self._keys: _Keys = _StoredKeys(runtime.stores.accounts, config.unknown_price)
         if config.keys:
             self._keys = _DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
             self._check(self._keys, runtime)
@@ -101,6 +113,8 @@ class GatewayAuth:
             if not self._continue:
                 raise
             return
+        if key is None and ctx.gateway_key is not None:
+            return  # an action before this one has taken the credential, and what it found stands
         ctx.gateway_key = key
         ctx.publish_ours(self.name, self._keys.result(key) if key else _WITHOUT_KEY)
 
@@ -153,8 +167,9 @@ class _Keys(Protocol):
 class _StoredKeys:
     """The keys of the database."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, unknown_price: UnknownPrice) -> None:
         self._accounts = accounts
+        self._unknown_price = unknown_price
 
     def known(self, presented: str, ctx: Context) -> GatewayKey | None:
         return self._accounts.known(presented)
@@ -168,7 +183,7 @@ class _StoredKeys:
         return found.key
 
     def begin(self, key: GatewayKey, ctx: Context) -> None:
-        ctx.account = self._accounts.account(ctx, key)
+        ctx.account = self._accounts.account(ctx, key, self._unknown_price)
 
     def result(self, key: GatewayKey) -> Mapping[str, Any]:
         return _result(key)
@@ -230,6 +245,8 @@ class _DeclaredKeys:
             metadata=declared.metadata,
             expires=declared.expires,
             allowed_ips=None if declared.allowed_ips is None else Ranges(map(parse_network, declared.allowed_ips)),
+            allowed_models=declared.allowed_models,
+            allowed_providers=declared.allowed_providers,
         )
 
 

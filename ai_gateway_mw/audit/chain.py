@@ -6,10 +6,10 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ai_gateway_mw.audit.events import Entry
 
@@ -54,6 +54,18 @@ def mac_of(key: bytes, before: bytes, entry: Entry) -> bytes:
     return hmac.digest(key, before + json.dumps(content, separators=(",", ":")).encode(), "sha256")
 
 
+def _entry_of(row: Sequence[Any]) -> Entry | None:
+    """None for a row that holds what we do not write."""
+    if [*map(type, row)] != [int, int, str, str, str, str, str, bytes]:
+        return None
+    seq, at, event, actor, address, subject, details, mac = row
+    try:
+        moment = _EPOCH + timedelta(microseconds=at)
+    except OverflowError:
+        return None
+    return Entry(seq, moment, event, actor, address, subject, details, mac)
+
+
 class Walk:
     """Goes along the chain from its first row, and names what is wrong with it."""
 
@@ -61,23 +73,28 @@ class Walk:
         """`saved` is a head that was written down earlier."""
         self._key = key
         self._saved = saved
-        self._last = Head(0, b"")
+        self.last = Head(0, b"")
 
-    def step(self, entry: Entry) -> Iterator[Fault]:
-        """Take the next row."""
-        last, saved = self._last, self._saved
+    def step(self, row: Sequence[Any]) -> Iterator[Fault]:
+        """Take the next row, as it lies in the database."""
+        last, saved, entry = self.last, self._saved, _entry_of(row)
+        if entry is None or entry.seq <= last.seq:
+            yield Fault(last.seq + 1, f"after row {last.seq} is one that nobody can have written: {row[0]!r}")
+            return
         if entry.seq != last.seq + 1:
             yield Fault(last.seq + 1, f"row {last.seq + 1} is missing: row {entry.seq} follows row {last.seq}")
         elif not hmac.compare_digest(mac_of(self._key, last.mac, entry), entry.mac):
             yield Fault(entry.seq, f"row {entry.seq} is not what was written, or not where it was written")
         if saved is not None and saved.seq == entry.seq and not hmac.compare_digest(saved.mac, entry.mac):
             yield Fault(entry.seq, f"row {entry.seq} is not the one whose head was saved: the log was written anew")
-        self._last = Head(entry.seq, entry.mac)
+        self.last = Head(entry.seq, entry.mac)
 
-    def end(self, stored: Head) -> Iterator[Fault]:
+    def end(self, stored: Head | None) -> Iterator[Fault]:
         """There are no more rows; `stored` is the head that the database has."""
-        last, saved = self._last, self._saved
+        last, saved = self.last, self._saved
         if saved is not None and saved.seq > last.seq:
             yield Fault(last.seq + 1, f"the log ends with row {last.seq}, but it once had row {saved.seq}")
-        if stored.seq != last.seq or not hmac.compare_digest(stored.mac, last.mac):
+        if stored is None:
+            yield Fault(last.seq, f"the log ends with row {last.seq}, and has lost its head")
+        elif stored.seq != last.seq or not hmac.compare_digest(stored.mac, last.mac):
             yield Fault(last.seq, f"the log ends with row {last.seq}, and its head says {stored.seq}")

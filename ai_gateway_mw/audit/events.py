@@ -72,9 +72,22 @@ class Entry:
             "actor": self.actor,
             "address": self.address,
             "subject": self.subject,
-            "details": json.loads(self.details),
+            "details": _read(self.details),
             "mac": self.mac.hex(),
         }
+
+
+def _read(details: str) -> Any:
+    """Somebody may have edited them: then `verify` tells, and what is there is still shown."""
+    try:
+        return json.loads(details)
+    except ValueError:
+        return details
+
+
+def kept_text(text: str) -> str:
+    """A text as every database can hold it: halves of characters, as file names have them, and NUL are spelled out."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def details_text(details: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.audit.chain import Fault, Head, Walk, mac_of
-from ai_gateway_mw.audit.events import Actor, Entry, Event, details_text
+from ai_gateway_mw.audit.events import Actor, Entry, Event, details_text, kept_text
 from ai_gateway_mw.database import Installation, audit, audit_head
 
 _CHUNK: Final = 5_000
@@ -74,7 +74,7 @@ class AuditLog:
 
         Writers of a chain come one after the other: each holds the head until its transaction ends.
         """
-        row = (await connection.execute(sa.select(audit_head).with_for_update())).one()
+        row = (await connection.execute(_HEAD.with_for_update())).one()
         before, rows = Head(row.seq, row.mac), []
         for happening in happenings:
             entry = self._entry(before.seq + 1, happening)
@@ -82,7 +82,9 @@ class AuditLog:
             rows.append({name: getattr(entry, name) for name in Entry.__slots__})
             before = Head(entry.seq, entry.mac)
         await connection.execute(sa.insert(audit), rows)
-        await connection.execute(sa.update(audit_head).values(seq=before.seq, mac=before.mac))
+        await connection.execute(
+            sa.update(audit_head).where(audit_head.c.id == 1).values(seq=before.seq, mac=before.mac)
+        )
 
     async def write(self, *happenings: Happening) -> None:
         """Write rows for themselves. Raises `DatabaseUnavailable`."""
@@ -107,14 +109,14 @@ class AuditLog:
         """Go through the whole chain, as it was at one moment."""
         walk, found = Walk(self._key, saved), list[Fault]()
         async with self._snapshot() as connection:
-            row = (await connection.execute(sa.select(audit_head))).one()
-            async for entry in _entries(connection, Filter()):
-                found += walk.step(entry)
+            head = _head_of((await connection.execute(_RAW_HEAD)).one_or_none())
+            async for row in _raw(connection):
+                found += walk.step(row)
                 if len(found) >= _FAULTS:
                     break
             else:
-                found += walk.end(Head(row.seq, row.mac))
-        return Verdict(Head(row.seq, row.mac), found)
+                found += walk.end(head)
+        return Verdict(head or walk.last, found)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -124,19 +126,50 @@ class AuditLog:
             yield connection
 
     def _entry(self, seq: int, happening: Happening) -> Entry:
-        actor, details = happening.actor, details_text(happening.details)
         return Entry(
-            seq, self._clock(), happening.event.value, actor.name, actor.address, happening.subject, details, b""
+            seq,
+            self._clock(),
+            happening.event.value,
+            kept_text(happening.actor.name),
+            kept_text(happening.actor.address),
+            kept_text(happening.subject),
+            details_text(happening.details),
+            b"",
         )
 
 
 async def _entries(connection: AsyncConnection, wanted: Filter) -> AsyncIterator[Entry]:
-    last = 0
+    async for row in _in_order(connection, wanted.applied(sa.select(audit)), audit.c.seq):
+        yield Entry(*row)
+
+
+def _raw(connection: AsyncConnection) -> AsyncIterator[Sequence[Any]]:
+    """Rows as they lie there. SQLite lets a column hold anything, and whoever edits one minds no types."""
+    return _in_order(connection, sa.select(*_raw_columns(audit)), audit.c.seq)
+
+
+async def _in_order(
+    connection: AsyncConnection, query: sa.Select[Any], seq: sa.ColumnElement[int]
+) -> AsyncIterator[Any]:
+    """From the first row that there is, be its number below 1."""
+    query, last = query.order_by(seq).limit(_CHUNK), None
     while True:
-        query = wanted.applied(sa.select(audit)).where(audit.c.seq > last).order_by(audit.c.seq).limit(_CHUNK)
-        rows = (await connection.execute(query)).all()
+        rows = (await connection.execute(query if last is None else query.where(seq > last))).all()
         for row in rows:
-            yield Entry(*row)
+            yield row
         if len(rows) < _CHUNK:
             return
-        last = rows[-1].seq
+        last = rows[-1][0]
+
+
+def _raw_columns(table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    return [sa.type_coerce(column, sa.types.NullType()) for column in table.c]
+
+
+def _head_of(row: Sequence[Any] | None) -> Head | None:
+    """None where there is none, or what is no head."""
+    return Head(*row) if row is not None and [*map(type, row)] == [int, bytes] else None
+
+
+_HEAD: Final = sa.select(audit_head).where(audit_head.c.id == 1)
+_RAW_HEAD: Final = sa.select(*_raw_columns(audit_head)[1:]).where(audit_head.c.id == 1)

@@ -16,6 +16,7 @@ from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.database import database_of
 from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError
 from ai_gateway_mw.keys.store import KeyNotFound, KeyRefused
+from ai_gateway_mw.limits import LimitsDocument
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.settings import Settings
 
@@ -107,7 +108,12 @@ def document(kind: type[D], values: Mapping[str, Any]) -> D:
 
 
 def _fault(one: Mapping[str, Any]) -> str:
-    return f"{option_of(str(one['loc'][0]))}: {one['msg'].removeprefix('Value error, ')}"
+    field, *steps = one["loc"]
+    named = [step for step in steps[:1] if isinstance(step, str)]  # of a pair, by its name
+    text = one["msg"].removeprefix("Value error, ")
+    if one["type"] == "extra_forbidden":
+        text = f"there is no such limit; there are {', '.join(LimitsDocument.model_fields)}"
+    return f"{' '.join([option_of(str(field)), *named])}: {text}"
 
 
 def recorded(settings: Settings, happening: Happening, change: Callable[[], object]) -> None:

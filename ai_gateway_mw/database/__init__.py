@@ -1,8 +1,18 @@
 """The database: keys, usage and audit of one installation, in SQLite or PostgreSQL."""
 
-from ai_gateway_mw.database.database import Database, database_of
+from ai_gateway_mw.database.database import Database, database_of, identity
 from ai_gateway_mw.database.installation import Installation, opened
-from ai_gateway_mw.database.tables import HEAD, audit, audit_head, callers, gateway_keys, installation, metadata, usage
+from ai_gateway_mw.database.tables import (
+    HEAD,
+    audit,
+    audit_head,
+    callers,
+    gateway_keys,
+    installation,
+    metadata,
+    storable,
+    usage,
+)
 
 __all__ = [
     "HEAD",
@@ -13,8 +23,10 @@ __all__ = [
     "callers",
     "database_of",
     "gateway_keys",
+    "identity",
     "installation",
     "metadata",
     "opened",
+    "storable",
     "usage",
 ]

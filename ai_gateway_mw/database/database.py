@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -42,8 +43,11 @@ class Database:
         self._engine: AsyncEngine | None = None
 
     def __str__(self) -> str:
-        """Where it is, without a password."""
-        return str(self.file) if self.file is not None else self._url.render_as_string(hide_password=True)
+        """Where it is, without a password, which may also stand among the parameters."""
+        if self.file is not None:
+            return str(self.file)
+        shown = {name: value for name, value in self._url.query.items() if name == "host"}
+        return self._url.set(query=shown).render_as_string(hide_password=True)
 
     @property
     def exists(self) -> bool:
@@ -81,7 +85,12 @@ class Database:
     def _sqlite(self) -> AsyncEngine:
         assert self.file is not None
         _make_private(self.file)
-        engine = create_async_engine(self._url, hide_parameters=True, pool_size=_CONNECTIONS, pool_timeout=_PATIENCE)
+        engine = create_async_engine(
+            _of_what_is_there(self.file), hide_parameters=True, pool_size=_CONNECTIONS, pool_timeout=_PATIENCE
+        )
+        follower = _FileFollower(self.file)
+        sa.event.listen(engine.sync_engine, "connect", follower.connected)
+        sa.event.listen(engine.sync_engine, "checkout", follower.checked_out)
         sa.event.listen(engine.sync_engine, "connect", _set_up)
         sa.event.listen(engine.sync_engine, "begin", _begin)
         return engine
@@ -106,11 +115,44 @@ def database_of(data_dir: Path, url: Secret | None) -> Database:
     except ArgumentError:
         raise ValueError("it is no URL such as postgresql://user@host/name") from None
     backend = parsed.get_backend_name()
-    if backend == "sqlite" and parsed.database:
+    if backend == "sqlite":
+        if not parsed.database or parsed.database.startswith((":", "file:")) or parsed.query:
+            raise ValueError("SQLite needs a file, and nothing but its path: sqlite:////path/to/file")
         return Database(parsed.set(drivername="sqlite+aiosqlite"))
     if backend in ("postgresql", "postgres"):
-        return Database(parsed.set(drivername="postgresql+asyncpg"))
+        return Database(_as_asyncpg_has_it(parsed))
     raise ValueError(f"a database of the kind `{backend}` is not supported; use SQLite or PostgreSQL")
+
+
+def _as_asyncpg_has_it(url: URL) -> URL:
+    """URLs for libpq say `sslmode`."""
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    return url.set(drivername="postgresql+asyncpg", query=query)
+
+
+def _of_what_is_there(file: Path) -> URL:
+    """A file that has gone is not made anew by who opens one more connection: it would be empty."""
+    return URL.create("sqlite+aiosqlite", database=f"file:{quote(str(file))}", query={"mode": "rw", "uri": "true"})
+
+
+class _FileFollower:
+    """Closes connections to a file that is another one by now, as after a backup was put in its place."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def connected(self, _: Any, record: Any) -> None:
+        record.info["file"] = identity(self._file)
+
+    def checked_out(self, _: Any, record: Any, __: Any) -> None:
+        if record.info.get("file") != identity(self._file):
+            raise sa.exc.InvalidatePoolError(f"{self._file} is another file by now")
+
+
+def identity(file: Path) -> tuple[int, int]:
+    """What a file is and another in its place is not. Raises `OSError`."""
+    stat = file.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def _make_private(file: Path) -> None:

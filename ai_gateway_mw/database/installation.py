@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +29,8 @@ class Installation:
 
     database: Database
     pepper_version: int
-    peppers: Mapping[int, bytes]
-    audit_key: bytes
+    peppers: Mapping[int, bytes] = field(repr=False)
+    audit_key: bytes = field(repr=False)
 
     @property
     def pepper(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -10,7 +11,13 @@ from sqlalchemy.types import TypeDecorator
 
 HEAD: Final = "0001"  # the newest migration
 metadata: Final = sa.MetaData()
+_NOT_STORED: Final = re.compile(r"[\x00\ud800-\udfff]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def storable(text: str) -> bool:
+    """Whether every database can hold this text and be asked for it: no NUL, no halves of characters."""
+    return not _NOT_STORED.search(text)
 
 
 class Moment(TypeDecorator[datetime]):

@@ -141,18 +141,25 @@ class KeyDirectory:
     async def _looked_up(self, digests: Digests, now: float) -> GatewayKey | None:
         if now < self._silent_until:
             raise KeyStoreUnavailable("it did not answer a moment ago")
-        epoch = self._epoch
         try:
             async with asyncio.timeout(_PATIENCE):
-                key = await self._source.find(digests)
+                key = await self._settled(digests)
         except (KeyStoreUnavailable, TimeoutError) as error:
             self._silent_until = self._clock() + _PAUSE
             if isinstance(error, KeyStoreUnavailable):
                 raise
             raise KeyStoreUnavailable("it does not answer") from None
-        if epoch == self._epoch:
-            self._remember(digests, key, now)
+        self._remember(digests, key, now)
         return key
+
+    async def _settled(self, digests: Digests) -> GatewayKey | None:
+        """What the source says, asked anew where keys have changed meanwhile: it may have spoken of before, and who
+        was told of the change, as those that end what a revoked key has open, knew nothing of this request."""
+        while True:
+            epoch = self._epoch
+            key = await self._source.find(digests)
+            if epoch == self._epoch:
+                return key
 
     def _remember(self, digests: Digests, key: GatewayKey | None, now: float) -> None:
         if key is not None:

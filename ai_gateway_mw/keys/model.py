@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from ai_gateway_mw.addresses import Address, Ranges
 from ai_gateway_mw.keys.scopes import Scope, permits
+from ai_gateway_mw.limits import KeyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class GatewayKey:
     revoked: bool = False
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
+    limits: KeyLimits = KeyLimits.none
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
@@ -54,22 +56,34 @@ class GatewayKey:
         """Whether it may be used from there; an unknown address is in no list."""
         return self.allowed_ips is None or (address is not None and address in self.allowed_ips)
 
-    def allows_model(self, name: str) -> bool:
-        return _allowed(name, self.allowed_models)
+    @property
+    def restricts_models(self) -> bool:
+        return self.allowed_models is not None or self.allowed_providers is not None
 
-    def allows_provider(self, name: str) -> bool:
-        return _allowed(name, self.allowed_providers)
+    def allows_provider(self, provider_id: str) -> bool:
+        return _allowed((provider_id,), self.allowed_providers)
+
+    def allows_model(self, provider_id: str, model_id: str) -> bool:
+        """Whether it may be used for this model, which a pattern may also name as `provider:model`."""
+        return self.allows_provider(provider_id) and _allowed(
+            (model_id, f"{provider_id}:{model_id}"), self.allowed_models
+        )
 
 
-def _allowed(name: str, patterns: tuple[str, ...] | None) -> bool:
+def _allowed(names: Sequence[str], patterns: tuple[str, ...] | None) -> bool:
     if patterns is None:
         return True
     allowing = [pattern for pattern in patterns if not pattern.startswith("!")]
     denying = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     if denying and not allowing:
         allowing = ["*"]
-    return _matches(name, allowing) and not _matches(name, denying)
+    return _matches(names, allowing) and not _matches([*names, *map(_bare, names)], denying)
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+def _bare(name: str) -> str:
+    """A model as providers also know it, who read `models/gemini-2.5-pro` or `openai/gpt-4o` as what stands last."""
+    return name.rpartition("/")[2].strip()
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in patterns)

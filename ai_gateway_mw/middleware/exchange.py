@@ -29,6 +29,7 @@ from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
+_RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-")
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
@@ -175,7 +176,7 @@ class ResponseGate(Shortcuts):
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
         """See `answer_written`: not where response rules have to see the head."""
-        if self._holds_head or self.decided or not answer_written(self._send, status, self._with_id(fields), body):
+        if self._holds_head or self.decided or not answer_written(self._send, status, self._with_ours(fields), body):
             return False
         self.started = self.complete = True
         self.status = status
@@ -222,9 +223,12 @@ class ResponseGate(Shortcuts):
     def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
-        return {**message, "headers": self._with_id(list(message.get("headers", ())))}
+        return {**message, "headers": self._with_ours(list(message.get("headers", ())))}
 
-    def _with_id(self, fields: list[Field]) -> list[Field]:
+    def _with_ours(self, fields: list[Field]) -> list[Field]:
+        ctx = self._ctx
+        if ctx.account is not None and ctx.refusal is None and (limits := ctx.account.fields()):
+            fields = [item for item in fields if not item[0].startswith(_RATE_LIMITS)] + limits
         if b"x-request-id" in b"".join(dict(fields)).lower():
             fields = [item for item in fields if item[0].lower() != b"x-request-id"]
-        return [*fields, (b"x-request-id", self._ctx.id.encode())]
+        return [*fields, (b"x-request-id", ctx.id.encode())]

@@ -109,6 +109,18 @@ class Attempt:
     first_token_ms: int | None = None  # of a stream
     total_ms: int = 0
     usage: Usage | None = None
+    estimate: Usage | None = None  # of an answer that does not say
+
+    @property
+    def counted_usage(self) -> Usage | None:
+        """What counts against limits: what the provider says, and in place of what it does not say, the estimate."""
+        said, estimate = self.usage, self.estimate
+        if said is None or estimate is None:
+            return said or estimate
+        return said._replace(
+            input_tokens=estimate.input_tokens if said.input_tokens is None else said.input_tokens,
+            output_tokens=estimate.output_tokens if said.output_tokens is None else said.output_tokens,
+        )
 
     @property
     def ms_so_far(self) -> int:

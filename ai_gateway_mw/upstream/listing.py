@@ -20,14 +20,21 @@ def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Repl
     api_format = _format(ctx, route)
     models: dict[str, Model] = {}
     for model in selection.on_offer(api_format):
-        models.setdefault(model.id, model)
+        if _visible(ctx, model):
+            models.setdefault(model.id, model)
     card = _CARDS[api_format]
     if route.model is None:
         return json_reply(200, _listed(api_format, [card(model) for model in models.values()]))
-    found = models.get(route.model) or selection.named(route.model, api_format)
+    named = (model for model in selection.named(route.model, api_format) if _visible(ctx, model))
+    found = models.get(route.model) or next(named, None)
     if found is None:
         raise ModelNotFound(f"No matching models found: {route.model}.", param="model")
     return json_reply(200, card(found))
+
+
+def _visible(ctx: Context, model: Model) -> bool:
+    """Whether the client's key may be used for it."""
+    return ctx.gateway_key is None or ctx.gateway_key.allows_model(model.provider_id, model.id)
 
 
 def _format(ctx: Context, route: Route) -> Format:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ai_gateway_mw.cel import EvaluationError, Expression
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
-    BadBody,
     FormatNotServed,
     GatewayError,
     ModelNotAllowed,
@@ -20,13 +19,13 @@ from ai_gateway_mw.errors import (
     SelectionFailed,
     SelectionOfWrongType,
 )
+from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.providers import Kind, Model, ModelIndex, Provider, Rejection, kind_of
 from ai_gateway_mw.surfaces import Format, Route
 from ai_gateway_mw.upstream.candidate import Offer
+from ai_gateway_mw.upstream.requested import requested_names
 
-_AUTO = "ngrok/auto"
-_MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
-_MAX_NAME = 256  # characters; names end up in fields, logs and measurements
+_NOT_FOR_THIS_KEY = "not allowed for this API key"
 # Requests name the same few models; a client that makes up names shall not fill memory.
 _REMEMBERED, _FEW_NAMES = 1024, 4
 
@@ -79,25 +78,29 @@ class ModelSelection:
         self._strategies = strategies
         self._on_offer: dict[tuple[Format, Kind | None], Found] = {}
         self._remembered = lru_cache(_REMEMBERED)(self._named)
+        self._remembered_for_key = lru_cache(_REMEMBERED)(self._permitted)
 
     def on_offer(self, api_format: Format, kind: Kind | None = None) -> Sequence[Model]:
         """Every model that may be used for a format and a kind of task, in the order of configuration and catalogue."""
         return self._all(api_format, kind).models
 
-    def named(self, name: str, api_format: Format) -> Model | None:
-        """The known model that a name means, where it may be used."""
+    def named(self, name: str, api_format: Format) -> Sequence[Model]:
+        """The known models that a name means, where they may be used."""
         models = self._index.resolve([name]).models
-        return next((m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)), None)
+        return [m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)]
 
     def __call__(self, ctx: Context) -> None:
         assert ctx.route is not None
         ctx.selection = notes = SelectionNotes(first_attempt=len(ctx.attempts))
+        key = ctx.gateway_key if ctx.gateway_key is not None and ctx.gateway_key.restricts_models else None
         if ctx.route.task == "resource":
-            ctx.offers = self._owners(ctx.route.format)
+            ctx.offers = self._owners(ctx.route, key)
             return
         names = requested_names(ctx)
         notes.requested = names
-        if not names:
+        if key is not None:
+            found = self._for_key(names, ctx.route, key)
+        elif not names:
             found = self._all(ctx.route.format, kind_of(ctx.route.path))
         elif len(names) <= _FEW_NAMES:
             found = self._remembered(names, ctx.route.format)
@@ -107,14 +110,19 @@ class ModelSelection:
         if not ctx.models:
             raise self._refusal(names, ctx.route)
         if self._strategies:
-            ctx.offers = _offers(self._strategic(ctx, notes, names))
+            ctx.offers = _offers(self._strategic(ctx, notes, names, key))
 
-    def _owners(self, api_format: Format) -> Sequence[Offer]:
+    def _owners(self, route: Route, key: GatewayKey | None) -> Sequence[Offer]:
         """For a path that names no model: the first provider whose own format it is, a configured one before others.
 
         Files and batches belong to one account, so there is no second provider to turn to.
         """
+        api_format = route.format
+        if key is not None and key.allowed_models is not None:
+            raise ModelNotAllowed(f"This key is for some models only, and {route.path} could use any.")
         able = [p for p in self._providers if self._allowed.provider(p) and p.serves(api_format)]
+        if key is not None:
+            able = [provider for provider in able if key.allows_provider(provider.id)]
         if not able:
             raise FormatNotServed(f"No provider serves the {api_format} format.")
         return [Offer(min(able, key=lambda p: (not p.configured, p.surfaces[0].format != api_format)), None)]
@@ -134,6 +142,32 @@ class ModelSelection:
         served = tuple(model for model in usable if model.provider.serves(api_format))
         rejected = (*resolution.rejected, *((model.id, "not allowed") for model in refused))
         return Found(served, _offers(served), rejected)
+
+    def _for_key(self, names: tuple[str, ...], route: Route, key: GatewayKey) -> Found:
+        """What the key may be used for. Raises `ModelNotAllowed` where that leaves nothing."""
+        kind = None if names else kind_of(route.path)
+        found = self._remembered_for_key(names, route.format, kind, key.allowed_models, key.allowed_providers)
+        if not found.models and found.rejected:
+            model, reason = found.rejected[-1]
+            if reason == _NOT_FOR_THIS_KEY:
+                wanted = f"Model '{model}'" if names else "Every model"
+                raise ModelNotAllowed(f"{wanted} is not allowed for this API key", param="model")
+        return found
+
+    def _permitted(
+        self,
+        names: tuple[str, ...],
+        api_format: Format,
+        kind: Kind | None,
+        models: tuple[str, ...] | None,
+        providers: tuple[str, ...] | None,
+    ) -> Found:
+        """The same for a key with these rules."""
+        found = self._named(names, api_format) if names else self._all(api_format, kind)
+        key = GatewayKey("", "", b"", allowed_models=models, allowed_providers=providers)
+        kept = tuple(model for model in found.models if key.allows_model(model.provider_id, model.id))
+        refused = [(model.id, _NOT_FOR_THIS_KEY) for model in found.models if model not in kept]
+        return Found(kept, _offers(kept), (*found.rejected, *refused))
 
     def _refusal(self, names: Sequence[str], route: Route) -> GatewayError:
         """Why there is no model."""
@@ -160,7 +194,9 @@ class ModelSelection:
             )
         return ModelNotAllowed(f"Model '{model.id}' is not allowed by gateway configuration", param="model")
 
-    def _strategic(self, ctx: Context, notes: SelectionNotes, names: Sequence[str]) -> Sequence[Model]:
+    def _strategic(
+        self, ctx: Context, notes: SelectionNotes, names: Sequence[str], key: GatewayKey | None
+    ) -> Sequence[Model]:
         """The models of the first strategy that leaves any; strategies are alternatives, not a cascade."""
         assert ctx.route is not None
         notes.strategies = []
@@ -181,6 +217,8 @@ class ModelSelection:
             # By their ids: a model asked for by a dated name is a copy of the one in the catalogue.
             ids = {(model.provider_id, model.id) for model in chosen}
             kept = [m for m in ctx.models if (m.provider_id, m.id) in ids] if names else list(chosen)
+            if key is not None:  # a strategy may return what it was not offered
+                kept = [model for model in kept if key.allows_model(model.provider_id, model.id)]
             notes.strategies.append(
                 {"strategy": text, "error": error, "returned": chosen, "allowed": chosen, "kept": kept}
             )
@@ -191,31 +229,3 @@ class ModelSelection:
 
 def _offers(models: Sequence[Model]) -> Sequence[Offer]:
     return tuple([Offer(model.provider, model) for model in models])
-
-
-def requested_names(ctx: Context) -> tuple[str, ...]:
-    """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
-    assert ctx.route is not None
-    if ctx.route.model is not None:
-        return _of_fair_length((ctx.route.model,))
-    payload = ctx.payload
-    if payload is None:
-        return ()
-    model, models = payload.get("model"), payload.get("models")
-    if model is not None and not isinstance(model, str):
-        raise BadBody("Invalid request body: `model` must be a string.", param="model")
-    if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
-        raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
-    if not models:
-        return _of_fair_length((model,)) if model and model.lower() != _AUTO else ()
-    names = [name for name in (model, *models) if name and name.lower() != _AUTO]
-    if len(names) > _MAX_NAMES:
-        raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
-    return _of_fair_length(tuple(dict.fromkeys(names)))
-
-
-def _of_fair_length(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if len(name) > _MAX_NAME:
-            raise BadBody(f"Invalid request: a model's name has at most {_MAX_NAME} characters.", param="model")
-    return names

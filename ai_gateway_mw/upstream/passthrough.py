@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, Written, answer_written, body_writer
+from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
@@ -17,12 +18,14 @@ from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
 from ai_gateway_mw.upstream.records import outcome_of_giving_up
 from ai_gateway_mw.upstream.sayings import outcome_of_error_object
+from ai_gateway_mw.upstream.tokens import estimated_tokens
 from ai_gateway_mw.upstream.transport import UpstreamResponse
-from ai_gateway_mw.upstream.usage import BodyEnds, usage_of_body, usage_of_stream
+from ai_gateway_mw.upstream.usage import BodyEnds, Usage, usage_of_body, usage_of_stream
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
 
 _MAX_ERROR = 1024 * 1024
+_DATA = b"data:"  # an event has one such line
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110 6.4.1
 _NO_TEXT = (b"audio/", b"image/", b"video/")
 
@@ -129,10 +132,18 @@ class UpstreamAnswer:
             passed = redactor.feed(watcher.feed(arrived))
             return write(passed) if passed else None
 
+        events = 0
+
+        def count_and_pass_on(arrived: bytes) -> Written:
+            nonlocal events
+            events += arrived.count(_DATA)
+            return pass_on(arrived)
+
+        counts = self._ctx.account is not None  # few streams say what they used, unless they are asked to
         try:
             if passed := redactor.feed(response.held):
                 await send({"type": "http.response.body", "body": passed, "more_body": True})
-            await response.pour(pass_on)
+            await response.pour(count_and_pass_on if counts else pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
             reason = self._broken_off(error)
             if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):
@@ -141,6 +152,8 @@ class UpstreamAnswer:
         finally:
             if self._dialect_of_usage() is not None:
                 self._attempt.usage = usage_of_stream(watcher)
+                if counts:
+                    self._attempt.estimate = self._estimate(events)
         ending = watcher.ending(failure)
         self._attempt.outcome = self._outcome(ending, failure)
         if ending.interrupted:
@@ -148,6 +161,15 @@ class UpstreamAnswer:
             if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so
                 raise failure or StreamInterrupted("The upstream stream was interrupted.")
         await send({"type": "http.response.body", "body": redactor.feed(ending.last) + redactor.flush()})
+
+    def _estimate(self, events: int) -> Usage | None:
+        """A stream's usage by what is seen of it: an event brings about a token."""
+        said, ctx = self._attempt.usage, self._ctx
+        if said is not None and said.input_tokens is not None and said.output_tokens is not None:
+            return None
+        if ctx.input_tokens is None and isinstance(ctx.payload, JSONBody):
+            ctx.input_tokens = estimated_tokens(ctx.payload.value)
+        return Usage(ctx.input_tokens or 0, events)
 
     async def _send_error(self, send: Send) -> None:
         """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""

@@ -22,6 +22,7 @@ from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
 from ai_gateway_mw.upstream.passthrough import Passthrough
 from ai_gateway_mw.upstream.records import Records
 from ai_gateway_mw.upstream.request import Additions, UpstreamRequests
+from ai_gateway_mw.upstream.reserving import Reserving
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Steps:
 
     admission: Admission
     model_selection: ModelSelection
+    reserving: Reserving
     key_selection: KeySelection
     failover: Failover
     passthrough: Passthrough
@@ -52,6 +54,8 @@ class Steps:
             await ctx.read_body()
         self.admission(ctx)
         self.model_selection(ctx)
+        if ctx.account is not None:
+            self.reserving(ctx)
         self.key_selection(ctx)
 
 
@@ -75,6 +79,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
     return Steps(
         Admission(runtime.secrets, config.max_input_tokens),
         ModelSelection(providers, allowed, _strategies(config.model_selection, runtime, environment)),
+        Reserving(runtime.stores.accounts.prices, config.max_output_tokens),
         keys,
         Failover(
             runtime.stores.transport,

@@ -19,7 +19,7 @@ def test_a_key_may_do_all_but_administer_unless_told_otherwise() -> None:
     assert [scope.value for scope in Scope if key().permits(scope)] == ["read", "chat", "full"]
     assert [scope.value for scope in Scope if key(scopes=("chat",)).permits(scope)] == ["chat"]
     assert key().allows_address(None)
-    assert key().allows_model("gpt-4o")
+    assert key().allows_model("openai", "gpt-4o")
     assert key().allows_provider("openai")
 
 
@@ -77,7 +77,7 @@ def test_addresses(networks: list[str], address: str | None, allowed: bool) -> N
     ],
 )
 def test_globs_over_models_and_providers(patterns: tuple[str, ...], name: str, allowed: bool) -> None:
-    assert key(allowed_models=patterns).allows_model(name) is allowed
+    assert key(allowed_models=patterns).allows_model("p", name) is allowed
     assert key(allowed_providers=patterns).allows_provider(name) is allowed
 
 

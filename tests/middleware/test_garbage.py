@@ -3,18 +3,22 @@ then."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CoroutineType, FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
 import pytest
 
 from ai_gateway_mw import AuthMiddleware, FailoverMiddleware, Gateway, KeySelectionMiddleware, PassthroughMiddleware
+from ai_gateway_mw.asgi import replaying
+from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.secrets import MemorySource, SecretStore
-from tests.asgi import Exchange, request
-from tests.fake_upstream import Upstream
+from tests.asgi import Exchange, http_scope, request
+from tests.fake_upstream import Upstream, ok
 from tests.gateways import CHAT, CHAT_PATH, KEY, Host, bearer
 
 pytestmark = pytest.mark.anyio
@@ -151,6 +155,28 @@ async def test_an_exchange_leaves_nothing_to_the_cycle_collector(
         with no_garbage():
             for _ in range(3):
                 await ask(made.app)
+
+
+async def test_a_body_that_is_cut_leaves_nothing_to_the_cycle_collector(upstream: Upstream) -> None:
+    """The error goes on to the server; its traceback knows every frame that it went through."""
+    upstream.on(ok("word " * 60_000, cut_at=200_000))
+    made = gateway(upstream, "sk-any")
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def cut() -> None:
+        receive = replaying(
+            json.dumps(CHAT).encode(), asyncio.Event().wait
+        )  # no harness: its task would keep the error
+        with suppress(GatewayError):
+            await made.app(http_scope("POST", CHAT_PATH), receive, send)
+
+    async with made.lifespan():
+        await cut()
+        with no_garbage():
+            for _ in range(3):
+                await cut()
 
 
 async def test_single_layers_leave_nothing_to_the_cycle_collector(upstream: Upstream) -> None:

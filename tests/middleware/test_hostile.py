@@ -10,7 +10,7 @@ import pytest
 
 from ai_gateway_mw import GatewayMiddleware
 from tests.asgi import Exchange
-from tests.gateways import OTHER_KEY, Host, Provider, gateway
+from tests.gateways import KEY, OTHER_KEY, Host, Provider, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ on_http_request:
   - expressions: ["!req.url.path.startsWith('/v1/m')"]
     actions:
       - type: gateway-auth
-        config: {required: false, on_error: continue}
+        config: {required: false, on_error: continue, keys: [{name: team, value: the-key}]}
   - actions:
       - type: ai-gateway
         config: {providers: [{id: openai, api_keys: [{value: sk-operator}]}]}
@@ -47,7 +47,7 @@ on_http_response:
   - actions:
       - type: add-headers
         config: {headers: {x-uri: "${req.url.uri}", x-model: "${has(req.body.model) ? req.body.model : ''}"}}
-"""
+""".replace("the-key", KEY)
 METHODS = ["GET", "POST", "POST", "POST", "HEAD", "DELETE", "PUT", "OPTIONS", "post", "X"]
 PATHS = ["/v1/chat/completions", "/v1/messages", "/v1/models", "/v1/models/x", "/v1/files", "/v1/audio/transcriptions"]
 PATHS += ["/v1beta/models/gemini-2.5-flash:generateContent", "/v1/responses", "/healthz", "/ip", "/readyz", "/orders"]

@@ -63,6 +63,7 @@ def test_there_is_a_policy_for_every_purpose() -> None:
         "one-provider",
         "passthrough",
         "quota-aware",
+        "rate-limited",
         "team",
     }
 
@@ -158,6 +159,16 @@ async def test_passthrough_holds_no_key_and_asks_once(providers: Providers) -> N
 )
 async def test_ip_restricted_lets_some_addresses_in(providers: Providers, client: str, status: int) -> None:
     assert (await ask(policy("ip-restricted", providers, ONE), client=client)).status == status
+
+
+async def test_rate_limited_counts_each_client_and_all_together(providers: Providers, tmp_path: Path) -> None:
+    gateway = policy("rate-limited", providers, ONE, data_dir=tmp_path)
+    clients = ["192.0.2.1"] * 21 + ["192.0.2.2"] * 11
+    answers = [await ask(gateway, client=client) for client in clients]
+    assert [answer.status for answer in answers] == [200] * 20 + [429] + [200] * 10 + [429]
+    assert "20 requests in 1m" in answers[20].text
+    assert "30 requests in 1m" in answers[-1].text
+    assert len(providers.requests) == 30
 
 
 @pytest.mark.parametrize(

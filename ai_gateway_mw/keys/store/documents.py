@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ai_gateway_mw.addresses import parse_network
 from ai_gateway_mw.keys import Scope
+from ai_gateway_mw.limits import KeyLimits, LimitsDocument
 
 _MAX_LIST: Final = 1_000
 _MAX_NOTES: Final = 50
-_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Control characters, what turns the direction of a line around, and halves of characters, which no database keeps.
+_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NUMBER: Final = re.compile(r"[-+.\d\s]+")
 
 
 def _printable(text: str) -> str:
@@ -54,10 +57,17 @@ def _scopes(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
 
 
 def _moment(value: Any) -> Any:
-    """A time as text needs a zone, as pydantic checks; a number would be a guess."""
-    if isinstance(value, int | float):
+    """A time as text needs a zone, as pydantic checks; a number, also one in quotes, would be a guess."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise ValueError("a time is written as 2027-01-31T12:00:00Z")
     return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is no time of the years 1 to 9999") from None
 
 
 def _listed(value: Any) -> Any:
@@ -76,7 +86,7 @@ Notes = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)], _Note],
     Field(max_length=_MAX_NOTES),
 ]
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 
 
 class _Document(BaseModel):
@@ -93,8 +103,12 @@ class NewKey(_Document):
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges (RFC 4632) or addresses it may be used from.")
     allowed_models: Patterns | None = Field(None, description="Models it may be used for, as globs; `!` forbids.")
     allowed_providers: Patterns | None = Field(None, description="Providers it may be used for, as globs.")
-    limits: dict[str, Any] = Field(default_factory=dict, description="How much it may be used.")
+    limits: LimitsDocument = Field(LimitsDocument(), description="How much it may be used.")
     metadata: Notes = Field(default_factory=dict, description="Notes, which expressions can read.")
+
+    def columns(self) -> dict[str, Any]:
+        """The columns with their values."""
+        return {name: _as_stored(getattr(self, name)) for name in type(self).model_fields}
 
 
 class KeyChanges(_Document):
@@ -107,16 +121,20 @@ class KeyChanges(_Document):
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges; null: from anywhere.")
     allowed_models: Patterns | None = Field(None, description="Models; null: all.")
     allowed_providers: Patterns | None = Field(None, description="Providers; null: all.")
-    limits: dict[str, Any] | None = Field(None, description="All limits anew; null: none.")
+    limits: LimitsDocument | None = Field(None, description="All limits anew; null: none.")
     metadata: Notes | None = Field(None, description="All notes anew; null: none.")
 
     def given(self) -> dict[str, Any]:
         """The columns to change with their values."""
-        values = {name: getattr(self, name) for name in self.model_fields_set}
+        values = {name: _as_stored(getattr(self, name)) for name in self.model_fields_set}
         for name, without in _WITHOUT.items():
             if name in values and values[name] is None:
                 values[name] = without
         return values
+
+
+def _as_stored(value: Any) -> Any:
+    return KeyLimits.of(value).to_json() if isinstance(value, LimitsDocument) else value
 
 
 _WITHOUT: Final[dict[str, Any]] = {"environment": "", "limits": {}, "metadata": {}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from ai_gateway_mw.database import Database
+from ai_gateway_mw.database import Database, identity
 from ai_gateway_mw.errors import DatabaseUnavailable
 from ai_gateway_mw.keys.store.repository import CHANNEL
 
@@ -24,7 +24,7 @@ _SOON: Final = 0.1  # seconds between two looks
 _ALIVE: Final = 0.4  # seconds between two signs of life that we ask for
 
 
-def feed_of(database: Database) -> AsyncIterator[Collection[str] | None]:
+def feed_of(database: Database) -> AsyncGenerator[Collection[str] | None]:
     """The ids of keys that have changed, as long as the database is heard of: often none, and None where any may have.
 
     The first is always None. Raises `DatabaseUnavailable` when the database falls silent; then start anew.
@@ -32,16 +32,16 @@ def feed_of(database: Database) -> AsyncIterator[Collection[str] | None]:
     return _of_sqlite(database.file) if database.file is not None else _of_postgresql(database)
 
 
-async def _of_sqlite(file: Path) -> AsyncIterator[Collection[str] | None]:
+async def _of_sqlite(file: Path) -> AsyncGenerator[Collection[str] | None]:
     try:
         # In the event loop itself: it waits for nobody, and takes less than the way to a thread and back.
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=0)) as connection:
             connection.isolation_level = None
-            identity, version, revision = _identity(file), -1, _revision(connection)
+            known, version, revision = identity(file), -1, _revision(connection)
             yield None
             while True:
                 await asyncio.sleep(_SOON)
-                if _identity(file) != identity:
+                if identity(file) != known:
                     raise DatabaseUnavailable(f"{file} is not the file that it was")
                 seen = connection.execute("PRAGMA data_version").fetchone()[0]
                 changed: Collection[str] = ()
@@ -53,11 +53,6 @@ async def _of_sqlite(file: Path) -> AsyncIterator[Collection[str] | None]:
         raise DatabaseUnavailable(f"{file}: {error}") from None
 
 
-def _identity(file: Path) -> tuple[int, int]:
-    stat = file.stat()
-    return stat.st_dev, stat.st_ino
-
-
 def _revision(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT revision FROM installation").fetchone()[0])
 
@@ -67,7 +62,7 @@ def _changed_since(connection: sqlite3.Connection, revision: int) -> tuple[Colle
     return {row[0] for row in rows}, max((row[1] for row in rows), default=revision)
 
 
-async def _of_postgresql(database: Database) -> AsyncIterator[Collection[str] | None]:
+async def _of_postgresql(database: Database) -> AsyncGenerator[Collection[str] | None]:
     changed: set[str] = set()
     woken = asyncio.Event()
 
@@ -83,14 +78,13 @@ async def _of_postgresql(database: Database) -> AsyncIterator[Collection[str] | 
         try:
             yield None
             while True:
-                woken.clear()
                 try:
                     await asyncio.wait_for(woken.wait(), _ALIVE)
                 except TimeoutError:
-                    await connection.execute(
-                        sa.select(1)
-                    )  # notifications that were on their way come before its answer
+                    # Notifications that were on their way come before its answer.
+                    await connection.execute(sa.select(1))
                 told_of, changed = changed, set()
+                woken.clear()
                 yield told_of
         finally:
             await connection.invalidate()  # it listens, and nobody else is to get it

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ai_gateway_mw.addresses import Ranges, parse_network
 from ai_gateway_mw.keys import GatewayKey
+from ai_gateway_mw.limits import KeyLimits, LimitsDocument
 
 
 class State(StrEnum):
@@ -91,6 +92,7 @@ class KeyRecord:
             allowed_providers=self.allowed_providers,
             lineage=self.lineage,
             dead_use_noted=self.dead_use_at is not None,
+            limits=KeyLimits.of(LimitsDocument.model_validate(self.limits)) if self.limits else KeyLimits.none,
         )
 
 

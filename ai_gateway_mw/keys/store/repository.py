@@ -38,6 +38,12 @@ async def page(connection: AsyncConnection, *, after: str, limit: int) -> Sequen
     return [KeyRecord.of(dict(row)) for row in rows.mappings()]
 
 
+async def lineages(connection: AsyncConnection) -> dict[str, str]:
+    """The lineage of every key by its id."""
+    rows = await connection.execute(sa.select(gateway_keys.c.id, gateway_keys.c.lineage))
+    return {row.id: row.lineage for row in rows}
+
+
 async def add(connection: AsyncConnection, database: Database, record: KeyRecord) -> None:
     """Raises `IntegrityError` where a key in use has the name."""
     values = {name: getattr(record, name) for name in KeyRecord.__slots__}

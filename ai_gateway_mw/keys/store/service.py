@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.audit import Actor, AuditLog, Event, Happening
-from ai_gateway_mw.database import Installation
+from ai_gateway_mw.database import Installation, storable
 from ai_gateway_mw.keys import ENVIRONMENTS, digest, generate, masked
 from ai_gateway_mw.keys.store import repository
 from ai_gateway_mw.keys.store.documents import KeyChanges, NewKey, is_past
@@ -20,6 +20,7 @@ from ai_gateway_mw.keys.store.record import KeyRecord, State
 
 GRACE: Final = timedelta(hours=24)
 MAX_GRACE: Final = timedelta(days=90)
+_END: Final = datetime.max.replace(tzinfo=UTC)
 _ID_DIGITS: Final = 12
 _MAX_PAGE: Final = 1_000
 
@@ -73,25 +74,26 @@ class KeyService:
 
     async def create(self, new: NewKey, actor: Actor) -> Created:
         """Make a key. Raises `KeyRefused`."""
-        now = self._clock()
-        if is_past(new.expires_at, now):
-            raise KeyRefused("it would have expired by now", "expires_at")
-        created = self._made(now, **self._columns(new))
         async with self._database.writing() as connection:
+            now = self._clock()  # whoever had to wait for another comes after it
+            if is_past(new.expires_at, now):
+                raise KeyRefused("it would have expired by now", "expires_at")
+            created = self._made(now, **self._columns(new))
             await self._add(connection, created.record)
             await self._note(connection, Event.KEY_CREATED, actor, None, created.record)
         return created
 
     async def update(self, wanted: str, changes: KeyChanges, actor: Actor) -> KeyRecord:
         """Change what is given; nothing is written where nothing changes. Raises `KeyNotFound` and `KeyRefused`."""
-        now, values = self._clock(), changes.given()
+        values = changes.given()
         for required in ("name", "scopes"):
             if required in values and values[required] is None:
                 raise KeyRefused("it cannot be taken away", required)
-        if is_past(values.get("expires_at"), now):
-            raise KeyRefused("it would have expired by now; to end it, revoke it", "expires_at")
         async with self._database.writing() as connection:
             before = await self._wanted(connection, wanted, to_change=True)
+            now = self._clock()
+            if is_past(values.get("expires_at"), now):
+                raise KeyRefused("it would have expired by now; to end it, revoke it", "expires_at")
             self._check_alive(before, now, "changed")
             after = replace(before, **values)
             if after != before:
@@ -135,9 +137,16 @@ class KeyService:
             return await self._wanted(connection, wanted)
 
     async def page(self, *, after: str = "", limit: int = 100) -> Sequence[KeyRecord]:
-        """Keys in the order in which they were made."""
+        """Keys in the order in which they were made, at most 1,000 of them."""
+        if not storable(after):
+            raise KeyRefused("it is no id of a key", "after")
         async with self._database.reading() as connection:
-            return await repository.page(connection, after=after, limit=min(limit, _MAX_PAGE))
+            return await repository.page(connection, after=after, limit=max(0, min(limit, _MAX_PAGE)))
+
+    async def lineages(self) -> dict[str, str]:
+        """The ids of all keys, with that of the first key that each succeeds."""
+        async with self._database.reading() as connection:
+            return await repository.lineages(connection)
 
     async def note_dead_use(self, key_id: str, address: str) -> None:
         """Write to the audit log that a dead key was used, the first time that it happens."""
@@ -150,6 +159,8 @@ class KeyService:
             await self._note(connection, Event.KEY_REFUSED, Actor(f"key:{key_id}", address), before, after)
 
     async def _wanted(self, connection: AsyncConnection, wanted: str, *, to_change: bool = False) -> KeyRecord:
+        if not storable(wanted):
+            raise KeyNotFound(wanted)
         found = await repository.by_id(connection, wanted, to_change=to_change)
         if found is None and (named := await repository.by_name(connection, wanted)) is not None:
             found = await repository.by_id(connection, named.id, to_change=to_change)
@@ -166,9 +177,8 @@ class KeyService:
 
     @staticmethod
     def _columns(new: NewKey) -> dict[str, Any]:
-        values = {name: getattr(new, name) for name in NewKey.model_fields}
         begins = new.name.partition("-")[0]
-        return {**values, "environment": new.environment or (begins if begins in ENVIRONMENTS else "")}
+        return {**new.columns(), "environment": new.environment or (begins if begins in ENVIRONMENTS else "")}
 
     def _made(self, now: datetime, **columns: Any) -> Created:
         """Ids begin with the time, so that their order is that of making."""
@@ -198,7 +208,7 @@ class KeyService:
             "lineage",
         )
         inherited = {name: getattr(before, name) for name in kept}
-        expires_at = None if lifetime is None else now + lifetime
+        expires_at = None if lifetime is None else now + min(lifetime, _END - now)
         created = self._made(now, **inherited, expires_at=expires_at, rotated_from=before.id)
         after = replace(before, retires_at=now + grace, rotated_to=created.record.id)
         await self._change(connection, before, replace(before, retires_at=now + grace), current=False)
@@ -242,4 +252,4 @@ def _differing(before: KeyRecord, after: KeyRecord) -> list[str]:
 
 
 def _name_taken(name: str) -> KeyRefused:
-    return KeyRefused(f"there is a key `{name}` already; to replace it, rotate it", "name")
+    return KeyRefused(f"there is a key `{name}` already; to replace it, rotate it, or revoke it first", "name")

@@ -96,6 +96,7 @@ class Answer:
         self.chunks.clear()
         if self.connection is not None:
             self.connection.fail(UpstreamInterrupted("The answer was closed."))
+        self.error = None  # one that was raised knows its frames, and they know this
 
     def _give_up(self) -> None:
         """End the connection, unless the answer is complete by now: it may be another's already."""

@@ -1,0 +1,75 @@
+"""Account: one exchange under a gateway key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ai_gateway_mw.accounts.totals import Totals
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import KeyRevoked
+from ai_gateway_mw.headers import Field
+from ai_gateway_mw.keys import GatewayKey
+from ai_gateway_mw.limits import Reservation
+from ai_gateway_mw.providers import Model
+from ai_gateway_mw.usage import Price, UnknownPrice
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.accounts.accounts import Accounts
+
+
+class Account:
+    """What the exchange may use, and what it has used in the end."""
+
+    __slots__ = ("_accounts", "_ctx", "_reservation", "_reserved", "key", "revoked", "unknown_price")
+
+    def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> None:
+        self.key = key
+        self.revoked = False
+        self.unknown_price = unknown_price
+        self._accounts = accounts
+        self._ctx = ctx
+        self._reserved = False
+        self._reservation: Reservation | None = None
+
+    def is_of(self, accounts: Accounts, key: GatewayKey) -> bool:
+        return self._accounts is accounts and self.key.id == key.id
+
+    def open(self) -> None:
+        """Count the request. Raises what `Reservation.open` does."""
+        if not self.key.limits.is_none:
+            self._reservation = Reservation(self._accounts.counters(), self.key.limits, self.key.lineage)
+            self._reservation.open()
+
+    def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
+        """Take what the exchange may use at most; once, also where a second `ai-gateway` takes over. Raises what
+        `Reservation.reserve` does."""
+        if self._reservation is not None and not self._reserved:
+            self._reservation.reserve(input_tokens, output_tokens, cost_nano)
+            self._reserved = True
+
+    def fields(self) -> list[Field]:
+        """What the client is told of its limits."""
+        return self._reservation.fields() if self._reservation is not None else []
+
+    def check(self) -> None:
+        """Raises `KeyRevoked` where the key was revoked since the exchange began."""
+        if self.revoked:
+            raise KeyRevoked
+
+    def revoke(self) -> None:
+        """End the exchange: a stream that is open ends with its error event."""
+        self.revoked = True
+        if self._ctx.watch is not None:
+            self._ctx.watch.interrupt(KeyRevoked())
+
+    def close(self, status: int) -> None:
+        """The exchange is over, with this status."""
+        totals = Totals.of(self._ctx.attempts, self._price)
+        if self._reservation is not None:
+            self._reservation.settle(*totals.settled)
+        self._accounts.closed(self)
+        self._accounts.note(self._ctx, self.key, status, totals)
+
+    def _price(self, model: Model) -> Price | None:
+        prices = self._accounts.prices
+        return prices.applied(model, self.unknown_price) if self.key.limits.has_budget else prices.of(model)

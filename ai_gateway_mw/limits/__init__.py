@@ -1,0 +1,21 @@
+"""Limits: what a gateway key may use in a window of time, counted across processes."""
+
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Counters, Standing, Taken
+from ai_gateway_mw.limits.key_limits import KeyLimits, LimitsDocument
+from ai_gateway_mw.limits.reservation import Reservation, raise_spending
+from ai_gateway_mw.limits.windows import Calendar, Sliding, Window
+
+__all__ = [
+    "KEY_PREFIX",
+    "Calendar",
+    "Claim",
+    "Counters",
+    "KeyLimits",
+    "LimitsDocument",
+    "Reservation",
+    "Sliding",
+    "Standing",
+    "Taken",
+    "Window",
+    "raise_spending",
+]

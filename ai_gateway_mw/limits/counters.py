@@ -1,0 +1,237 @@
+"""Counters: what is used of limits, exact in one process and across all processes of one machine."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple, Self, TypeVar
+
+from ai_gateway_mw.errors import LimitsUnavailable
+from ai_gateway_mw.limits import memory, rings
+from ai_gateway_mw.limits.table import Row, Table
+from ai_gateway_mw.limits.windows import Window
+
+KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
+_MOST_REMEMBERED: Final = 65_536
+_PLACES: Final = 0  # no window has this code
+_R = TypeVar("_R", Row, Row | None)
+_code = struct.Struct("=q").pack
+
+Claim = tuple[str, Window, int, int]
+"""A counter's name, its window, how much it allows, and how much of it is wanted (0 to look only)."""
+
+
+class Standing(NamedTuple):
+    """How a counter stands: its limit, what is left, and the seconds until all of it is there again."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+class Taken(NamedTuple):
+    """What `take` says: of each claim how its counter stands now, and of a refusal which claim has to wait longest."""
+
+    at: float  # when; `correct` wants to know
+    standings: Sequence[Standing]
+    refused: int | None = None  # the place of that claim
+    retry_after: int = 0
+
+    @property
+    def granted(self) -> bool:
+        return self.refused is None
+
+
+class Counters:
+    """Every method but `close` raises `LimitsUnavailable` where nothing can be counted, and then nothing was."""
+
+    def __init__(self, of: memory.Memory, clock: Callable[[], float]) -> None:
+        self._memory = of
+        self._guard = of.guard
+        self._cells = of.keys.cells
+        self._clock = clock
+        self._rows: dict[tuple[str, int], Row] = {}
+        self._closed = False
+
+    @classmethod
+    def shared(
+        cls,
+        file: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        rows: int = memory.ROWS,
+        place_rows: int = memory.PLACE_ROWS,
+    ) -> Self:
+        """Counters in a file, made on first use. Raises `CountersUnusable`. Each process opens its own, or goes on with
+        what it was forked with."""
+        return cls(memory.shared(file, rows, place_rows), clock)
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        clock: Callable[[], float] = time.time,
+        rows: int = memory.ROWS,
+        place_rows: int = memory.PLACE_ROWS,
+    ) -> Self:
+        """Counters of this process alone."""
+        return cls(memory.private(rows, place_rows), clock)
+
+    def take(self, claims: Sequence[Claim]) -> Taken:
+        """Take what all claims want, or nothing of any of them."""
+        cells = self._cells
+        added: list[tuple[int, Window, int, int]] = []
+        standings = []
+        refused, longest = None, 0
+        with self._guard:
+            now = self._clock()
+            try:
+                for place, (name, window, limit, amount) in enumerate(claims):
+                    if amount < 0:
+                        raise ValueError(f"{amount} cannot be taken")
+                    base = (self._row(name, window) or self._new_row(name, window, now)).base
+                    head = rings.advanced(cells, base, window, now)
+                    used = rings.total(cells, base, window) + amount
+                    if used > limit:
+                        wait = rings.wait(cells, base, window, head, now, used - limit)
+                        if wait > longest:
+                            refused, longest = place, wait
+                        continue
+                    if amount:
+                        added.append((base, window, head, amount))
+                        rings.add(cells, base, window, head, amount)
+                    standings.append(Standing(limit, limit - used, rings.reset(cells, base, window, head, now, used)))
+                if refused is None:
+                    return Taken(now, standings)
+            except BaseException:
+                self._undo(added)
+                raise
+            self._undo(added)
+            standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
+        return Taken(now, standings, refused, longest)
+
+    def correct(self, name: str, window: Window, at: float, difference: int) -> None:
+        """Make what was taken at that time more or less; see `correct_all`."""
+        self.correct_all([(name, window, difference)], at)
+
+    def correct_all(self, differences: Sequence[tuple[str, Window, int]], at: float) -> None:
+        """Change what was taken at that time by these differences, whatever the limits say. What has left its window
+        cannot be less any more; what it should have been more counts now."""
+        cells = self._cells
+        with self._guard:
+            now = self._clock()
+            for name, window, difference in differences:
+                row = self._row(name, window)
+                if row is None:
+                    if difference <= 0:
+                        continue
+                    row = self._new_row(name, window, now)
+                head = rings.advanced(cells, row.base, window, now)
+                slot = window.slot(at)
+                if rings.has(window, head, slot):
+                    rings.add(cells, row.base, window, slot, difference)
+                elif difference > 0:
+                    rings.add(cells, row.base, window, head, difference)
+
+    def value(self, name: str, window: Window) -> int:
+        """How much is used."""
+        with self._guard:
+            row = self._row(name, window)
+            if row is None:
+                return 0
+            rings.advanced(self._cells, row.base, window, self._clock())
+            return rings.total(self._cells, row.base, window)
+
+    def raise_to(self, name: str, window: Window, value: int) -> None:
+        """Count at least so much as used: for what is known from elsewhere, after a start."""
+        with self._guard:
+            now = self._clock()
+            row = self._row(name, window) or self._new_row(name, window, now)
+            head = rings.advanced(self._cells, row.base, window, now)
+            missing = value - rings.total(self._cells, row.base, window)
+            if missing > 0:
+                rings.add(self._cells, row.base, window, head, missing)
+
+    def enter(self, name: str, limit: int) -> bool:
+        """Take one of `limit` places; it is to be given back by `leave`, and is when this process dies."""
+        with self._guard:
+            row = self._place(name) or self._new_place(name)
+            return self._memory.places.enter(row.base, limit)
+
+    def leave(self, name: str) -> None:
+        """Give a place back."""
+        with self._guard:
+            row = self._place(name)
+            if row is not None:
+                self._memory.places.leave(row.base)
+
+    def entered(self, name: str) -> int:
+        """How many places are taken."""
+        with self._guard:
+            row = self._place(name)
+            return 0 if row is None else self._memory.places.taken(row.base)
+
+    def close(self) -> None:
+        """Let go of the file; places of this process are given back with it."""
+        if not self._closed:
+            self._closed = True
+            self._memory.close()
+
+    def _row(self, name: str, window: Window) -> Row | None:
+        """The row of a counter, remembered as long as its name stands there."""
+        row = self._rows.get((name, window.code))
+        if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
+            return row
+        return self._remembered(name, window.code, self._table(name).find(_digest(name, window.code)))
+
+    def _new_row(self, name: str, window: Window, now: float) -> Row:
+        table, cells = self._table(name), self._cells
+        try:
+            row = table.add(
+                _digest(name, window.code),
+                int(now),
+                lambda base: rings.is_over(cells, base, now),
+                lambda base: rings.begin(cells, base, window, now),
+            )
+        except LimitsUnavailable:
+            for base in table.bases_near(_digest(name, window.code)):
+                rings.bring_near(cells, base, now)
+            raise
+        return self._remembered(name, window.code, row)
+
+    def _place(self, name: str) -> Row | None:
+        row = self._rows.get((name, _PLACES))
+        if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
+            return row
+        return self._remembered(name, _PLACES, self._memory.places.find(_digest(name, _PLACES)))
+
+    def _new_place(self, name: str) -> Row:
+        return self._remembered(name, _PLACES, self._memory.places.add(_digest(name, _PLACES)))
+
+    def _table(self, name: str) -> Table:
+        return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
+
+    def _remembered(self, name: str, code: int, row: _R) -> _R:
+        if row is not None:
+            if len(self._rows) >= _MOST_REMEMBERED:
+                self._rows.clear()
+            self._rows[name, code] = row
+        return row
+
+    def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
+        row = self._row(name, window) or self._new_row(name, window, now)
+        head = rings.advanced(self._cells, row.base, window, now)
+        used = rings.total(self._cells, row.base, window)
+        reset = rings.reset(self._cells, row.base, window, head, now, used)
+        return Standing(limit, max(0, limit - used), reset)
+
+    def _undo(self, added: Sequence[tuple[int, Window, int, int]]) -> None:
+        for base, window, slot, amount in added:
+            rings.add(self._cells, base, window, slot, -amount)
+
+
+def _digest(name: str, code: int) -> bytes:
+    return blake2b(name.encode(), digest_size=16, salt=_code(code)).digest()

@@ -1,0 +1,85 @@
+"""Places: how many exchanges are under way by a name, over all processes; those of a dead process do not count."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ai_gateway_mw.errors import LimitsUnavailable
+from ai_gateway_mw.limits.guard import PROCESSES, Guard
+from ai_gateway_mw.limits.table import Row, Table
+
+WIDTH: Final = PROCESSES
+
+
+class Places:
+    """A row for a name, in which each process has the cell of its seat. The caller holds the lock."""
+
+    __slots__ = ("_cells", "_guard", "_highest", "_seat", "_table", "_zeros")
+
+    def __init__(self, table: Table, guard: Guard, highest: int) -> None:
+        """`highest` is the cell that tells how many seats were ever taken: the others are not looked at."""
+        self._table = table
+        self._cells = table.cells
+        self._guard = guard
+        self._highest = highest
+        self._zeros = memoryview(bytes(8 * WIDTH)).cast("q")
+
+    def find(self, digest: bytes) -> Row | None:
+        """The row of that name."""
+        return self._table.find(digest)
+
+    def add(self, digest: bytes) -> Row:
+        """A row for a name that has none; where there is no room, places of dead processes are given up first."""
+        try:
+            return self._table.add(digest, 0, self._is_free)
+        except LimitsUnavailable:
+            self._sweep()
+        return self._table.add(digest, 0, self._is_free)
+
+    def enter(self, base: int, limit: int) -> bool:
+        """Take one more place, if fewer than `limit` are taken."""
+        cells = self._cells
+        seat, is_new = self._guard.seat()
+        if is_new:
+            self._sit_down(seat)
+        end = base + cells[self._highest]
+        if sum(cells[base:end]) >= limit and (limit < 1 or self._living(base, end) >= limit):
+            return False
+        cells[base + seat] += 1
+        return True
+
+    def leave(self, base: int) -> None:
+        """Give back a place of this process."""
+        seat, is_new = self._guard.seat()
+        if is_new:
+            self._sit_down(seat)
+        elif self._cells[base + seat] > 0:
+            self._cells[base + seat] -= 1
+
+    def taken(self, base: int) -> int:
+        """How many places are taken by processes that live."""
+        return self._living(base, base + self._cells[self._highest])
+
+    def _living(self, base: int, end: int) -> int:
+        """The same, after cells of the dead are emptied."""
+        cells = self._cells
+        for cell in range(base, end):
+            if cells[cell] and not self._guard.is_taken(cell - base):
+                cells[cell] = 0
+        return sum(cells[base:end])
+
+    def _sit_down(self, seat: int) -> None:
+        """Empty the cells of a seat whose last holder died."""
+        for base in self._table.bases():
+            self._cells[base + seat] = 0
+        self._cells[self._highest] = max(self._cells[self._highest], seat + 1)
+
+    def _sweep(self) -> None:
+        seats = self._cells[self._highest]
+        dead = [seat for seat in range(seats) if not self._guard.is_taken(seat)]
+        for base in self._table.bases():
+            for seat in dead:
+                self._cells[base + seat] = 0
+
+    def _is_free(self, base: int) -> bool:
+        return bool(self._cells[base : base + WIDTH] == self._zeros)

@@ -1,0 +1,102 @@
+"""Rings: a window's slots in the cells of a row, moved on with the clock and read.
+
+Every step leaves a row that counts at least what it did, since its writer may be killed behind any of them. The caller
+holds the lock.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+from ai_gateway_mw.limits.windows import MOST_CELLS, Window
+
+_UNTIL, _HEAD, _SPAN, _RING = range(4)
+WIDTH: Final = _RING + MOST_CELLS
+MOST: Final = 2**62  # what a cell is filled to at most: two of them still are a number of 64 bits
+
+
+def begin(cells: memoryview, base: int, window: Window, now: float) -> None:
+    """Make an empty row one of this window."""
+    head = window.slot(now)
+    cells[base + _HEAD] = head
+    cells[base + _SPAN] = window.span
+    cells[base + _UNTIL] = ceil(window.leaves(head))
+
+
+def is_over(cells: memoryview, base: int, now: float) -> bool:
+    """Whether nothing of a row counts any more, whatever its window."""
+    return bool(cells[base + _UNTIL] <= now)
+
+
+def bring_near(cells: memoryview, base: int, now: float) -> None:
+    """End a row's time within reach, if it was last used before the clock was put back: it counts until one window
+    from here."""
+    span = cells[base + _SPAN]
+    if cells[base + _UNTIL] - now > 2 * span:
+        cells[base + _HEAD] = MOST  # whoever counts here next finds the clock put back far, and renews the row's time
+        cells[base + _UNTIL] = ceil(now) + span
+
+
+def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
+    """The slot that counts now, once those that have left are emptied.
+
+    A clock that was put back a little goes on in the slot where it was. If it was put back further, all there is counts
+    as of now: nothing is lost, and nothing stays longer than a window.
+    """
+    slot = window.slot(now)
+    head: int = cells[base + _HEAD]
+    if slot == head or slot < head <= slot + window.cells:
+        return head
+    size = window.cells
+    ring = base + _RING
+    if slot > head:
+        cells[base + _UNTIL] = ceil(window.leaves(slot))
+        for passed in range(head + 1, min(slot, head + size) + 1):
+            cells[ring + passed % size] = 0
+    else:
+        cells[ring + slot % size] = min(total(cells, base, window), MOST)
+        for other in range(slot + 1, slot + size):
+            cells[ring + other % size] = 0
+        cells[base + _UNTIL] = ceil(window.leaves(slot))
+    cells[base + _HEAD] = slot
+    return slot
+
+
+def total(cells: memoryview, base: int, window: Window) -> int:
+    """What all slots hold."""
+    ring = base + _RING
+    return sum(cells[ring : ring + window.cells]) if window.cells > 1 else cells[ring]
+
+
+def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) -> None:
+    """Change what a slot holds; it never holds less than nothing."""
+    cell = base + _RING + slot % window.cells
+    value = cells[cell] + amount
+    cells[cell] = 0 if value < 0 else min(value, MOST)
+
+
+def has(window: Window, head: int, slot: int) -> bool:
+    """Whether a slot is still, or already, one of those that count when `head` is the newest."""
+    return head - window.cells < slot <= head
+
+
+def wait(cells: memoryview, base: int, window: Window, head: int, now: float, excess: int) -> int:
+    """Whole seconds until so much has left that `excess` more fits in."""
+    ring, size = base + _RING, window.cells
+    slot = head - size + 1
+    excess -= cells[ring + slot % size]
+    while excess > 0 and slot < head:
+        slot += 1
+        excess -= cells[ring + slot % size]
+    return max(1, ceil(window.leaves(slot) - now))
+
+
+def reset(cells: memoryview, base: int, window: Window, head: int, now: float, used: int) -> int:
+    """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
+    if not used:
+        return 0
+    ring, size, slot = base + _RING, window.cells, head
+    while not cells[ring + slot % size]:
+        slot -= 1
+    return max(1, ceil(window.leaves(slot) - now))

@@ -1,0 +1,38 @@
+"""Which models a request names, and in which order it wants them tried."""
+
+from __future__ import annotations
+
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import BadBody
+
+_AUTO = "ngrok/auto"
+_MAX_NAMES = 16  # a request that names a thousand models is no request for a thousand attempts
+_MAX_NAME = 256  # characters; names end up in fields, logs and measurements
+
+
+def requested_names(ctx: Context) -> tuple[str, ...]:
+    """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
+    assert ctx.route is not None
+    if ctx.route.model is not None:
+        return _of_fair_length((ctx.route.model,))
+    payload = ctx.payload
+    if payload is None:
+        return ()
+    model, models = payload.get("model"), payload.get("models")
+    if model is not None and not isinstance(model, str):
+        raise BadBody("Invalid request body: `model` must be a string.", param="model")
+    if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
+        raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
+    if not models:
+        return _of_fair_length((model,)) if model and model.lower() != _AUTO else ()
+    names = [name for name in (model, *models) if name and name.lower() != _AUTO]
+    if len(names) > _MAX_NAMES:
+        raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
+    return _of_fair_length(tuple(dict.fromkeys(names)))
+
+
+def _of_fair_length(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if len(name) > _MAX_NAME:
+            raise BadBody(f"Invalid request: a model's name has at most {_MAX_NAME} characters.", param="model")
+    return names
