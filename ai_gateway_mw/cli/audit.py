@@ -4,6 +4,7 @@ there as it was written."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from ai_gateway_mw.services import Services
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _ID: Final = "key_"
+_SAVED: Final = re.compile(r"\b\d{1,18}:[0-9a-f]{64}\b")
 _WIDTH: Final = 100  # characters of an event's details that a table shows
 
 
@@ -31,9 +33,13 @@ def _events(text: str) -> frozenset[Event]:
 
 
 def _head(text: str) -> Head:
-    """A head, or the file that it was saved to."""
+    """A head, or the file that it was saved to: also in the midst of what `verify` prints."""
     try:
-        return Head.parse(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+        if not text.startswith("@"):
+            return Head.parse(text)
+        saved = Path(text[1:]).read_text(encoding="utf-8")
+        found = _SAVED.search(saved)
+        return Head.parse(found[0] if found else saved)
     except OSError as error:
         raise typer.BadParameter(f"{text[1:]} cannot be read: {error.strerror or error}") from None
     except ValueError as error:

@@ -72,7 +72,8 @@ def test_a_whole_log_gives_a_head_to_save(command: Command, keys: list[str], tmp
     assert said.stdout.splitlines()[1] == f"head {head}"
     (tmp_path / "head").write_text(f"{head}\n")
     command("keys", "create", "three")
-    for saved in (head, "@head"):
+    (tmp_path / "printed").write_text(said.stdout)
+    for saved in (head, "@head", "@printed"):
         again = command("audit", "verify", "--head", saved)
         assert again.stdout.startswith("The audit log is whole: 5 rows, and it goes on from the head that was saved.")
 

@@ -78,8 +78,10 @@ def test_every_rule_can_be_given(command: Command) -> None:
         (["--limit", "requests_per_minute=many"], "`many` is no number; write requests_per_minute=60"),
         (["--limit", "requests_per_minute=-1"], "is no number"),
         (["--limit", "requests_per_minute=nan"], "is no number"),
+        (["--limit", "requests_per_fortnight=1"], "--limit requests_per_fortnight: there is no such limit; there are "),
+        (["--limit", "requests_per_minute=0"], "--limit requests_per_minute: Input should be greater than or equal to"),
         (["--meta", "=x"], "is no pair such as team=search"),
-        (["--meta", "team=\x1b[31m"], "--meta: it has control characters"),
+        (["--meta", "team=\x1b[31m"], "--meta team: it has control characters"),
     ],
 )
 def test_options_that_are_refused(command: Command, tmp_path: Path, options: list[str], says: str) -> None:
@@ -92,7 +94,7 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["taken"], 1, "NAME: there is a key `taken` already; to replace it, rotate it\n"),
+        (["taken"], 1, "NAME: there is a key `taken` already; to replace it, rotate it, or revoke it first\n"),
         (["late", "--expires", "2020-01-31"], 1, "--expires: it would have expired by now\n"),
         (["key_x"], 2, "NAME: names that begin with `key_` are for ids\n"),
         ([""], 2, "NAME: String should have at least 1 character\n"),
