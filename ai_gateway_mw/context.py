@@ -105,7 +105,18 @@ class Context:
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
         + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
-        + ("gateway_key", "account", "input_tokens", "own_key", "models", "offers", "selection", "keys", "key_notes")
+        + (
+            "gateway_key",
+            "key_was_cached",
+            "account",
+            "input_tokens",
+            "own_key",
+            "models",
+            "offers",
+            "selection",
+            "keys",
+            "key_notes",
+        )
         + ("candidates", "attempts", "upstream")
         + (
             "_watches",
@@ -143,6 +154,7 @@ class Context:
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
+        self.key_was_cached = False  # the database could not be asked: gateway-auth
         self.account: Account | None = None  # what it does under that key: gateway-auth
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
         self.input_tokens: int | None = None  # estimated, where a limit asks for it: admission

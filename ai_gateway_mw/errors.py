@@ -192,6 +192,15 @@ class KeyStoreUnavailable(GatewayError):
         self.reason = reason
 
 
+class AuditUnavailable(GatewayError):
+    """The request must be written to the audit log before it goes on, and cannot be."""
+
+    status, code, anthropic_kind, retryable = 503, "audit_unavailable", "overloaded_error", True
+
+    def __init__(self) -> None:
+        super().__init__("The request cannot be recorded at the moment.", fields=[("retry-after", "1")])
+
+
 class PermissionDenied(GatewayError):
     status, code, kind, anthropic_kind = 403, "policy_denied", "permission_error", "permission_error"
 

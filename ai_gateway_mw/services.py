@@ -3,15 +3,16 @@ requests use these and no others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from ai_gateway_mw.audit import AuditLog
+from ai_gateway_mw.audit import Actor, AuditLog, Event, Happening
 from ai_gateway_mw.database import Installation, database_of, opened
 from ai_gateway_mw.errors import InstallationError, SecretError
 from ai_gateway_mw.keys.store import KeyService, StoredKeys, feed_of
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.telemetry import Note
 from ai_gateway_mw.usage.store import UsageStore
 
 
@@ -53,6 +54,19 @@ class Services:
     def changes(self) -> AsyncGenerator[Collection[str] | None]:
         """Which keys change, from now on: see `feed_of`."""
         return feed_of(self.installation.database)
+
+    async def note_requests(self, notes: Sequence[Note]) -> None:
+        """Write to the audit log that requests go to a provider, all of them or none."""
+        happenings = [
+            Happening(
+                Event.REQUEST,
+                Actor(f"key:{note.key_id}" if note.key_id else "client", note.address),
+                note.key_id,
+                note.details,
+            )
+            for note in notes
+        ]
+        await self.audit.write(*happenings)
 
     async def __aenter__(self) -> Self:
         return self

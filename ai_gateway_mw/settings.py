@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PrivateAttr, ValidationError, ValidationInfo
 from pydantic_settings import (
@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         90 * 24 * 3600.0, description="Age at which gateway keys are due for rotation, such as 90d; 0 for never."
     )
     admin_token: _Hidden = Field(None, description="Bearer token of the admin plane, which does not exist without one.")
+    audit_requests: Literal["off", "strict", "best-effort"] = Field(
+        "off",
+        description="Whether each request is written to the audit log before it goes to a provider; strict: none goes "
+        "that cannot be written, best-effort: it goes on, and is written as soon as that can be.",
+    )
     trusted_proxies: _Networks = Field(
         (), description="CIDR ranges of proxies whose X-Forwarded-For or Forwarded is believed, separated by commas."
     )

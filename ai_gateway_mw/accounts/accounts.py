@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -20,10 +20,12 @@ from ai_gateway_mw.errors import (
     InstallationError,
     KeyStoreUnavailable,
     LimitsUnavailable,
+    TooManyFailures,
 )
 from ai_gateway_mw.keys import Found, GatewayKey, KeyDirectory, well_formed
-from ai_gateway_mw.limits import Counters, raise_spending
+from ai_gateway_mw.limits import Counters, Sliding, raise_spending
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.telemetry import Journal, Note
 from ai_gateway_mw.usage import Prices, UnknownPrice, UsageRecorder, Used
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ai_gateway_mw.keys")
 
+_FAILURES: Final = 20  # in a minute, from one address
+_MINUTE: Final = Sliding(60)
 _AGAIN: Final = 0.5  # seconds until a database that could not be reached is tried again
 
 
@@ -41,6 +45,7 @@ class Accounts:
         """`counters` may raise `LimitsUnavailable`."""
         self.counters = counters
         self.prices = Prices()
+        self.journal = Journal(settings.audit_requests, self._write_notes)
         self._settings = settings
         self._recorder: UsageRecorder | None = None
         self._services: Services | None = None
@@ -77,6 +82,7 @@ class Accounts:
             with suppress(asyncio.CancelledError):
                 await follower
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
+        await self.journal.aclose()
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             await recorder.aclose()
@@ -97,6 +103,14 @@ class Accounts:
         if self._directory is None:
             raise KeyStoreUnavailable("it could not be opened so far")
         return await self._directory.find(presented)
+
+    def failed(self, address: str) -> None:
+        """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
+        claim = f"failures/{address}", _MINUTE, _FAILURES, 1
+        with suppress(LimitsUnavailable):  # it is refused anyway
+            taken = self.counters().take([claim])
+            if not taken.granted:
+                raise TooManyFailures(taken.retry_after)
 
     def account(self, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> Account:
         """Begin an exchange under this key, or go on with it where another action has begun it. Raises what its limits
@@ -150,6 +164,11 @@ class Accounts:
             await services.keys.note_dead_use(key.id, address)
         except DatabaseUnavailable as error:
             _log.error("that the dead key %s was used from %s could not be written down: %s", key.id, address, error)
+
+    async def _write_notes(self, notes: Sequence[Note]) -> None:
+        if self._follower is None:
+            await self._open_lazily()
+        await self.services.note_requests(notes)
 
     async def _open_lazily(self) -> None:
         """No lifespan reaches the gateway, or a reload brought the first policy that needs this."""

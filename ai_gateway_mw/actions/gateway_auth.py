@@ -64,8 +64,10 @@ class GatewayAuth:
         scopes: tuple[Scope, ...] | None = Field(
             None, description="Scopes of which the key needs one; by default the path decides.", min_length=1
         )
-        keys: tuple[DeclaredKey, ...] = Field(
-            (), description="Keys that are declared here; without any, those of the gateway's database count."
+        keys: tuple[DeclaredKey, ...] | None = Field(
+            None,
+            description="Keys that are declared here; omitted: those of the gateway's database count.",
+            min_length=1,
         )
         unknown_price: UnknownPrice = Field(
             "deny",
@@ -78,8 +80,8 @@ class GatewayAuth:
 
         @field_validator("keys")
         @classmethod
-        def _names_differ(cls, value: tuple[DeclaredKey, ...]) -> tuple[DeclaredKey, ...]:
-            names = [key.name for key in value]
+        def _names_differ(cls, value: tuple[DeclaredKey, ...] | None) -> tuple[DeclaredKey, ...] | None:
+            names = [key.name for key in value or ()]
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"there are two keys by the name of `{name}`")
@@ -176,10 +178,13 @@ class _StoredKeys:
 
     async def find(self, presented: str, ctx: Context) -> GatewayKey:
         found = await self._accounts.find(presented)
+        address = str(ctx.client_ip or "")
         if found.dead is not None:
-            self._accounts.note_dead_use(found.dead, str(ctx.client_ip or ""))
+            self._accounts.note_dead_use(found.dead, address)
         if found.key is None:
+            self._accounts.failed(address)
             raise Unauthenticated
+        ctx.key_was_cached = found.cached
         return found.key
 
     def begin(self, key: GatewayKey, ctx: Context) -> None:

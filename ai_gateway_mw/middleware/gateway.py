@@ -82,7 +82,7 @@ class Gateway:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
         self._users += 1
         try:
-            if "keys" in self.program.needs:
+            if self.program.needs:
                 await self.stores.accounts.open()
             self.is_open = True
             yield

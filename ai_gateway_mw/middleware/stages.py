@@ -39,6 +39,7 @@ class _Layer:
         self.stores: Stores = stores or (app.stores if isinstance(app, _Layer) else Stores(Settings()))
         self._limits = self.stores.limits
         self._watches = Watches()
+        self._needs: set[str] = set()
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         raise NotImplementedError
@@ -87,6 +88,8 @@ class _Layer:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            if self._needs:
+                await self.stores.accounts.open()
             await run_lifespan(self.app, scope, receive, send)
         finally:
             await self.stores.aclose()
@@ -95,6 +98,7 @@ class _Layer:
         kind, runtime = ACTIONS[action_type], Runtime(self.stores)
         action = kind(self._validated(action_type, kind.Config, config), runtime)
         _raise_problems(runtime)
+        self._needs |= runtime.needs
         return action
 
     def _validated(self, action_type: str, config_class: type[C], config: Mapping[str, Any]) -> C:
@@ -106,21 +110,30 @@ class _Layer:
 
 
 class AuthMiddleware(_Layer):
-    """Lets in requests that present one of `keys`: gateway keys, or templates that give one."""
+    """Lets in requests that present one of `keys`: gateway keys, or templates that give one. Without `keys`, those of
+    the database count."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: Iterable[str | Mapping[str, Any]], stores: Stores | None = None, **config: Any
+        self,
+        app: ASGIApp,
+        *,
+        keys: Iterable[str | Mapping[str, Any]] | None = None,
+        stores: Stores | None = None,
+        **config: Any,
     ) -> None:
         super().__init__(app, stores)
         if isinstance(keys, str):
             raise TypeError("AuthMiddleware takes a list of keys: keys=[…]")
-        named = [
-            {"name": f"key-{n}", "value": key} if isinstance(key, str) else dict(key) for n, key in enumerate(keys, 1)
-        ]
-        self._action = self._made("gateway-auth", keys=named, **config)
+        if keys is not None:
+            config["keys"] = [_declared(number, key) for number, key in enumerate(keys, 1)]
+        self._action = self._made("gateway-auth", **config)
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         return await self._action(ctx)
+
+
+def _declared(number: int, key: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": f"key-{number}", "value": key} if isinstance(key, str) else dict(key)
 
 
 class IPAllowlistMiddleware(_Layer):
@@ -151,10 +164,7 @@ class _UpstreamLayer(_Layer):
         runtime = Runtime(self.stores)
         self._steps = steps(self._validated("ai-gateway", AIGatewayConfig, config), runtime)
         _raise_problems(runtime)
-
-    async def failover(self, ctx: Context) -> None:
-        ctx.watch_client()
-        await self._steps.failover(ctx)
+        self._needs |= runtime.needs
 
 
 class KeySelectionMiddleware(_UpstreamLayer):
@@ -171,7 +181,7 @@ class FailoverMiddleware(_UpstreamLayer):
 
     async def work(self, ctx: Context) -> ASGIApp | None:
         if ctx.offers and ctx.upstream is None:
-            await self.failover(ctx)
+            await self._steps.send(ctx)
         return None
 
 
@@ -184,7 +194,7 @@ class PassthroughMiddleware(_UpstreamLayer):
         if not ctx.offers:
             return await self._steps.answer(ctx)
         if ctx.upstream is None:  # what was selected above is what is tried, also without a layer between
-            await self.failover(ctx)
+            await self._steps.send(ctx)
         ctx.watch_client()
         return self._steps.passthrough(ctx)
 

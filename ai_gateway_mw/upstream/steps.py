@@ -12,6 +12,7 @@ from ai_gateway_mw.headers import upstream_name
 from ai_gateway_mw.policy import ExpressionText
 from ai_gateway_mw.providers import Provider, ProvidersError, cleartext_warnings, configured
 from ai_gateway_mw.runtime import Runtime
+from ai_gateway_mw.telemetry import Journal
 from ai_gateway_mw.upstream.admission import Admission, check_method
 from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
 from ai_gateway_mw.upstream.failover import Failover, FailoverRules
@@ -35,6 +36,7 @@ class Steps:
     key_selection: KeySelection
     failover: Failover
     passthrough: Passthrough
+    journal: Journal
 
     async def answer(self, ctx: Context) -> ASGIApp:
         """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
@@ -43,9 +45,15 @@ class Steps:
             check_method(ctx)
             return model_listing(ctx, ctx.route, self.model_selection)
         await self.select(ctx)
-        ctx.watch_client()
-        await self.failover(ctx)
+        await self.send(ctx)
         return self.passthrough(ctx)
+
+    async def send(self, ctx: Context) -> None:
+        """Try the candidates, once it is written down that this is done, where it has to be."""
+        ctx.watch_client()
+        if self.journal.is_on:
+            await self.journal.note(ctx)
+        await self.failover(ctx)
 
     async def select(self, ctx: Context) -> None:
         """The steps up to the candidates, which need no upstream."""
@@ -67,6 +75,8 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
         {provider.id: _ring(provider, runtime) for provider in providers if provider.api_keys},
         _strategies(config.api_key_selection, runtime, environment),
     )
+    if runtime.stores.accounts.journal.is_on:
+        runtime.needs.add("audit")
     allowed = Allowed(config.only_allow_configured_providers, config.only_allow_configured_models)
     settings = runtime.settings
     rules = FailoverRules(
@@ -88,6 +98,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
             rules,
         ),
         Passthrough(runtime.secrets),
+        runtime.stores.accounts.journal,
     )
 
 

@@ -44,7 +44,7 @@ async def test_a_new_key_is_stored_as_it_was_asked_for(kept: Kept) -> None:
         "allowed_ips": ("10.0.0.0/8",),
         "allowed_models": ("gpt-*", "!gpt-4*"),
         "allowed_providers": (),
-        "limits": {"requests": {"per": "1m", "at_most": 5}},
+        "limits": {"requests_per_minute": 5, "usd_per_day": 2.5},
         "metadata": {"team": "search"},
     }
     created = await kept.keys.create(NewKey(name="staging-search-api", **rules), ALICE)
@@ -217,7 +217,12 @@ async def test_a_lifetime_beyond_the_end_of_time_ends_there(kept: Kept, expires_
 
 
 async def test_a_successor_has_the_rules_and_the_line_of_the_first(kept: Kept) -> None:
-    rules: dict[str, Any] = {"scopes": ("chat",), "allowed_models": (), "metadata": {"team": "x"}, "limits": {"a": 1}}
+    rules: dict[str, Any] = {
+        "scopes": ("chat",),
+        "allowed_models": (),
+        "metadata": {"team": "x"},
+        "limits": {"tokens_per_day": 100},
+    }
     first = await made(kept, "a", environment="east", **rules)
     chain = [first]
     for _ in range(3):
