@@ -37,7 +37,7 @@ class Reloader:
         allow_missing_secrets: bool,
         records: Callable[[], PolicyRecords] | None = None,
     ) -> None:
-        """`records` writes every reload to the audit log, and is asked for only where keys come from the database."""
+        """`records` writes every reload to the audit log, and is asked for only where the database is in use."""
         self.gateway = gateway
         self._records = records
         self._file = file
@@ -66,7 +66,7 @@ class Reloader:
             raise PolicyError(Problem(str(error)) for error in missing)
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
-        if self._records is not None and "keys" in before | self.gateway.program.needs:
+        if self._records is not None and before | self.gateway.program.needs:
             self._records().note(self.gateway)
 
 

@@ -87,18 +87,20 @@ def _records(settings: Settings, file: Path) -> PolicyRecords:
 
 
 def _stored_keys(gateway: Gateway, records: Callable[[], PolicyRecords]) -> str:
-    """Where the keys are that the policy needs, empty where it needs none. What must be mended first ends the command;
-    a database that cannot be reached may come later."""
-    if "keys" not in gateway.program.needs:
+    """Open the database once, where the policy needs it; where the keys are, if it needs those. What must be mended
+    first ends the command; a database that cannot be reached may come later."""
+    needs = gateway.program.needs
+    if not needs:
         return ""
     try:
-        return str(records().begin(gateway))
+        where = str(records().begin(gateway))
     except InstallationError as error:
         stop(str(error), "Nothing is served.")
     except DatabaseUnavailable as error:
-        message = f"the database of keys cannot be reached, and requests get 503 until it can: {error}"
+        message = f"the database cannot be reached, and requests that need it get 503 until it can: {error}"
         say_problem(Problem(message, severity="warning"), stderr=True)
-    return "a database that cannot be reached so far"
+        where = "a database that cannot be reached so far"
+    return where if "keys" in needs else ""
 
 
 def _served(reloader: Reloader, options: Options, sock: socket.socket, watcher: Watcher | None) -> int:

@@ -130,7 +130,7 @@ def test_a_database_that_cannot_be_reached_may_come_later(file: Path, tmp_path: 
     environment = {"AI_GATEWAY_DATABASE_URL": "postgresql://someone:do-not-show@127.0.0.1:1/keys"}
     with GatewayProcess("run", file, environment=environment, directory=tmp_path) as gateway:
         assert "a database that cannot be reached so far" in gateway.printed("^keys ")
-        gateway.printed("^warning: the database of keys cannot be reached, and requests get 503 until it can: ")
+        gateway.printed("^warning: the database cannot be reached, and requests that need it get 503 until it can: ")
         assert "do-not-show" not in gateway.output
 
 
@@ -153,6 +153,16 @@ def test_each_load_is_one_row(command: Command, file: Path, tmp_path: Path, work
         assert gateway.stop() == 0
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in (WITH_KEYS, WARNED)]
     assert [row["details"]["sha256"] for row in _rows(command)] == digests
+
+
+def test_requests_in_the_audit_log_are_a_use_of_the_database(
+    command: Command, file: Path, records: PolicyRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_GATEWAY_AUDIT_REQUESTS", "strict")
+    file.write_text("on_http_request: [{actions: [{type: ai-gateway}]}]\n")
+    assert _reloader(file, records).reload()
+    records._writer.shutdown()
+    assert len(_rows(command)) == 1
 
 
 @real

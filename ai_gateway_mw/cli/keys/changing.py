@@ -14,6 +14,7 @@ from ai_gateway_mw.cli.keys.making import hand_out
 from ai_gateway_mw.cli.keys.reading import rows_of, with_figures
 from ai_gateway_mw.cli.keys.showing import card, report
 from ai_gateway_mw.cli.moments import now, shown
+from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.keys.store import Created, KeyChanges, KeyRecord
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.usage import Figures, Incident, incident
@@ -89,7 +90,7 @@ def revoke(
         stop("--since belongs to the report of --compromised.", code=2)
     record = for_key(key, lambda services: services.keys.get(key))
     if not yes:
-        typer.confirm(f"Revoke {record.id}, {record.name} ({record.masked})?", abort=True, err=True)
+        typer.confirm(visible(f"Revoke {record.id}, {record.name} ({record.masked})?"), abort=True, err=True)
 
     async def ended(services: Services) -> tuple[KeyRecord, Created | None, Incident | None]:
         after, created = await services.keys.revoke(record.id, actor(), compromised=compromised, successor=successor)
