@@ -23,7 +23,7 @@ from pydantic_settings import (
 from ai_gateway_mw.addresses import Network, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
 from ai_gateway_mw.hosts import HostAddress, host_address, host_name, host_pair
-from ai_gateway_mw.policy import duration_text, seconds
+from ai_gateway_mw.policy import long_seconds, long_text
 from ai_gateway_mw.secrets import SOURCES, VARIABLE_PREFIX, Secret, usable
 
 PREFIX: Final = "AI_GATEWAY_"
@@ -78,13 +78,13 @@ def _known_sources(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _duration(value: Any) -> Any:
-    """As in a policy (`1m30s`), or a plain number of seconds."""
+    """As in a policy (`1m30s`), a number of days (`90d`), or a plain number of seconds."""
     if not isinstance(value, str):
         return value
     try:
         return float(value)
     except ValueError:
-        return seconds(value)
+        return long_seconds(value)
 
 
 def _hidden(value: Any, info: ValidationInfo) -> Any:
@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         None,
         description="Key that seals stored secrets: 32 bytes in base64 or hexadecimal, or a passphrase of at least 16 "
         "characters; default: the file master.key in the data directory, made with the first stored secret.",
+    )
+    key_rotation: Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)] = Field(
+        90 * 24 * 3600.0, description="Age at which gateway keys are due for rotation, such as 90d; 0 for never."
     )
     admin_token: _Hidden = Field(None, description="Bearer token of the admin plane, which does not exist without one.")
     audit_requests: Literal["off", "strict", "best-effort"] = Field(
@@ -269,7 +272,7 @@ def _shown(value: Any) -> str:
         case tuple():
             return ",".join(map(str, value))
         case float():
-            return duration_text(value)
+            return long_text(value)
         case ByteSize():
             return value.human_readable()
     return str(value)

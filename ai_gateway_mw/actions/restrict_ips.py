@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydantic import Field, model_validator
 
@@ -17,6 +18,27 @@ from ai_gateway_mw.runtime import Runtime
 _log = logging.getLogger("ai_gateway_mw.policy")
 
 
+class Entry(ActionConfig):
+    """A range, with what people call it."""
+
+    cidr: TemplateText = Field(description="CIDR range (RFC 4632).")
+    label: str = Field("", description="What logs and the action's result call it, as `matched_label`.", max_length=100)
+    comment: str = Field("", description="For those who read the policy; nothing else reads it.")
+
+    @classmethod
+    def of(cls, item: TemplateText | Entry) -> Entry:
+        """An entry in full, whichever way it is written."""
+        return item if isinstance(item, Entry) else cls.model_construct(cidr=item)
+
+    def text(self, action: str) -> str:
+        """The entry as logs name it, with its place in the file."""
+        label = f" ({self.label})" if self.label else ""
+        return f"`{action}` {self.cidr}{label} at {self.cidr.place_of()}"
+
+
+Entries = tuple[TemplateText | Entry, ...]
+
+
 class RestrictIPs:
     """Refuse a client whose address is in no `allow` range, or in a `deny` range."""
 
@@ -25,8 +47,8 @@ class RestrictIPs:
 
     class Config(ActionConfig):
         enforce: bool = Field(True, description="False: only publish and log what would have been refused.")
-        allow: tuple[TemplateText, ...] = Field((), description="CIDR ranges (RFC 4632) of addresses to let in.")
-        deny: tuple[TemplateText, ...] = Field((), description="CIDR ranges to refuse, also within `allow`.")
+        allow: Entries = Field((), description="CIDR ranges (RFC 4632) of addresses to let in, alone or with labels.")
+        deny: Entries = Field((), description="CIDR ranges to refuse, also within `allow`.")
         ip_policies: tuple[str, ...] = Field((), description="Ids of ngrok IP policies; there are none here.")
 
         @model_validator(mode="after")
@@ -46,57 +68,71 @@ class RestrictIPs:
 
     async def __call__(self, ctx: Context) -> None:
         address = ctx.client_ip
-        result = None
+        found = None
         if address is not None:
-            denied = self._deny.result(address, ctx) if self._deny is not None else None
-            result = denied or self._allow.result(address, ctx)
-        result = result or _ELSEWHERE
-        ctx.publish(self.name, result)
-        if result["action"] == "allow":
+            denied = self._deny.match(address, ctx) if self._deny is not None else None
+            found = denied or self._allow.match(address, ctx)
+        found = found or _NOWHERE
+        ctx.publish(self.name, found.result)
+        if found.action == "allow":
             return
         if self._enforce:
             raise AddressDenied(str(address or "unknown"))
-        _log.info("request %s: restrict-ips would have refused %s", ctx.id, address)
+        why = found.entry.text("deny") if found.entry is not None else "it is in no `allow` range"
+        told = (ctx.id, ctx.method, ctx.path, address or "an unknown address", why)
+        _log.info("request %s (%s %a): restrict-ips would have refused %s: %s", *told)
 
 
-def _result(action: str, matched: str) -> Mapping[str, str]:
-    return {"action": action, "matched_cidr": matched}
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """The entry that an address is in, and what that does."""
+
+    action: str
+    cidr: str = ""
+    entry: Entry | None = None
+    result: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        label = self.entry.label if self.entry is not None else ""
+        result = {"action": self.action, "matched_cidr": self.cidr, "matched_label": label}
+        object.__setattr__(self, "result", result)
 
 
-_ELSEWHERE = _result("deny", "")
+_NOWHERE = _Match("deny")
 
 
 class _Ranges:
-    """Ranges of one list, and the action's result for what is in them: parsed at load where they are literal, for each
+    """Ranges of one list, and what each does to an address in it: parsed at load where they are literal, for each
     exchange where they hold a template."""
 
-    def __init__(self, texts: Sequence[TemplateText], runtime: Runtime, action: str) -> None:
+    def __init__(self, items: Entries, runtime: Runtime, action: str) -> None:
         self._action = action
-        self._templates: list[Template] = []
+        self._templates: list[tuple[Template, Entry]] = []
         self._redact = runtime.secrets.redact
-        literal: list[Network] = []
-        for text in texts:
-            template = runtime.template(text)
+        literal: list[tuple[Network, Entry]] = []
+        for entry in map(Entry.of, items):
+            template = runtime.template(entry.cidr)
             if not template.constant:
-                self._templates.append(template)
+                self._templates.append((template, entry))
                 continue
             try:
-                literal.append(parse_network(template.render(None).strip()))
+                literal.append((parse_network(template.render(None).strip()), entry))
             except ValueError as error:
-                runtime.problem(f"invalid range: {error}", text.place_of())
-        self._literal = Ranges(literal)
-        self._results = [_result(action, str(network)) for network in literal]
+                runtime.problem(f"invalid range: {error}", entry.cidr.place_of())
+        self._literal = Ranges(network for network, _ in literal)
+        self._matches = [_Match(action, str(network), entry) for network, entry in literal]
 
-    def result(self, address: Address, ctx: Context) -> Mapping[str, str] | None:
-        """The result for an address that is in one of them, else None."""
+    def match(self, address: Address, ctx: Context) -> _Match | None:
+        """The one of them that an address is in, if any."""
         rendered = self._rendered(ctx) if self._templates else ()  # what gives no range refuses, wherever it stands
         place = self._literal.place_of(address)
         if place is not None:
-            return self._results[place]
-        return next((_result(self._action, str(network)) for network in rendered if address in network), None)
+            return self._matches[place]
+        found = next(((network, entry) for network, entry in rendered if address in network), None)
+        return found and _Match(self._action, str(found[0]), found[1])
 
-    def _rendered(self, ctx: Context) -> Sequence[Network]:
+    def _rendered(self, ctx: Context) -> Sequence[tuple[Network, Entry]]:
         try:
-            return [parse_network(template.render(ctx).strip()) for template in self._templates]
+            return [(parse_network(template.render(ctx).strip()), entry) for template, entry in self._templates]
         except ValueError as error:
             raise PolicyDenied(self._redact(f"restrict-ips: {error}")) from None

@@ -26,7 +26,10 @@ COMMANDS: Final = {
     "doctor": Entry("doctor", "Tell what is wrong with this installation."),
     "demo": Entry("demo_command", "Show a failover with a real local language model."),
     "secrets": Entry("secrets", "Keep secrets in the encrypted vault of this machine."),
-    "keys": Entry("keys", "Make gateway keys, with which clients authenticate."),
+    "keys": Entry("keys", "Manage gateway keys, with which clients authenticate."),
+    "usage": Entry("usage", "Tell what was used: requests, tokens and cost."),
+    "audit": Entry("audit", "Read and verify the audit log."),
+    "ip": Entry("ip", "Tell whether an address is allowed."),
 }
 
 

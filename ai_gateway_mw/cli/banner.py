@@ -14,13 +14,15 @@ from ai_gateway_mw.upstream.config import AIGatewayConfig
 from ai_gateway_mw.version import VERSION
 
 
-def lines(gateway: Gateway, options: Options, sock: socket.socket) -> Iterator[tuple[str, str]]:
-    """Labels and what stands behind them."""
+def lines(gateway: Gateway, options: Options, sock: socket.socket, keys: str = "") -> Iterator[tuple[str, str]]:
+    """Labels and what stands behind them; `keys` is where stored keys are."""
     processes = f" with {options.workers} workers" if options.workers > 1 else ""
     yield "ai-gateway", f"{VERSION} listens on {url(sock)}{processes}"
     yield "policy", f"{options.file}{', reloaded when it changes' if options.watch else ''}"
     for config in _gateways(gateway.policy):
         yield "providers", _providers(config)
+    if keys:
+        yield "keys", keys
     for number, source in enumerate(gateway.stores.secrets.sources):
         yield "" if number else "secrets", source.describe()
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ai_gateway_mw.cli import checkup
+from ai_gateway_mw.cli import checkup, checkup_stored
 from ai_gateway_mw.cli.checkup import Finding, State
 from ai_gateway_mw.cli.console import say, say_json, say_table
 from ai_gateway_mw.cli.ready_policies import ready_policy
@@ -50,6 +50,7 @@ def _configuration(policy: Path, settings: Settings) -> Iterator[Finding]:
     yield from checkup.settings_warnings(settings)
     yield from checkup.data_directory(settings)
     yield from checkup.master_key(settings)
+    yield from checkup_stored.database(settings)
     yield from checkup.sources(settings)
     yield from checkup.policy(policy, settings)
 

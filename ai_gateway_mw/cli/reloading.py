@@ -7,8 +7,9 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
 from ai_gateway_mw.cli.console import problem_text
@@ -18,6 +19,9 @@ from ai_gateway_mw.errors import PolicyError, Problem
 from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import Policy, load_file
 
+if TYPE_CHECKING:  # it needs SQLAlchemy, which most workers have no use for
+    from ai_gateway_mw.cli.policy_records import PolicyRecords
+
 _log = logging.getLogger("ai_gateway_mw.reload")
 _YOUNG, _OLDER = 20_000, 20
 
@@ -25,8 +29,17 @@ _YOUNG, _OLDER = 20_000, 20
 class Reloader:
     """Puts the policy of a file in force again where it is good; where it is not, the one in force stays."""
 
-    def __init__(self, gateway: Gateway, file: Path, *, allow_missing_secrets: bool) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        file: Path,
+        *,
+        allow_missing_secrets: bool,
+        records: Callable[[], PolicyRecords] | None = None,
+    ) -> None:
+        """`records` writes every reload to the audit log, and is asked for only where the database is in use."""
         self.gateway = gateway
+        self._records = records
         self._file = file
         self._allow_missing_secrets = allow_missing_secrets
         self._lock = threading.Lock()
@@ -47,12 +60,14 @@ class Reloader:
         return True
 
     def _take_over(self, policy: Policy) -> None:
-        stores = self.gateway.stores
+        stores, before = self.gateway.stores, self.gateway.program.needs
         missing = Gateway(policy, settings=stores.settings, secrets=stores.secrets).missing_secrets()
         if missing and not self._allow_missing_secrets:
             raise PolicyError(Problem(str(error)) for error in missing)
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
+        if self._records is not None and before | self.gateway.program.needs:
+            self._records().note(self.gateway)
 
 
 class Reloading:

@@ -9,7 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
+from ai_gateway_mw.audit import Event, Happening
 from ai_gateway_mw.cli.console import say, say_json, say_problem, say_table, stop
+from ai_gateway_mw.cli.installed import actor, recorded
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import Problem, SecretError, SecretUnusable
 from ai_gateway_mw.secrets import LocalVault, build_store
@@ -27,7 +29,8 @@ Name = Annotated[str, typer.Argument(help="The secret's name in it, such as `pri
 def secrets() -> None:
     """Keep secrets in the encrypted vault of this machine.
 
-    Policies read them with `secrets.get('VAULT', 'NAME')`.
+    Policies read them with `secrets.get('VAULT', 'NAME')`. Where there are gateway keys, every change of a secret is in
+    the audit log: one that cannot be written there is not made.
     """
 
 
@@ -43,7 +46,8 @@ def set_(ctx: typer.Context, vault: Vault, name: Name) -> None:
         )
     settings = settings_or_stop()
     with _refusals():
-        _vault(settings).set(vault, name, _prompted(vault, name) if sys.stdin.isatty() else _from_stdin(vault, name))
+        value = _prompted(vault, name) if sys.stdin.isatty() else _from_stdin(vault, name)
+        recorded(settings, _happening(Event.SECRET_SET, vault, name), lambda: _vault(settings).set(vault, name, value))
     say(f"Stored {vault}/{name}.", style="bold green")
     for doubt in _doubts(settings, vault, name):
         say_problem(Problem(doubt, severity="warning"), stderr=True)
@@ -68,7 +72,8 @@ def delete(
     vault: Vault, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Delete a secret."""
-    stored = _vault(settings_or_stop())
+    settings = settings_or_stop()
+    stored = _vault(settings)
     with _refusals():
         known = any((one.vault, one.name) == (vault, name) for one in stored.entries())
     if not known:
@@ -76,8 +81,13 @@ def delete(
     if not yes:
         typer.confirm(f"Delete {vault}/{name}?", abort=True)
     with _refusals():
-        stored.delete(vault, name)
+        recorded(settings, _happening(Event.SECRET_DELETED, vault, name), lambda: stored.delete(vault, name))
     say(f"Deleted {vault}/{name}.")
+
+
+def _happening(event: Event, vault: str, name: str) -> Happening:
+    """What the audit log has of it: the name, and never the value."""
+    return Happening(event, actor(), f"{vault}/{name}", {})
 
 
 def _vault(settings: Settings) -> LocalVault:

@@ -14,11 +14,11 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from ai_gateway_mw.cli.loading import file_text
 from ai_gateway_mw.cli.reloading import Reloader
 from ai_gateway_mw.cli.serving import PolicyApp
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
-from ai_gateway_mw.policy import Policy
 
 _log = logging.getLogger("ai_gateway_mw.workers")
 
@@ -82,11 +82,3 @@ def _held_back(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def file_text(policy: Policy) -> str:
-    """The whole text of the file that a policy was read from."""
-    source = policy.document.root.span.source
-    while source.origin is not None and source.origin.span is not None:
-        source = source.origin.span.source
-    return source.text

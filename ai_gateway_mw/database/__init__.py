@@ -3,6 +3,7 @@
 from ai_gateway_mw.database.database import Database, database_of, identity
 from ai_gateway_mw.database.installation import Installation, opened
 from ai_gateway_mw.database.tables import (
+    HEAD,
     audit,
     audit_head,
     callers,
@@ -14,6 +15,7 @@ from ai_gateway_mw.database.tables import (
 )
 
 __all__ = [
+    "HEAD",
     "Database",
     "Installation",
     "audit",

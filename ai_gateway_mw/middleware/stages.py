@@ -137,10 +137,15 @@ def _declared(number: int, key: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 class IPAllowlistMiddleware(_Layer):
-    """Lets in addresses of the `allow` ranges that are in no `deny` range."""
+    """Lets in addresses of the `allow` ranges that are in no `deny` range; `{"cidr": …, "label": …}` names a range."""
 
     def __init__(
-        self, app: ASGIApp, *, allow: Sequence[str], deny: Sequence[str] = (), stores: Stores | None = None
+        self,
+        app: ASGIApp,
+        *,
+        allow: Sequence[str | Mapping[str, Any]],
+        deny: Sequence[str | Mapping[str, Any]] = (),
+        stores: Stores | None = None,
     ) -> None:
         super().__init__(app, stores)
         if isinstance(allow, str) or isinstance(deny, str):

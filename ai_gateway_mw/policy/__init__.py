@@ -2,7 +2,7 @@
 
 from ai_gateway_mw.policy.data_file import load_data
 from ai_gateway_mw.policy.document import Document, Node, Path
-from ai_gateway_mw.policy.durations import Duration, duration_text, seconds
+from ai_gateway_mw.policy.durations import Duration, duration_text, long_seconds, long_text, seconds
 from ai_gateway_mw.policy.loader import load_file, load_policy
 from ai_gateway_mw.policy.model import ActionConfig, ActionSpec, Phase, Policy, Rule
 from ai_gateway_mw.policy.problems import Problems
@@ -28,6 +28,8 @@ __all__ = [
     "load_data",
     "load_file",
     "load_policy",
+    "long_seconds",
+    "long_text",
     "policy_schema",
     "seconds",
     "validated",

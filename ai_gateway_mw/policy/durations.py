@@ -12,6 +12,7 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0
 _PART = r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ns|us|µs|μs|ms|s|m|h)"
 _FORM = rf"0|(?:{_PART})+"
 _EXPECTED = "a duration with its unit, such as `30s`, `1m30s` or `250ms`"
+_DAY = 24 * 3600.0
 _LONGEST = 100 * 366 * 24 * 3600.0
 
 JSON_FORMAT = "go-duration"
@@ -25,6 +26,23 @@ def seconds(text: str) -> float:
     if total > _LONGEST:
         raise ValueError("a duration of less than 100 years")
     return total
+
+
+def long_seconds(text: str) -> float:
+    """The same where a number of days may stand alone: `90d`. Policies have none, settings and commands do."""
+    if days := re.fullmatch(r"([0-9]{1,5})d", text):
+        return min(int(days[1]) * _DAY, _LONGEST)
+    try:
+        return seconds(text)
+    except ValueError as error:
+        fault = str(error).replace(_EXPECTED, "a duration with its unit, such as `30s`, `24h` or `90d`")
+    raise ValueError(fault)
+
+
+def long_text(value: float) -> str:
+    """Seconds as `duration_text` writes them, but for whole days."""
+    days, rest = divmod(value, _DAY)
+    return f"{days:.0f}d" if days and not rest else duration_text(value)
 
 
 def duration_text(value: float) -> str:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from ai_gateway_mw.actions.restrict_ips import RestrictIPs
+from ai_gateway_mw.policy import policy_schema
 from tests.asgi import Response, request
 from tests.gateways import Host, actions, gateway, problems_of, request_log
 
@@ -147,7 +150,77 @@ async def test_it_refuses_in_every_phase(phase: str, status: int) -> None:
     assert not host.scopes
 
 
-async def test_a_dry_run_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("config", "peer", "why"),
+    [
+        ({"allow": ["10.0.0.0/8"]}, "192.0.2.1", "192.0.2.1: it is in no `allow` range"),
+        ({"allow": ["10.0.0.0/8"]}, None, "an unknown address: it is in no `allow` range"),
+        (
+            {"allow": ANYWHERE, "deny": [{"cidr": "192.0.2.0/24", "label": "scanners"}]},
+            "192.0.2.1",
+            "192.0.2.1: `deny` 192.0.2.0/24 (scanners) at ",
+        ),
+    ],
+)
+async def test_a_dry_run_is_logged(
+    caplog: pytest.LogCaptureFixture, config: dict[str, Any], peer: str | None, why: str
+) -> None:
     caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
-    await ask({"enforce": False, "allow": ["10.0.0.0/8"]}, "192.0.2.1")
-    assert "would have refused 192.0.2.1" in caplog.text
+    response = await ask({"enforce": False, **config}, peer)
+    message = caplog.messages[-1]
+    assert response.status == 200
+    assert re.match(r"request req_\w+ \(GET '/v1/models'\): restrict-ips would have refused ", message)
+    assert why in message
+
+
+async def test_the_log_says_where_the_entry_stands(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
+    text = "on_http_request: [{type: restrict-ips, config: {enforce: false, allow: [0.0.0.0/0], deny: [127.0.0.0/8]}}]"
+    await request(gateway(text).app, path="/v1/models", client=("127.0.0.1", 1))
+    assert caplog.messages[-1].endswith(f":1:{text.index('127.0.0.0/8') + 1}")
+
+
+LABELLED = {"cidr": "10.0.0.0/8", "label": "office", "comment": "asked for by the office, 2026"}
+
+
+@pytest.mark.parametrize(
+    ("config", "tells"),
+    [
+        ({"allow": [LABELLED]}, "allow 10.0.0.0/8 office"),
+        ({"allow": ["192.0.2.0/24", LABELLED]}, "allow 10.0.0.0/8 office"),
+        ({"allow": ["10.0.0.0/8", LABELLED]}, "allow 10.0.0.0/8 "),
+        ({"allow": [{"cidr": "10.0.0.0/8"}]}, "allow 10.0.0.0/8 "),
+        ({"allow": [{"cidr": "${req.headers['x-range'][0]}", "label": "own"}]}, "allow 10.0.0.0/8 own"),
+        ({"enforce": False, "allow": ANYWHERE, "deny": [LABELLED]}, "deny 10.0.0.0/8 office"),
+        ({"enforce": False, "allow": ["192.0.2.0/24"]}, "deny  "),
+    ],
+)
+async def test_an_entry_may_have_a_label(config: dict[str, Any], tells: str) -> None:
+    result = "actions.ngrok.restrict_ips"
+    body = f"${{{result}.action}} ${{{result}.matched_cidr}} ${{{result}.matched_label}}"
+    app = gateway(actions(("restrict-ips", config), ("custom-response", {"body": body}))).app
+    response = await request(app, path="/v1/models", client=("10.0.0.1", 1), headers={"x-range": "10.0.0.0/8"})
+    assert response.text == tells
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"label": "office"}, "needs `cidr`"),
+        ({"cidr": "10.0.0.1"}, "10.0.0.1/32"),
+        ({"cidr": "10.0.0.0/8", "lable": "office"}, "unknown field `lable`; did you mean `label`?"),
+        ({"cidr": "10.0.0.0/8", "label": 5}, "`allow[0].label` must be text, not 5"),
+        ({"cidr": "10.0.0.0/8", "label": "x" * 101}, "must have 100 or fewer characters"),
+    ],
+)
+def test_entries_that_are_refused(entry: dict[str, Any], says: str) -> None:
+    (problem,) = problems_of(actions(("restrict-ips", {"allow": [entry]})))
+    assert says in str(problem)
+
+
+def test_the_schema_describes_both_forms() -> None:
+    definitions = policy_schema({"restrict-ips": RestrictIPs.Config})["$defs"]
+    named, plain = {"$ref": "#/$defs/Entry"}, {"type": ["string", "number", "boolean"], "format": "template"}
+    assert definitions["Config"]["properties"]["allow"]["items"] == {"anyOf": [plain, named]}
+    assert all(field["description"] for field in definitions["Entry"]["properties"].values())
+    assert definitions["Entry"]["required"] == ["cidr"]

@@ -46,6 +46,12 @@ def test_where_it_listens_and_what_it_uses(sock: socket.socket) -> None:
     assert ("secrets", "values given in code") in said
 
 
+def test_where_stored_keys_are(sock: socket.socket) -> None:
+    said = list(banner.lines(_gateway({}), Options(Path("p.yaml")), sock, ".ai-gateway/gateway.db, 3 in use"))
+    assert ("keys", ".ai-gateway/gateway.db, 3 in use") in said
+    assert "keys" not in dict(banner.lines(_gateway({}), Options(Path("p.yaml")), sock))
+
+
 @pytest.mark.parametrize(
     ("config", "text"),
     [

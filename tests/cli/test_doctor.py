@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ai_gateway_mw.cli import checkup_stored
+from ai_gateway_mw.database import HEAD
+from ai_gateway_mw.settings import Settings
 from tests.cli.conftest import Command
+from tests.cli.stored import DATABASE, made_days_ago
 
 POLICY = """\
 on_http_request:
@@ -156,3 +162,77 @@ def test_a_port_in_use_is_a_warning(command: Command) -> None:
     assert result.exit_code == 0
     text = f"port: port {port} of 127.0.0.1 is in use; choose another one with --port"
     assert _findings(result.stdout, "warning") == [text]
+
+
+# The database -------------------------------------------------------------------------------------------------------
+
+
+def _of_database(output: str) -> dict[str, str]:
+    report: dict[str, Any] = json.loads(output)
+    wanted = ("database", "gateway key", "audit log")
+    return {one["what"]: f"{one['state']}: {one['text']}" for one in report["findings"] if one["what"] in wanted}
+
+
+def test_without_keys_there_is_no_database_and_none_is_made(command: Command, tmp_path: Path) -> None:
+    found = _of_database(command("doctor", "--json", "--port", "0").stdout)
+    assert found == {"database": "ok: none yet; it is made with the first gateway key"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_keys_and_their_audit_log(command: Command, tmp_path: Path) -> None:
+    command("keys", "create", "one")
+    command("keys", "create", "two")
+    command("keys", "revoke", "two", "--yes")
+    result = command("doctor", "--json", "--port", "0")
+    assert result.exit_code == 0
+    file = tmp_path / ".ai-gateway" / "gateway.db"
+    assert _of_database(result.stdout) == {
+        "database": f"ok: {file}, version {HEAD}, 2 keys, 1 in use",
+        "audit log": "ok: whole, 3 rows",
+    }
+
+
+def test_keys_that_are_due(command: Command) -> None:
+    key = json.loads(command("keys", "create", "old", "--json").stdout)["id"]
+    made_days_ago("old", 97)
+    result = command("doctor", "--json", "--port", "0")
+    assert result.exit_code == 0
+    assert _of_database(result.stdout)["gateway key"] == (
+        f"warning: rotate old ({key}), 97 days old: `ai-gateway keys rotate {key}`"
+    )
+    calm = command("doctor", "--json", "--port", "0", env={"AI_GATEWAY_KEY_ROTATION": "98d"})
+    assert "gateway key" not in _of_database(calm.stdout)
+
+
+def test_an_audit_log_that_was_changed(command: Command) -> None:
+    command("keys", "create", "one")
+    with closing(sqlite3.connect(DATABASE)) as database, database:
+        database.execute("UPDATE audit SET actor = 'nobody'")
+    result = command("doctor", "--json", "--port", "0")
+    assert result.exit_code == 1
+    assert _of_database(result.stdout)["audit log"].startswith("wrong: row 1 is not what was written")
+
+
+def test_a_long_audit_log_is_not_gone_through(command: Command) -> None:
+    command("keys", "create", "one")
+    command("keys", "create", "two")
+    texts = [finding.text for finding in checkup_stored.database(Settings(), most_rows=1)]
+    assert texts[-1] == "2 rows, not verified here: `ai-gateway audit verify` does it"
+
+
+def test_a_database_of_another_master_key(command: Command, tmp_path: Path) -> None:
+    command("keys", "create", "one")
+    other = {"AI_GATEWAY_MASTER_KEY": "another passphrase altogether"}
+    result = command("doctor", "--json", "--port", "0", env=other)
+    assert result.exit_code == 1
+    assert _of_database(result.stdout)["database"] == (
+        f"wrong: AI_GATEWAY_MASTER_KEY is not the master key that {tmp_path / '.ai-gateway' / 'gateway.db'} belongs to"
+    )
+
+
+@pytest.mark.parametrize("url", ["mysql://host/keys", "postgresql://someone:do-not-show@127.0.0.1:1/keys"])
+def test_a_database_that_cannot_be_used(command: Command, url: str) -> None:
+    result = command("doctor", "--json", "--port", "0", env={"AI_GATEWAY_DATABASE_URL": url})
+    assert result.exit_code == 1
+    assert _of_database(result.stdout)["database"].startswith("wrong: ")
+    assert "do-not-show" not in result.output

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
+from tests.cli.stored import DATABASE
 from tests.cli.terminals import AtTerminal
 
 VALUE = "sk-do-not-show-this"
@@ -138,3 +141,44 @@ def test_on_a_terminal_it_asks_twice_and_shows_nothing(tmp_path: Path) -> None:
         assert terminal.exit_code() == 0
     assert "Stored openai/primary." in terminal.shown
     assert VALUE not in terminal.shown
+
+
+# The audit log ------------------------------------------------------------------------------------------------------
+
+
+def _audited(command: Command) -> list[tuple[str, str, str]]:
+    rows = json.loads(command("audit", "list", "--event", "secret", "--json").stdout)
+    return [(row["event"], row["subject"], json.dumps(row["details"])) for row in rows]
+
+
+def test_before_the_first_key_no_database_is_made_for_it(command: Command, tmp_path: Path) -> None:
+    command("secrets", "set", "openai", "primary", input=VALUE)
+    assert sorted(path.name for path in (tmp_path / ".ai-gateway").iterdir()) == ["master.key", "secrets.db"]
+
+
+def test_changes_are_in_the_audit_log_without_values(command: Command) -> None:
+    command("keys", "create", "first")
+    command("secrets", "set", "openai", "primary", input=VALUE)
+    command("secrets", "delete", "openai", "primary", "--yes")
+    assert _audited(command) == [("secret.deleted", "openai/primary", "{}"), ("secret.set", "openai/primary", "{}")]
+    assert VALUE not in command("audit", "export").stdout
+
+
+@pytest.mark.parametrize(("vault", "value"), [("..", VALUE), ("openai", "two\nlines")], ids=["name", "value"])
+def test_what_is_refused_is_not_in_it(command: Command, vault: str, value: str) -> None:
+    command("keys", "create", "first")
+    assert command("secrets", "set", vault, "primary", input=value).exit_code == 1
+    assert _audited(command) == []
+
+
+@pytest.mark.parametrize("arguments", [["set", "openai", "backup"], ["delete", "openai", "primary", "--yes"]], ids=str)
+def test_a_log_that_cannot_be_written_prevents_the_change(command: Command, arguments: list[str]) -> None:
+    command("keys", "create", "first")
+    command("secrets", "set", "openai", "primary", input=VALUE)
+    before = command("secrets", "list", "--json").stdout
+    with closing(sqlite3.connect(DATABASE)) as database, database:
+        database.execute("DROP TABLE audit")
+    result = command("secrets", *arguments, input=VALUE)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("; nothing was changed\n")
+    assert command("secrets", "list", "--json").stdout == before

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ai_gateway_mw.cli.loading import file_text
 from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, listening
-from ai_gateway_mw.cli.supervisor import file_text
 from ai_gateway_mw.policy import load_policy
 from tests.asgi import request
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ai_gateway_mw.policy import duration_text, seconds
+from ai_gateway_mw.policy import duration_text, long_seconds, long_text, seconds
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,24 @@ def test_a_duration_has_an_end(text: str) -> None:
 def test_seconds_are_written_as_a_duration(value: float, text: str) -> None:
     assert duration_text(value) == text
     assert seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [
+        ("90d", 7_776_000, "90d"),
+        ("0", 0, "0s"),
+        ("36h", 129_600, "36h"),
+        ("48h", 172_800, "2d"),
+        ("99999d", 36600 * 86_400, "36600d"),
+    ],
+)
+def test_settings_and_commands_know_days(text: str, value: float, shown: str) -> None:
+    assert long_seconds(text) == value
+    assert long_text(value) == shown
+
+
+@pytest.mark.parametrize("text", ["d", "1.5d", "1d12h", "-1d", "soon", "90"])
+def test_days_stand_alone(text: str) -> None:
+    with pytest.raises(ValueError, match="such as `30s`, `24h` or `90d`"):
+        long_seconds(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -37,9 +38,10 @@ def _name(text: str) -> str:
 def _network(text: str) -> str:
     """A range in its usual spelling; a single address is one of its whole length."""
     text = text.strip()
-    if "/" not in text:
-        text = f"{text}/{'128' if ':' in text else '32'}"
-    return str(parse_network(text))
+    whole = text if "/" in text else f"{text}/{'128' if ':' in text else '32'}"
+    with suppress(ValueError):
+        return str(parse_network(whole))
+    raise ValueError(f"`{text[:50]}` is no address and no CIDR range such as 10.0.0.0/8")
 
 
 def _pattern(text: str) -> str:
