@@ -22,7 +22,7 @@ LAYERS = (
     {"runtime"},
     {"accounts"},
     {"services"},
-    {"keys.store", "audit", "usage"},
+    {"keys.store", "audit", "usage", "usage.store"},
     {"telemetry", "limits", "keys", "variables", "context"},
     {"settings", "database"},
     {"providers", "state", "secrets", "upstream.http1"},
