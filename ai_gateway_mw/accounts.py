@@ -104,6 +104,13 @@ class Accounts:
             raise KeyStoreUnavailable("it could not be opened so far")
         return await self._directory.find(presented)
 
+    async def apply(self, changed: Collection[str]) -> None:
+        """Have a change of these keys in force here at once; the other processes hear of it from the database."""
+        if self._services is None or self._directory is None:
+            return
+        self._directory.forget(changed)
+        await self._end_revoked(self._services, changed)
+
     def account(self, ctx: Context, key: GatewayKey) -> Account:
         """Begin an exchange under this key."""
         account = Account(self, ctx, key)
@@ -172,6 +179,10 @@ class Accounts:
         if changed is None or changed:
             self._directory.forget(changed)
         self._directory.confirm()
+        await self._end_revoked(services, changed)
+
+    async def _end_revoked(self, services: Services, changed: Collection[str] | None) -> None:
+        """End what is open under keys among these that were revoked."""
         for key_id in list(self._open) if changed is None else [one for one in changed if one in self._open]:
             if (await services.keys.get(key_id)).revoked_at is not None:
                 for account in tuple(self._open.get(key_id, ())):

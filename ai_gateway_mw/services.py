@@ -12,6 +12,7 @@ from ai_gateway_mw.database import Installation, database_of, opened
 from ai_gateway_mw.errors import InstallationError, SecretError
 from ai_gateway_mw.keys.store import KeyService, StoredKeys, feed_of
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.usage.store import UsageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Services:
     installation: Installation
     audit: AuditLog
     keys: KeyService
+    usage: UsageStore
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -42,7 +44,7 @@ class Services:
             await database.aclose()
             raise
         audit = AuditLog(installation)
-        return cls(installation, audit, KeyService(installation, audit))
+        return cls(installation, audit, KeyService(installation, audit), UsageStore(database))
 
     def source(self) -> StoredKeys:
         """Where requests look keys up."""

@@ -15,7 +15,7 @@ from ai_gateway_mw.cli.logs import redact_logs
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
 from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, ending, listening, serve
-from ai_gateway_mw.cli.supervisor import Supervisor, file_text
+from ai_gateway_mw.cli.supervisor import Supervisor
 from ai_gateway_mw.cli.watching import Watcher, content
 from ai_gateway_mw.middleware import Gateway
 
@@ -76,7 +76,7 @@ def _served(gateway: Gateway, options: Options, sock: socket.socket, watcher: Wa
     reloader = Reloader(gateway, options.file, allow_missing_secrets=options.allow_missing_secrets)
     several = options.workers > 1
     alone = ending(Reloading(reloader, watcher), gateway, options)
-    app = PolicyApp(file_text(gateway.policy), options) if several else alone
+    app = PolicyApp(gateway.policy.document.file_text, options) if several else alone
     config = configured(app, options)
     redact_logs(gateway.stores.secrets.redact)
     return Supervisor(config, sock, reloader).serve(watcher) if several else serve(config, sock)

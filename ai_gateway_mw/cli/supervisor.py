@@ -18,7 +18,6 @@ from ai_gateway_mw.cli.reloading import Reloader
 from ai_gateway_mw.cli.serving import PolicyApp
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
-from ai_gateway_mw.policy import Policy
 
 _log = logging.getLogger("ai_gateway_mw.workers")
 
@@ -67,7 +66,7 @@ class Supervisor(Multiprocess):
         if not self._reloader.reload():
             return
         assert isinstance(self.config.app, PolicyApp)
-        self.config.app = replace(self.config.app, text=file_text(self._reloader.gateway.policy))
+        self.config.app = replace(self.config.app, text=self._reloader.gateway.policy.document.file_text)
         for pid in (process.pid for process in self.processes):
             if pid is not None:
                 with suppress(ProcessLookupError):
@@ -82,11 +81,3 @@ def _held_back(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def file_text(policy: Policy) -> str:
-    """The whole text of the file that a policy was read from."""
-    source = policy.document.root.span.source
-    while source.origin is not None and source.origin.span is not None:
-        source = source.origin.span.source
-    return source.text

@@ -14,7 +14,7 @@ import httpx
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem, SecretError
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -82,7 +82,7 @@ class Gateway:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
         self._users += 1
         try:
-            if "keys" in self.program.needs:
+            if "keys" in self.program.needs or self.settings.admin_token is not None:
                 await self.stores.accounts.open()
             self.is_open = True
             yield
@@ -130,6 +130,17 @@ class Gateway:
     def app(self) -> ASGIApp:
         """The gateway as an app of its own, to serve or to mount."""
         return GatewayMiddleware(Standalone(self), gateway=self)
+
+    @cached_property
+    def admin_app(self) -> ASGIApp:
+        """The admin plane as an app, to mount where only those who need it can reach it; 404 throughout without an
+        admin token. Raises `InstallationError` where the `server` extra is not installed."""
+        # Only here: it needs SQLAlchemy, and apps that have no use for it need not wait for that.
+        try:
+            from ai_gateway_mw.admin import AdminApp  # noqa: PLC0415
+        except ImportError as error:
+            raise InstallationError(f"{error.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
+        return AdminApp(self)
 
 
 class GatewayMiddleware:
