@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, aclosing, contextmanager
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 
 from ai_gateway_mw.admin.inputs import Input
 from ai_gateway_mw.admin.operations import Call
@@ -45,9 +44,9 @@ SavedHead = Annotated[
 class AuditExport(Input):
     """Which entries."""
 
-    event: Events | SkipJsonSchema[None] = Field(None, description="Only this event, or all of its group.")
-    key: KeyID | SkipJsonSchema[None] = Field(None, description="Only what happened to this key.")
-    since: Since | SkipJsonSchema[None] = Field(None, description="Only what happened since then.")
+    event: Events | None = Field(None, description="Only this event, or all of its group.")
+    key: KeyID | None = Field(None, description="Only what happened to this key.")
+    since: Since | None = Field(None, description="Only what happened since then.")
 
     @property
     def filter(self) -> Filter:
@@ -57,14 +56,14 @@ class AuditExport(Input):
 class AuditListing(AuditExport):
     """Which entries, page by page."""
 
-    before: Seq | SkipJsonSchema[None] = Field(None, description="The number of the last entry of the page before.")
+    before: Seq | None = Field(None, description="The number of the last entry of the page before.")
     limit: Limit = Field(100, description="How many at most.")
 
 
 class Saved(Input):
     """What the log is held to."""
 
-    head: SavedHead | SkipJsonSchema[None] = Field(None, description="A head that was saved: the log must hold it.")
+    head: SavedHead | None = Field(None, description="A head that was saved: the log must hold it.")
 
 
 async def listed(call: Call) -> Reply:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool
-from pydantic.json_schema import SkipJsonSchema
 
 from ai_gateway_mw.admin.inputs import Input
 from ai_gateway_mw.admin.operations import Call
@@ -34,11 +33,11 @@ Grace = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"patt
 class KeyListing(Input):
     """Which keys."""
 
-    after: KeyID | SkipJsonSchema[None] = Field(None, description="The last key of the page before.")
+    after: KeyID | None = Field(None, description="The last key of the page before.")
     limit: Limit = Field(100, description="How many at most.")
-    state: State | SkipJsonSchema[None] = Field(None, description="Only keys in this state.")
-    environment: Part | SkipJsonSchema[None] = Field(None, description="Only keys of this environment.")
-    name: Part | SkipJsonSchema[None] = Field(None, description="Only keys with this in their name, in any case.")
+    state: State | None = Field(None, description="Only keys in this state.")
+    environment: Part | None = Field(None, description="Only keys of this environment.")
+    name: Part | None = Field(None, description="Only keys with this in their name, in any case.")
 
 
 class Rotation(Input):
@@ -57,7 +56,7 @@ class Revocation(Input):
 class CallersSince(Input):
     """Which callers."""
 
-    since: Since | SkipJsonSchema[None] = Field(None, description="Only those who have called since then.")
+    since: Since | None = Field(None, description="Only those who have called since then.")
 
 
 async def listed(call: Call) -> Reply:

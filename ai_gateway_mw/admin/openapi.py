@@ -119,8 +119,9 @@ def _described(operation: Operation, schemas: Mapping[str, Any]) -> dict[str, An
 def _parameters(operation: Operation, schemas: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, schema in schemas[operation.query.__name__].get("properties", {}).items():
         told = {"description": schema["description"]} if "description" in schema else {}
-        plain = {key: value for key, value in schema.items() if key not in ("title", "description")}
-        yield {"name": name, "in": "query", "required": False, **told, "schema": plain}
+        kept = {key: value for key, value in schema.items() if key not in ("title", "description", "anyOf")}
+        choice: dict[str, Any] = next((each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {})
+        yield {"name": name, "in": "query", "required": False, **told, "schema": {**kept, **choice}}
 
 
 def _body(body: type[BaseModel] | Text) -> dict[str, Any]:

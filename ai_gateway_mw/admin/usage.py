@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 
 from ai_gateway_mw.admin.inputs import Input
 from ai_gateway_mw.admin.operations import Call
@@ -19,9 +18,9 @@ from ai_gateway_mw.usage import incident
 class Span(Input):
     """Of which key and days."""
 
-    key: KeyID | SkipJsonSchema[None] = Field(None, description="Only of this key.")
-    since: Day | SkipJsonSchema[None] = Field(None, description="The first day that counts, in UTC.")
-    until: Day | SkipJsonSchema[None] = Field(None, description="The last day that counts, in UTC.")
+    key: KeyID | None = Field(None, description="Only of this key.")
+    since: Day | None = Field(None, description="The first day that counts, in UTC.")
+    until: Day | None = Field(None, description="The last day that counts, in UTC.")
 
     @property
     def keys(self) -> list[str] | None:
@@ -31,7 +30,7 @@ class Span(Input):
 class SinceWhen(Input):
     """Since when."""
 
-    since: Since | SkipJsonSchema[None] = Field(None, description="When the key fell into wrong hands; all if omitted.")
+    since: Since | None = Field(None, description="When the key fell into wrong hands; all if omitted.")
 
 
 class _Told(Protocol):

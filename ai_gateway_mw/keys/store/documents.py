@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from ai_gateway_mw.addresses import parse_network
 from ai_gateway_mw.keys import Scope
@@ -123,12 +122,19 @@ class NewKey(_Document):
     metadata: Notes = Field(default_factory=dict, description="Notes, which expressions can read.")
 
 
+def _never_null(schema: dict[str, Any]) -> None:
+    """Left out it stays as it is; as null it would be taken away, and that cannot be."""
+    schema |= next(choice for choice in schema.pop("anyOf") if choice.get("type") != "null")
+
+
 class KeyChanges(_Document):
     """What is to be other than it was; what is not given stays, and null takes a rule away."""
 
-    name: Name | SkipJsonSchema[None] = Field(None, description="Another name.")
+    name: Name | None = Field(None, description="Another name.", json_schema_extra=_never_null)
     environment: Environment | None = Field(None, description="Another environment.")
-    scopes: Scopes | SkipJsonSchema[None] = Field(None, description="What it may be used for from now on.")
+    scopes: Scopes | None = Field(
+        None, description="What it may be used for from now on.", json_schema_extra=_never_null
+    )
     expires_at: Moment | None = Field(None, description="When it stops working; null: never.")
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges; null: from anywhere.")
     allowed_models: Patterns | None = Field(None, description="Models; null: all.")
