@@ -34,7 +34,7 @@ def _head(value: Any) -> Any:
 Events = Annotated[
     frozenset[Event],
     BeforeValidator(_events),
-    WithJsonSchema({"type": "string", "enum": sorted({*Event, *_GROUPS})}),
+    WithJsonSchema({"type": "string", "enum": sorted({*(event.value for event in Event), *_GROUPS})}),
 ]
 SavedHead = Annotated[
     Any, BeforeValidator(_head), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,18}:[0-9a-f]{64}$"})

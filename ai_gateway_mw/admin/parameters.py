@@ -47,8 +47,8 @@ def _printable(text: str) -> str:
 
 
 KeyID = Annotated[str, AfterValidator(_key_id), Field(json_schema_extra={"pattern": KEY_ID})]
-Limit = Annotated[int, BeforeValidator(_number), Field(ge=1, le=200)]
-Seq = Annotated[int, BeforeValidator(_number), Field(ge=1, le=_MOST)]
+Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_number)]
+Seq = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_number)]
 Part = Annotated[
     str,
     Field(min_length=1, max_length=100),

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import httpx
 
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, Problem, SecretError
@@ -189,6 +189,19 @@ class GatewayMiddleware:
             await serve(gateway.program, ctx, send, self.app)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone."""
+        """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone.
+
+        That the shutdown is complete is told when the gateway is closed: a server ends its event loop then.
+        """
+        held_back: list[Message] = []
+
+        async def send_but_the_last(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                held_back.append(message)
+            else:
+                await send(message)
+
         async with self.gateway.lifespan():
-            await run_lifespan(self.app, scope, receive, send)
+            await run_lifespan(self.app, scope, receive, send_but_the_last)
+        for message in held_back:
+            await send(message)
