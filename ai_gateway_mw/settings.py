@@ -129,7 +129,9 @@ class Settings(BaseSettings):
         description="Key that seals stored secrets: 32 bytes in base64 or hexadecimal, or a passphrase of at least 16 "
         "characters; default: the file master.key in the data directory, made with the first stored secret.",
     )
-    admin_token: _Hidden = Field(None, description="Bearer token of the admin plane, which does not exist without one.")
+    admin_token: _Hidden = Field(
+        None, description="Bearer token of the admin plane, or its argon2id hash; without one there is none."
+    )
     trusted_proxies: _Networks = Field(
         (), description="CIDR ranges of proxies whose X-Forwarded-For or Forwarded is believed, separated by commas."
     )

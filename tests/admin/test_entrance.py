@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,26 @@ async def test_a_good_token_is_hashed_once_a_minute_and_a_bad_one_always() -> No
     clock.now = 61.0
     assert await token.matches(good)
     assert seen == [good, bad, bad, good]
+
+
+async def test_few_are_hashed_at_once_and_not_many_wait() -> None:
+    token, running, most = HashedToken(HASHED), 0, 0
+    verified = token._verified
+
+    def counted(presented: bytes) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        good = verified(presented)
+        running -= 1
+        return good
+
+    token._verified = counted  # type: ignore[method-assign]
+    tries = (token.matches(b"wrong %d" % number) for number in range(30))
+    found = await asyncio.gather(*tries, return_exceptions=True)
+    assert most <= 2
+    assert found.count(False) == 16
+    assert {each.status for each in found if isinstance(each, Refusal)} == {503}
 
 
 def test_the_token_is_not_kept_as_text() -> None:

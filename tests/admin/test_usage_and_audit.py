@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from ai_gateway_mw.audit import Actor, Event, Happening
 from ai_gateway_mw.usage import Batch, CallerRow, UsageRow
-from tests.admin.conftest import Plane
+from tests.admin.conftest import TOKEN, Plane
+from tests.asgi import Exchange
+from tests.gateways import bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +154,27 @@ async def test_the_log_is_exported_line_by_line(plane: Plane) -> None:
     response = await plane("GET", "/audit/export?event=key")
     assert response.body.count(b"\n") == 1
     assert (await plane("GET", "/audit/export?since=2999-01-01T00:00:00Z")).body == b""
+
+
+async def test_few_go_through_the_whole_log_at_once(plane: Plane) -> None:
+    await plane.key("a")
+    async with AsyncExitStack() as stack:
+        slow = []
+        for _ in range(2):
+            more: Any = {"path": "/admin/api/v1/audit/export", "headers": bearer(TOKEN), "window": 1}
+            slow.append(await stack.enter_async_context(Exchange(plane.app, **more)))
+            await slow[-1].start()
+        for path in ("/audit/export", "/audit/verify"):
+            response = await plane("GET", path)
+            assert (response.status, response.json()["error"]["code"]) == (503, "overloaded")
+            assert response.headers["retry-after"] == "1"
+        assert [(await each.rest()).count(b"\n") for each in slow] == [2, 2]
+    assert (await plane("GET", "/audit/export")).status == 200
+
+
+async def test_an_export_whose_client_leaves_frees_its_place(plane: Plane) -> None:
+    for _ in range(3):
+        more: Any = {"path": "/admin/api/v1/audit/export", "headers": bearer(TOKEN), "window": 1}
+        async with Exchange(plane.app, **more) as exchange:
+            await exchange.start()
+    assert (await plane("GET", "/audit/export")).status == 200
