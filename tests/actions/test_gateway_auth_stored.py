@@ -468,6 +468,10 @@ async def test_an_installation_error_says_nothing_secret(tmp_path: Path) -> None
 # ── Canaries
 
 
+def all_of(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
 async def test_no_byte_of_a_key_is_kept_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("aiosqlite").setLevel(logging.DEBUG)
@@ -480,7 +484,7 @@ async def test_no_byte_of_a_key_is_kept_or_logged(tmp_path: Path, caplog: pytest
         (tmp_path / "gateway.db").rename(tmp_path / "away")
         await ask(gate, generate(random.Random(9)))
         (tmp_path / "away").rename(tmp_path / "gateway.db")
-    kept = b"".join(file.read_bytes() for file in sorted(tmp_path.rglob("*")) if file.is_file())
+    kept = all_of(tmp_path)
     logged = "\n".join([caplog.text, *(repr(record.__dict__) for record in caplog.records)])
     for each in (text, dead, OTHER_KEY, UNKNOWN, generate(random.Random(9))):
         middle = each[10:-4]  # of what is shown of it there are four characters from either end
