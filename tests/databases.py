@@ -26,6 +26,7 @@ MASTER_KEY: Final = Secret("5e" * 32, "MASTER_KEY")
 PATIENCE: Final = 30.0
 _TEMPLATE: Final = "prepared"
 _NOWHERE: Final = Path("/nowhere")
+_INSTALLED: Final = Path("/usr/lib/postgresql")  # where Debian puts every version
 _CREATION: Final = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 _OPTIONS: Final = (
     "listen_addresses=",  # a socket in the cluster's folder is all it listens on
@@ -44,13 +45,13 @@ class Cluster:
     """A running PostgreSQL, whose superuser needs no password."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._names = (f"test_{number}" for number in count(1))
         self._prepared = False
 
     def url(self, name: str) -> str:
         """The URL of one of its databases, for `AI_GATEWAY_DATABASE_URL`."""
-        return f"postgresql://postgres@/{name}?host={self._folder}"
+        return f"postgresql://postgres@/{name}?host={self.folder}"
 
     @asynccontextmanager
     async def database(self, *, prepared: bool = True) -> AsyncIterator[Database]:
@@ -76,7 +77,7 @@ class Cluster:
     async def _do(self, statement: str) -> None:
         import asyncpg
 
-        connection = await asyncpg.connect(host=str(self._folder), user="postgres", database="postgres")
+        connection = await asyncpg.connect(host=str(self.folder), user="postgres", database="postgres")
         try:
             await connection.execute(statement)
         finally:
@@ -84,9 +85,9 @@ class Cluster:
 
 
 @contextmanager
-def postgresql_cluster() -> Iterator[Cluster]:
+def postgresql_cluster(installed: Path = _INSTALLED) -> Iterator[Cluster]:
     """A new cluster. Skips the test where PostgreSQL is not installed, and fails it there with `CI=true`."""
-    programs = _programs()
+    programs = _programs(installed)
     owner = _owner()
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path is short
     if owner is not None:
@@ -129,9 +130,9 @@ async def installation_of(kind: str, folder: Path, request: pytest.FixtureReques
             yield await opened(database, folder, master_key=MASTER_KEY)
 
 
-def _programs() -> Path:
+def _programs(installed: Path) -> Path:
     """Where the newest PostgreSQL is."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = sorted(installed.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
     if (elsewhere := shutil.which("initdb")) is not None:

@@ -23,6 +23,7 @@ _FILE: Final = "gateway.db"
 _BUSY: Final = 5_000  # milliseconds that a writer waits for another
 _PATIENCE: Final = 5.0  # seconds for a connection, or for an answer over one
 _CONNECTIONS: Final = 4
+_DATA_EXCEPTION: Final = "22"  # the class of SQLSTATE whose texts show values
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -193,5 +194,8 @@ class _reported:  # noqa: N801  (a context manager that reads as a verb)
 
 
 def _reason(error: BaseException | None) -> str:
+    error = getattr(error, "__cause__", None) or error  # asyncpg's own, without the name of its class before the text
+    if str(getattr(error, "sqlstate", "")).startswith(_DATA_EXCEPTION):
+        return f"a value does not fit ({type(error).__name__})"
     text = str(error).strip().partition("\n")[0]
     return text or type(error).__name__

@@ -12,8 +12,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.database import Database, callers, usage
-from ai_gateway_mw.usage.figures import Amount, Caller, DayUsage, Figures, KeyUsage, ModelUsage, Spent
-from ai_gateway_mw.usage.rows import Batch, CallerRow, UsageRow
+from ai_gateway_mw.usage import (
+    Amount,
+    Batch,
+    Caller,
+    CallerRow,
+    DayUsage,
+    Figures,
+    KeyUsage,
+    ModelUsage,
+    Spent,
+    UsageRow,
+)
 
 _CHUNK: Final = 500
 _FIRST_DAY: Final = date(1970, 1, 1)

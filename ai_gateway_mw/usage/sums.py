@@ -14,7 +14,7 @@ MAX_CALLERS: Final = 1_000  # distinct ones of a key, in one process
 MAX_MODELS: Final = 1_000  # likewise: clients name models at will
 MAX_ROWS: Final = 100_000
 _ROOM: Final = MAX_ROWS // 10  # how far below that a clearing goes, so that the next one is not needed at once
-_LONGEST: Final = 200  # characters of a name or a user agent
+_LONGEST: Final = 200  # characters of a name or a user agent; PostgreSQL takes 2,704 bytes into an index
 _DAY: Final = 86_400
 _Row = TypeVar("_Row", UsageRow, CallerRow)
 
