@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ai_gateway_mw.database import Database, DatabaseUnavailable, Installation, database_of
+from ai_gateway_mw.database import Database, Installation, database_of
+from ai_gateway_mw.errors import DatabaseUnavailable
 from ai_gateway_mw.secrets import Secret
 from tests.databases import Cluster
 

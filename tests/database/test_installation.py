@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ai_gateway_mw.database import Database, Installation, InstallationError, audit_head, database_of, opened
+from ai_gateway_mw.database import Database, Installation, audit_head, database_of, opened
 from ai_gateway_mw.database import installation as table
-from ai_gateway_mw.errors import SecretError
+from ai_gateway_mw.errors import InstallationError, SecretError
 from ai_gateway_mw.secrets import Secret
 from tests.databases import MASTER_KEY, Cluster
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ai_gateway_mw.database import DatabaseUnavailable, Installation, database_of
+from ai_gateway_mw.database import Installation, database_of
+from ai_gateway_mw.errors import DatabaseUnavailable
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.usage import Amount, Batch, CallerRow, Spent, UsageRow, incident
 from ai_gateway_mw.usage.store import UsageStore
