@@ -31,7 +31,7 @@ class KeyNotFound(LookupError):
     """There is no key with this id or name."""
 
     def __init__(self, wanted: str) -> None:
-        super().__init__(f"there is no key `{wanted}`; `ai-gateway keys list` shows them all")
+        super().__init__(f"there is no key `{wanted}`; `ai-gateway keys list --all` shows them all")
 
 
 class KeyRefused(ValueError):
