@@ -144,8 +144,9 @@ def test_a_process_that_has_ended_has_used_nothing_that_is_known() -> None:
 
 @pytest.mark.slow
 @pytest.mark.subprocess
-def test_the_gateway_of_the_figures_checks_its_clients() -> None:
-    with upstream() as provider, running(kind("gateway"), provider, more_rules=2, more_keys=2) as server:
+@pytest.mark.parametrize("name", ["gateway", "gateway-keys"])
+def test_the_gateways_of_the_figures_check_their_clients(name: str) -> None:
+    with upstream() as provider, running(kind(name), provider, more_rules=2, more_keys=2) as server:
         known = run(closed(server.port, chat(), connections=1, seconds=0.1))
         stranger = run(
             closed(server.port, chat().replace(TOKEN.encode(), b"x" * len(TOKEN)), connections=1, seconds=0.1)
