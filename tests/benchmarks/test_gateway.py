@@ -152,7 +152,7 @@ def test_the_gateways_of_the_figures_check_their_clients(name: str) -> None:
             closed(server.port, chat().replace(TOKEN.encode(), b"x" * len(TOKEN)), connections=1, seconds=0.1)
         )
     assert {answer.status for answer in known.answers} == {200}
-    assert {answer.status for answer in stranger.answers} == {401}
+    assert {answer.status for answer in stranger.answers} <= {401, 429}  # the latter to who is wrong too often
 
 
 @pytest.fixture(scope="module")
