@@ -117,7 +117,8 @@ class _Export:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._one_more():
-            async with aclosing(_pieces(self._log.all(self._wanted))) as pieces:
+            # Both are closed by hand: a generator that is only left behind keeps its connection for a while.
+            async with aclosing(self._log.all(self._wanted)) as entries, aclosing(_pieces(entries)) as pieces:
                 await _stream(pieces, scope, send)
 
 

@@ -177,4 +177,6 @@ async def test_an_export_whose_client_leaves_frees_its_place(plane: Plane) -> No
         more: Any = {"path": "/admin/api/v1/audit/export", "headers": bearer(TOKEN), "window": 1}
         async with Exchange(plane.app, **more) as exchange:
             await exchange.start()
+    pool: Any = plane.services.installation.database._opened().pool
+    assert pool.checkedout() == 0
     assert (await plane("GET", "/audit/export")).status == 200
