@@ -17,6 +17,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import KeyRevoked, KeyStoreUnavailable
 from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.keys.store import Created, NewKey
+from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.settings import Settings
 from tests.asgi import http_scope
 
@@ -27,7 +28,8 @@ ALICE = Actor("cli:alice")
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Accounts]:
-    accounts = Accounts(Settings(data_dir=folder))
+    counters = Counters.in_memory()
+    accounts = Accounts(Settings(data_dir=folder), lambda: counters)
     await accounts.open()
     try:
         yield accounts
@@ -60,7 +62,7 @@ async def until_dead(accounts: Accounts, created: Created) -> None:
 
 
 async def test_before_they_are_open_they_know_nobody(tmp_path: Path) -> None:
-    accounts = Accounts(Settings(data_dir=tmp_path))
+    accounts = Accounts(Settings(data_dir=tmp_path), Counters.in_memory)
     assert accounts.known("gw_sk_" + "a" * 38) is None
     assert not accounts.is_open
     with pytest.raises(KeyStoreUnavailable):
@@ -81,8 +83,8 @@ async def test_opening_and_closing_may_be_repeated(tmp_path: Path) -> None:
 async def test_all_exchanges_of_a_revoked_key_end_and_no_others(tmp_path: Path) -> None:
     async with opened(tmp_path) as accounts:
         dead, alive = await made(accounts), await made(accounts, "b")
-        of_dead = [accounts.account(context(), await found(accounts, dead)) for _ in range(3)]
-        of_alive = accounts.account(context(), await found(accounts, alive))
+        of_dead = [accounts.account(context(), await found(accounts, dead), "deny") for _ in range(3)]
+        of_alive = accounts.account(context(), await found(accounts, alive), "deny")
         await accounts.services.keys.revoke("a", ALICE)
         async with asyncio.timeout(20):
             while not all(account.revoked for account in of_dead):  # noqa: ASYNC110
@@ -97,7 +99,7 @@ async def test_an_exchange_that_is_over_is_not_interrupted(tmp_path: Path) -> No
     async with opened(tmp_path) as accounts:
         created = await made(accounts)
         key = await found(accounts, created)
-        ended, going_on = (accounts.account(context(), key) for _ in range(2))
+        ended, going_on = (accounts.account(context(), key, "deny") for _ in range(2))
         ended.close(200)
         ended.close(200)
         await accounts.services.keys.revoke("a", ALICE)
@@ -111,16 +113,16 @@ async def test_a_second_action_goes_on_with_the_exchange_that_is_open(tmp_path: 
     async with opened(tmp_path) as accounts:
         key, other = await found(accounts, await made(accounts)), await found(accounts, await made(accounts, "b"))
         ctx = context()
-        ctx.account = first = accounts.account(ctx, key)
-        assert accounts.account(ctx, key) is first
-        second = accounts.account(ctx, other)
+        ctx.account = first = accounts.account(ctx, key, "deny")
+        assert accounts.account(ctx, key, "deny") is first
+        second = accounts.account(ctx, other, "deny")
         assert dict(accounts._open) == {other.id: {second}}
 
 
 async def test_a_rotated_key_keeps_its_exchanges(tmp_path: Path) -> None:
     async with opened(tmp_path) as accounts:
         created = await made(accounts)
-        account = accounts.account(context(), await found(accounts, created))
+        account = accounts.account(context(), await found(accounts, created), "deny")
         await accounts.services.keys.rotate("a", ALICE)
         dead = await made(accounts, "later")
         await accounts.services.keys.revoke("later", ALICE)

