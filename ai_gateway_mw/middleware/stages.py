@@ -7,6 +7,7 @@ its own action refuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ai_gateway_mw.actions import ACTIONS
@@ -51,7 +52,7 @@ class _Layer:
         outer: Context | None = scope.get(_CONTEXT)
         ctx = self._context(outer, scope, receive)
         if scope["type"] == "websocket":
-            await self._websocket(ctx, receive, send)
+            await self._websocket(ctx, receive, send, outermost=outer is None)
         else:
             await exchange(self._work, ctx, ResponseGate(ctx, _NO_RULES, send), self.app, outermost=outer is None)
 
@@ -74,17 +75,21 @@ class _Layer:
         except EvaluationError as error:
             raise PolicyDenied(f"{type(self).__name__}: {error}") from None
 
-    async def _websocket(self, ctx: Context, receive: Receive, send: Send) -> None:
+    async def _websocket(self, ctx: Context, receive: Receive, send: Send, *, outermost: bool) -> None:
         """The same check as for HTTP: what it refuses is closed before it is accepted, and so is any on an AI path."""
         app: ASGIApp = refuse_websocket
-        if ctx.route is None:
-            try:
-                check(ctx)
-                if await self._work(ctx) is None:
-                    app = self.app
-            except GatewayError:
-                pass
-        await app(edited_scope(ctx), receive, send)
+        try:
+            if ctx.route is None:
+                with suppress(GatewayError):
+                    check(ctx)
+                    if await self._work(ctx) is None:
+                        app = self.app
+            await app(edited_scope(ctx), receive, send)
+        finally:
+            if outermost:
+                if ctx.account is not None:
+                    ctx.account.close(101 if app is self.app else 403)
+                ctx.release()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
