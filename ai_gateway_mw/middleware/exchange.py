@@ -29,7 +29,7 @@ from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
-_RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-")
+_RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
