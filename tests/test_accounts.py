@@ -18,6 +18,7 @@ from ai_gateway_mw.errors import KeyRevoked, KeyStoreUnavailable
 from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.keys.store import Created, NewKey
 from ai_gateway_mw.limits import Counters
+from ai_gateway_mw.services import Services
 from ai_gateway_mw.settings import Settings
 from tests.asgi import http_scope
 
@@ -152,3 +153,16 @@ async def test_a_dead_use_that_cannot_be_written_is_told_and_tried_again(
         accounts.note_dead_use(dead, "203.0.113.7")
         await asyncio.gather(*accounts._writing.values())
         assert (await accounts.services.audit.latest())[0].event == "key.refused"
+
+
+async def test_what_waits_for_the_audit_log_at_the_end_opens_nothing_again(tmp_path: Path) -> None:
+    counters = Counters.in_memory()
+    accounts = Accounts(Settings(data_dir=tmp_path, audit_requests="best-effort"), lambda: counters)
+    await accounts.open()
+    for _ in range(3):
+        await accounts.journal.note(context())
+    await accounts.aclose()
+    assert not accounts.is_open
+    assert [task for task in asyncio.all_tasks() if "_follow" in repr(task)] == []
+    async with await Services.open(Settings(data_dir=tmp_path)) as services:
+        assert len(await services.audit.latest()) == 3

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from ai_gateway_mw.accounts.account import Account
@@ -43,7 +44,8 @@ class Accounts:
 
     def __init__(self, settings: Settings, counters: Callable[[], Counters]) -> None:
         """`counters` may raise `LimitsUnavailable`."""
-        self.counters = counters
+        self._counters = counters
+        self._to_raise: dict[str, Counter[str]] = {}  # what lineages have spent, as the counters are yet to be told
         self.prices = Prices()
         self.journal = Journal(settings.audit_requests, self._write_notes)
         self._settings = settings
@@ -56,6 +58,15 @@ class Accounts:
         self._writing: dict[str, asyncio.Task[None]] = {}  # first uses of dead keys, by their ids
         self._said = ""  # of a database that is not there
         self._failed: tuple[float, str] | None = None  # when it was last tried to open, and why it will not do
+
+    def counters(self) -> Counters:
+        """What is used of limits. Raises `LimitsUnavailable`."""
+        counters = self._counters()
+        while self._to_raise:
+            lineage, spent = next(iter(self._to_raise.items()))
+            raise_spending(counters, lineage, day=spent["day"], month=spent["month"])
+            del self._to_raise[lineage]
+        return counters
 
     @property
     def is_open(self) -> bool:
@@ -75,14 +86,14 @@ class Accounts:
             await self._open_once()
 
     async def aclose(self) -> None:
-        """Stop to follow, write what is left to write, and close the database."""
+        """Write what is left to write, stop to follow, and close the database."""
+        await self.journal.aclose()  # first: to write, it may open the database
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.cancel()
             with suppress(asyncio.CancelledError):
                 await follower
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
-        await self.journal.aclose()
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             await recorder.aclose()
@@ -112,7 +123,7 @@ class Accounts:
 
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
-        claim = f"failures/{address}", _MINUTE, _FAILURES, 1
+        claim = f"failures/{_network(address)}", _MINUTE, _FAILURES, 1
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
             if not taken.granted:
@@ -228,9 +239,9 @@ class Accounts:
         sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for key_id, amounts in spent.items():
             sums[lineages.get(key_id, key_id)].update(day=amounts.day.cost_nano, month=amounts.month.cost_nano)
-        with suppress(LimitsUnavailable):  # whoever needs them says so
-            for lineage, sum_of in sums.items():
-                raise_spending(self.counters(), lineage, day=sum_of["day"], month=sum_of["month"])
+        self._to_raise = dict(sums)
+        with suppress(LimitsUnavailable):  # whoever needs them says so, and tries it again
+            self.counters()
 
     async def _follow(self) -> None:
         """Hear of changes for as long as the process serves."""
@@ -276,3 +287,8 @@ class Accounts:
             return (await services.keys.get(key_id)).revoked_at is not None
         except LookupError:
             return True
+
+
+def _network(address: str) -> str:
+    """An address of IPv4; of IPv6 the network of 64 bits, all of which one client has."""
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address

@@ -4,7 +4,16 @@ from ai_gateway_mw.keys.credentials import ClientCredential, presented_credentia
 from ai_gateway_mw.keys.directory import Digests, Found, KeyDirectory, KeySource
 from ai_gateway_mw.keys.model import GatewayKey
 from ai_gateway_mw.keys.scopes import Scope, permits, scope_for
-from ai_gateway_mw.keys.token import ENVIRONMENTS, PATTERN, digest, generate, masked, name_hint, well_formed
+from ai_gateway_mw.keys.token import (
+    ENVIRONMENTS,
+    PATTERN,
+    digest,
+    generate,
+    masked,
+    name_hint,
+    well_formed,
+    without_gateway_keys,
+)
 from ai_gateway_mw.keys.verifier import KeyVerifier
 
 __all__ = [
@@ -26,4 +35,5 @@ __all__ = [
     "presented_credentials",
     "scope_for",
     "well_formed",
+    "without_gateway_keys",
 ]

@@ -21,6 +21,7 @@ _RANDOM: Final = 32
 _CHECKSUM: Final = 6
 LENGTH: Final = len(PREFIX) + _RANDOM + _CHECKSUM
 ENVIRONMENTS: Final = ("production", "staging", "development", "testing", "ci")
+_ANYWHERE: Final = re.compile(PREFIX + "[0-9A-Za-z]+")
 _NAME: Final = re.compile(rf"(?:{'|'.join(ENVIRONMENTS)})(?:-[a-z0-9]+)+")
 
 
@@ -55,6 +56,11 @@ def digest(value: str, pepper: bytes) -> bytes:
 def masked(value: str) -> str:
     """The key as lists show it: four characters from either end of what is random in it."""
     return f"{PREFIX}{value[len(PREFIX) : len(PREFIX) + 4]}…{value[-4:]}" if well_formed(value) else "…"
+
+
+def without_gateway_keys(text: str) -> str:
+    """A client's text without gateway keys: some put theirs where it does not belong, and what is kept is no secret."""
+    return _ANYWHERE.sub(f"{PREFIX}***", text) if PREFIX in text else text
 
 
 def name_hint(name: str) -> str:

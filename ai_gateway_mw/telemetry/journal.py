@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AuditUnavailable, DatabaseUnavailable, KeyStoreUnavailable
+from ai_gateway_mw.keys import without_gateway_keys
 
 _log = logging.getLogger("ai_gateway_mw.audit")
 
@@ -56,9 +57,9 @@ class Journal:
     async def note(self, ctx: Context) -> None:
         """Have it written that this request goes to a provider. Raises `AuditUnavailable`."""
         note = _note_of(ctx)
+        if len(self._waiting) >= _MOST_WAITING:  # those of clients that have left wait too
+            raise AuditUnavailable
         if self._mode == "best-effort":
-            if len(self._waiting) >= _MOST_WAITING:
-                raise AuditUnavailable
             self._add(note, None)
             return
         written = asyncio.get_running_loop().create_future()
@@ -91,6 +92,10 @@ class Journal:
         except (DatabaseUnavailable, KeyStoreUnavailable) as error:
             self._failed(batch, error)
             return False
+        except Exception:  # noqa: BLE001 - a fault of ours: nothing goes on unwritten, and closing goes on
+            _log.exception("requests cannot be written to the audit log")
+            self._failed(batch, None)
+            return False
         except BaseException:
             self._failed(batch, None)
             raise
@@ -113,9 +118,10 @@ class Journal:
 
 def _note_of(ctx: Context) -> Note:
     key = ctx.gateway_key
-    details = {"request": ctx.id, "method": ctx.method, "path": ctx.route.path if ctx.route else ctx.path}
+    path = ctx.route.path if ctx.route else ctx.path
+    details = {"request": ctx.id, "method": ctx.method, "path": without_gateway_keys(path)}
     if ctx.selection is not None and ctx.selection.requested:
-        details["models"] = ", ".join(ctx.selection.requested)
+        details["models"] = without_gateway_keys(", ".join(ctx.selection.requested))
     if ctx.key_was_cached:
         details["cached_auth"] = "true"
     return Note(key.id if key is not None else "", str(ctx.client_ip or ""), details)
