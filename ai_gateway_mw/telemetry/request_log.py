@@ -12,6 +12,7 @@ from typing import Any
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.keys import without_gateway_keys
 
 _requests = logging.getLogger("ai_gateway_mw.requests")
 _entries = logging.getLogger("ai_gateway_mw.log")
@@ -51,4 +52,4 @@ def log_entry(request_id: str, metadata: Mapping[str, Any], redact: Callable[[st
 
 def _line(record: Mapping[str, Any]) -> str:
     # ASCII keeps control characters and line breaks of a client's making out of the log.
-    return json.dumps(record, separators=(",", ":"), default=str)
+    return without_gateway_keys(json.dumps(record, separators=(",", ":"), default=str))

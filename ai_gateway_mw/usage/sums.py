@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from ai_gateway_mw.keys import without_gateway_keys
 from ai_gateway_mw.usage.rows import Batch, CallerRow, UsageRow, Used
 
 OTHER: Final = "(other)"  # a caller's address, or a model, that stands for many
@@ -123,8 +124,9 @@ class Sums:
 
 
 def cleaned(text: str) -> str:
-    """As much of a client's text as is kept, without control characters and halves of characters."""
-    text = text[:_LONGEST]
+    """As much of a client's text as is kept, without control characters and halves of characters, and without a
+    gateway key that it may have put there."""
+    text = without_gateway_keys(text)[:_LONGEST]
     return text if text.isprintable() else "".join(filter(str.isprintable, text))
 
 
