@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Account:
     """What the exchange may use, and what it has used in the end."""
 
-    __slots__ = ("_accounts", "_ctx", "_reservation", "_reserved", "key", "revoked", "unknown_price")
+    __slots__ = ("_accounts", "_ctx", "_is_closed", "_reservation", "_reserved", "key", "revoked", "unknown_price")
 
     def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> None:
         self.key = key
@@ -28,7 +28,8 @@ class Account:
         self.unknown_price = unknown_price
         self._accounts = accounts
         self._ctx = ctx
-        self._reserved = False
+        self._is_closed = False
+        self._reserved: tuple[int, int] | None = None
         self._reservation: Reservation | None = None
 
     def is_of(self, accounts: Accounts, key: GatewayKey) -> bool:
@@ -43,9 +44,9 @@ class Account:
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the exchange may use at most; once, also where a second `ai-gateway` takes over. Raises what
         `Reservation.reserve` does."""
-        if self._reservation is not None and not self._reserved:
+        if self._reservation is not None and self._reserved is None:
             self._reservation.reserve(input_tokens, output_tokens, cost_nano)
-            self._reserved = True
+            self._reserved = input_tokens, output_tokens
 
     def fields(self) -> list[Field]:
         """What the client is told of its limits."""
@@ -63,10 +64,13 @@ class Account:
             self._ctx.watch.interrupt(KeyRevoked())
 
     def close(self, status: int) -> None:
-        """The exchange is over, with this status."""
-        totals = Totals.of(self._ctx.attempts, self._price)
+        """The exchange is over, with this status. A second time does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        totals = Totals.of(self._ctx.attempts, self._price, self._reserved or (0, 0))
         if self._reservation is not None:
-            self._reservation.settle(*totals.settled)
+            self._reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
         self._accounts.closed(self)
         self._accounts.note(self._ctx, self.key, status, totals)
 

@@ -15,10 +15,7 @@ PriceOf = Callable[[Model], Price | None]
 
 
 class Totals(NamedTuple):
-    """Tokens and money (billionths of a dollar; None where nobody knows a price), and the last provider and model.
-
-    `is_known` is false where a provider did not say what it had used, and nothing showed it either.
-    """
+    """Tokens and money (billionths of a dollar; None where nobody knows a price), and the last provider and model."""
 
     provider: str = ""
     model: str = ""
@@ -26,40 +23,31 @@ class Totals(NamedTuple):
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_nano: int | None = 0
-    is_known: bool = True
 
     @classmethod
-    def of(cls, attempts: Sequence[Attempt], price_of: PriceOf) -> Totals:
-        """The totals of these attempts."""
+    def of(cls, attempts: Sequence[Attempt], price_of: PriceOf, reserved: tuple[int, int] = (0, 0)) -> Totals:
+        """The totals of these attempts. What one of them does not tell, and nothing shows, is the input or output that
+        was reserved: a budget had better end too early than too late."""
         if not attempts:
             return _NOTHING
         last = attempts[-1].candidate
         totals = cls(last.provider.id, last.model.id if last.model is not None else "")
         for attempt in attempts:
             if attempt.outcome.may_be_billed:
-                totals = totals._with(attempt, price_of)
+                totals = totals._with(attempt, price_of, reserved)
         return totals
 
-    @property
-    def settled(self) -> tuple[int | None, int | None, int | None]:
-        """What a reservation is corrected to: what is not known stays as it was reserved."""
-        if not self.is_known:
-            return None, None, None
-        return self.input_tokens, self.output_tokens, self.cost_nano
-
-    def _with(self, attempt: Attempt, price_of: PriceOf) -> Totals:
-        usage = attempt.counted_usage
-        if usage is None:
-            return self._replace(is_known=False)
-        read, made, model = usage.input_tokens or 0, usage.output_tokens or 0, attempt.candidate.model
-        cost = self.cost_nano
+    def _with(self, attempt: Attempt, price_of: PriceOf, reserved: tuple[int, int]) -> Totals:
+        usage, model, cost = attempt.counted_usage, attempt.candidate.model, self.cost_nano
+        read, made, cached = (None, None, 0) if usage is None else usage[:3]
+        read, made = reserved[0] if read is None else read, reserved[1] if made is None else made
         if read or made:
             price = price_of(model) if model is not None else None
-            cost = None if price is None or cost is None else cost + price.cost(read, made, usage.cached)
+            cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
         return self._replace(
             input_tokens=self.input_tokens + read,
             output_tokens=self.output_tokens + made,
-            cached_tokens=self.cached_tokens + usage.cached,
+            cached_tokens=self.cached_tokens + cached,
             cost_nano=cost,
         )
 

@@ -132,7 +132,7 @@ class UpstreamAnswer:
             passed = redactor.feed(watcher.feed(arrived))
             return write(passed) if passed else None
 
-        events = 0
+        events = response.held.count(_DATA)
 
         def count_and_pass_on(arrived: bytes) -> Written:
             nonlocal events

@@ -18,7 +18,7 @@ from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
 _TAIL = 16 * 1024  # usage stands near the end of a body,
 _HEAD = 4 * 1024  # or before the vectors, as llama.cpp has it
 _TRIES = 8
-_MAX_COUNT = 2**53
+_MAX_COUNT = 1_000_000_000  # no answer has so many
 _decode = json.JSONDecoder().raw_decode
 
 _Members = dict[str, Any]
