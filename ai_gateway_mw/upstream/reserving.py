@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, Final
 
 from ai_gateway_mw.body import JSONBody
@@ -10,13 +11,17 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import UseUncounted
 from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.providers import Model, kind_of
+from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.tokens import estimated_tokens
 from ai_gateway_mw.usage import Prices
 
-_BATCHES: Final = "/batches"
 _USUAL_OUTPUT: Final = 4_096  # of a model of which nobody knows how much it may answer
 _WITHOUT_OUTPUT: Final = ("embedding", "moderation", "rerank")
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_COUNTING: Final = ("/count_tokens", ":countTokens")
+# Methods of Gemini that run later, whatever is in them; and the posts to resources that generate nothing.
+_LATER: Final = (":batchGenerateContent", ":asyncBatchEmbedContent", ":predictLongRunning")
+_HARMLESS: Final = ("/cancel", "/input_tokens", "/v1/files")
+_CHAT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _GEMINI_CONFIGS: Final = ("generationConfig", "generation_config")
 _GEMINI_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of", "candidateCount", "candidate_count")
@@ -35,9 +40,14 @@ class Reserving:
         if account is None or not account.key.limits.of_use:
             return
         assert ctx.route is not None
+        path = ctx.route.path
         if ctx.route.task != "generate":
-            if ctx.method == "POST" and _BATCHES in ctx.route.path:  # runs later, whatever is in it
-                raise UseUncounted(ctx.route.path)
+            if ctx.method == "POST" and not path.endswith(_HARMLESS):  # generates, or runs later, whatever is in it
+                raise UseUncounted(path)
+            return
+        if path.endswith(_LATER):
+            raise UseUncounted(path)
+        if path.endswith(_COUNTING):  # costs nothing
             return
         models = [offer.model for offer in ctx.offers if offer.model is not None]
         input_tokens, output_tokens = self._tokens(ctx, models)
@@ -52,23 +62,33 @@ class Reserving:
             ctx.input_tokens = input_tokens = estimated_tokens(payload.value)
         if payload is None or kind_of(ctx.route.path) in _WITHOUT_OUTPUT:
             return input_tokens, 0
-        return input_tokens, self._output_tokens(payload, models)
+        return input_tokens, self._output_tokens(ctx.route, payload, models)
 
-    def _output_tokens(self, payload: JSONBody | FormBody, models: Sequence[Model]) -> int:
+    def _output_tokens(self, route: Route, payload: JSONBody | FormBody, models: Sequence[Model]) -> int:
         """What the request asks for at most, or what the models can give, for each of its choices."""
-        places = [payload.get(name) for name in _GEMINI_CONFIGS]
-        members = [payload.get(name) for name in _OUTPUT_LIMITS]
-        choices = [payload.get(name) for name in _CHOICES]
-        for config in places:
-            if isinstance(config, dict):
-                members += [config.get(name) for name in _GEMINI_LIMITS]
-                choices += [config.get(name) for name in _CHOICES]
-        asked = _largest(members)
-        if asked is None:
-            asked = max((model.max_output_tokens or _USUAL_OUTPUT for model in models), default=_USUAL_OUTPUT)
+        configs = [config for name in _GEMINI_CONFIGS if isinstance(config := payload.get(name), dict)]
+        most = max((self._most(route, payload, configs, model) for model in models), default=_USUAL_OUTPUT)
         if self._max_output_tokens is not None:
-            asked = min(asked, self._max_output_tokens)
-        return asked * (_largest(choices) or 1)
+            most = min(most, self._max_output_tokens)
+        choices = [holder.get(name) for holder in (payload, *configs) for name in _CHOICES]
+        return (
+            most
+            * max((number for value in choices if (number := _number(value)) is not None), default=1)
+            * (_prompts(payload.get("prompt")) if route.path == "/v1/completions" else 1)
+        )
+
+    @staticmethod
+    def _most(route: Route, payload: JSONBody | FormBody, configs: Sequence[Mapping[str, Any]], model: Model) -> int:
+        """What one choice of this model may bring, by the members that its provider is sent and reads."""
+        if route.format == "gemini":
+            values = [config.get(name) for config in configs for name in _GEMINI_LIMITS]
+        else:
+            values = [payload.get(name) for name in _limits_of(route, model)]
+        asked = [_number(value) for value in values if value is not None]
+        numbers = [number for number in asked if number is not None]
+        if len(numbers) == len(asked) > 0:
+            return max(numbers)
+        return max(model.max_output_tokens or _USUAL_OUTPUT, *numbers, 0)
 
     def _cost(self, ctx: Context, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
         """What the dearest of the models that may be tried would cost."""
@@ -82,6 +102,26 @@ class Reserving:
         return dearest
 
 
-def _largest(values: Iterable[Any]) -> int | None:
-    """The largest that is a number of something; some providers read 0 and -1 as "no limit"."""
-    return max((value for value in values if type(value) is int and value > 0), default=None)
+def _limits_of(route: Route, model: Model) -> Sequence[str]:
+    """The members in which this surface is told a limit, but for those that this model is not sent."""
+    if route.surface == "responses":
+        return ("max_output_tokens",)
+    if route.surface != "chat-completions":
+        return ("max_tokens",) if route.surface == "messages" or route.path == "/v1/completions" else ()
+    surface = model.provider.surface(route.format, route.surface)
+    allowed = surface.supported_params if surface is not None else ()
+    return [name for name in _CHAT_LIMITS if (not allowed or name in allowed) and name not in model.unsupported_params]
+
+
+def _number(value: Any) -> int | None:
+    """What a lenient server takes it for: `8`, `8.0` and `"8"` alike. None is no limit: some read 0 and -1 as such."""
+    try:
+        number = value if type(value) is int else ceil(float(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return number if number > 0 and type(value) is not bool else None
+
+
+def _prompts(prompt: Any) -> int:
+    """How many there are in a list of texts or of lists of tokens; each is answered."""
+    return max(1, sum(type(each) is not int for each in prompt)) if isinstance(prompt, list) else 1

@@ -8,7 +8,7 @@ from typing import Any
 _CHARACTERS_PER_TOKEN = 4
 _PROMPT_KEYS = frozenset(
     ["messages", "input", "prompt", "system", "instructions", "contents", "content", "tools"]
-    + ["systemInstruction", "system_instruction", "documents", "query"]
+    + ["systemInstruction", "system_instruction", "documents", "query", "requests", "instances"]
 )
 _BINARY_KEYS = frozenset({"data", "image_url", "url", "file_data", "type", "role", "id"})
 
