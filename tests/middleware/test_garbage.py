@@ -8,6 +8,7 @@ import gc
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import CoroutineType, FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
@@ -15,11 +16,16 @@ import pytest
 
 from ai_gateway_mw import AuthMiddleware, FailoverMiddleware, Gateway, KeySelectionMiddleware, PassthroughMiddleware
 from ai_gateway_mw.asgi import replaying
+from ai_gateway_mw.audit import Actor
 from ai_gateway_mw.errors import GatewayError
+from ai_gateway_mw.keys.store import NewKey
+from ai_gateway_mw.limits import LimitsDocument
 from ai_gateway_mw.secrets import MemorySource, SecretStore
+from ai_gateway_mw.services import Services
+from ai_gateway_mw.settings import Settings
 from tests.asgi import Exchange, http_scope, request
 from tests.fake_upstream import Upstream, ok
-from tests.gateways import CHAT, CHAT_PATH, KEY, Host, bearer
+from tests.gateways import CHAT, CHAT_PATH, KEY, Host, actions, bearer, secret_store
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +194,65 @@ async def test_single_layers_leave_nothing_to_the_cycle_collector(upstream: Upst
         for headers, status in ((bearer(KEY), 200), ({}, 401)):
             assert (await request(app, "POST", CHAT_PATH, json=CHAT, headers=headers)).status == status
     await app.stores.aclose()
+
+
+@pytest.mark.parametrize("audit", ["off", "strict"])
+@pytest.mark.parametrize(
+    ("keys", "ask", "status"),
+    [
+        pytest.param(["sk-ok"], CHAT, 200, id="good answer"),
+        pytest.param(["sk-ok"], STREAM, 200, id="stream"),
+        pytest.param(["sk-500", "sk-ok"], CHAT, 200, id="failover"),
+        pytest.param(["sk-500", "sk-close-b"], CHAT, 503, id="nobody left"),
+        pytest.param(["sk-cut-after-3"], STREAM, 200, id="stream cut"),
+        pytest.param(["sk-ok"], {**CHAT, "max_tokens": 10**12}, 402, id="over a limit"),
+        pytest.param(["sk-ok"], {**CHAT, "model": "openai:unknown"}, 403, id="uncounted"),
+    ],
+)
+async def test_an_exchange_under_a_stored_key_leaves_nothing_to_the_cycle_collector(
+    tmp_path: Path, upstream: Upstream, keys: list[str], ask: Any, status: int, audit: Any
+) -> None:
+    text = await stored(tmp_path)
+    provider = {"id": "openai", "base_url": f"{upstream.url}/v1", "api_keys": [{"value": key} for key in keys]}
+    policy = actions("gateway-auth", ("ai-gateway", {"providers": [provider]}))
+    made = Gateway.from_policy(policy, secrets=secret_store(), data_dir=tmp_path, audit_requests=audit)
+
+    async def once() -> None:
+        assert (await request(made.app, "POST", CHAT_PATH, json=ask, headers=bearer(text))).status == status
+
+    async with made.lifespan():
+        await once()
+        with no_garbage():
+            for _ in range(3):
+                await once()
+
+
+async def test_a_client_with_a_stored_key_that_leaves_leaves_nothing_to_the_cycle_collector(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    text = await stored(tmp_path)
+    provider = {"id": "openai", "base_url": f"{upstream.url}/v1", "api_keys": [{"value": "sk-stall-after-3"}]}
+    policy = actions("gateway-auth", ("ai-gateway", {"providers": [provider]}))
+    made = Gateway.from_policy(policy, secrets=secret_store(), data_dir=tmp_path)
+
+    async def once() -> None:
+        asking = Exchange(made.app, method="POST", path=CHAT_PATH, json=STREAM, headers=bearer(text))
+        async with asking as ex:
+            await ex.start()
+            await ex.body()
+            await ex.disconnect()
+
+    async with made.lifespan():
+        await once()
+        with no_garbage():
+            for _ in range(3):
+                await once()
+
+
+async def stored(folder: Path) -> str:
+    """The text of a new key with limits of every kind."""
+    limits = LimitsDocument(
+        requests_per_minute=1000, tokens_per_day=10**9, usd_per_month=10_000, concurrent_requests=10
+    )
+    async with await Services.open(Settings(data_dir=folder)) as services:
+        return (await services.keys.create(NewKey(name="a", limits=limits), Actor("cli:alice"))).text
