@@ -2,5 +2,6 @@
 
 from ai_gateway_mw.accounts.account import Account
 from ai_gateway_mw.accounts.accounts import Accounts
+from ai_gateway_mw.accounts.sources import DeclaredKey, DeclaredKeys, Keys, StoredKeys
 
-__all__ = ["Account", "Accounts"]
+__all__ = ["Account", "Accounts", "DeclaredKey", "DeclaredKeys", "Keys", "StoredKeys"]

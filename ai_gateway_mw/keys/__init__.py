@@ -2,7 +2,7 @@
 
 from ai_gateway_mw.keys.credentials import ClientCredential, presented_credentials
 from ai_gateway_mw.keys.directory import Digests, Found, KeyDirectory, KeySource
-from ai_gateway_mw.keys.model import GatewayKey
+from ai_gateway_mw.keys.model import GatewayKey, result_of
 from ai_gateway_mw.keys.scopes import Scope, permits, scope_for
 from ai_gateway_mw.keys.token import (
     ENVIRONMENTS,
@@ -33,6 +33,7 @@ __all__ = [
     "name_hint",
     "permits",
     "presented_credentials",
+    "result_of",
     "scope_for",
     "well_formed",
     "without_gateway_keys",

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 from ai_gateway_mw.addresses import Address, Ranges
+from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.keys.scopes import Scope, permits
 from ai_gateway_mw.limits import KeyLimits
 
@@ -35,10 +37,12 @@ class GatewayKey:
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
+    result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
+        object.__setattr__(self, "result", result_of(self))
 
     def expired(self, clock: Callable[[], datetime]) -> bool:
         """Whether its time is over; the moment of expiry itself is too late. A key without one asks no clock."""
@@ -87,3 +91,16 @@ def _bare(name: str) -> str:
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names for pattern in patterns)
+
+
+def result_of(key: GatewayKey | None, error: GatewayError | None = None) -> Mapping[str, Any]:
+    """What expressions read of a client: whether it brought a key, which one, and what was wrong."""
+    shown = key and {
+        "id": key.id,
+        "name": key.name,
+        "environment": key.environment,
+        "scopes": list(key.scopes),
+        "metadata": dict(key.metadata),
+        "expires": key.expires.isoformat() if key.expires else None,
+    }
+    return {"authenticated": key is not None, "key": shown, "error": error and {"code": error.code}}
