@@ -14,7 +14,7 @@ from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.asgi import Message
 from ai_gateway_mw.audit import Actor
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import KeyRevoked, KeyStoreUnavailable
+from ai_gateway_mw.errors import KeyRevoked, KeyStoreUnavailable, TooManyFailures
 from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.keys.store import Created, NewKey
 from ai_gateway_mw.limits import Counters
@@ -166,3 +166,30 @@ async def test_what_waits_for_the_audit_log_at_the_end_opens_nothing_again(tmp_p
     assert [task for task in asyncio.all_tasks() if "_follow" in repr(task)] == []
     async with await Services.open(Settings(data_dir=tmp_path)) as services:
         assert len(await services.audit.latest()) == 3
+
+
+async def test_who_is_wrong_too_often_is_told_so_and_by_and_by_not_looked_up(tmp_path: Path) -> None:
+    async with opened(tmp_path) as accounts:
+        for _ in range(20):
+            accounts.failed("192.0.2.1")
+        with pytest.raises(TooManyFailures) as refused:
+            accounts.failed("192.0.2.1")
+        (retry_after,) = (value for name, value in refused.value.fields if name == "retry-after")
+        assert 1 <= int(retry_after) <= 61
+        accounts.check_flood("192.0.2.1")  # so far, its keys are looked up
+        for _ in range(200 - 21):
+            with pytest.raises(TooManyFailures):
+                accounts.failed("192.0.2.1")
+        with pytest.raises(TooManyFailures):
+            accounts.check_flood("192.0.2.1")
+        accounts.failed("192.0.2.2")  # others are not meant
+        accounts.check_flood("192.0.2.2")
+
+
+async def test_addresses_of_one_network_of_ipv6_count_together(tmp_path: Path) -> None:
+    async with opened(tmp_path) as accounts:
+        for number in range(20):
+            accounts.failed(f"2001:db8::{number:x}")
+        with pytest.raises(TooManyFailures):
+            accounts.failed("2001:db8::ffff")
+        accounts.failed("2001:db8:0:1::1")

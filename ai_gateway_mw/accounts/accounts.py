@@ -7,18 +7,18 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from ai_gateway_mw.accounts.account import Account
+from ai_gateway_mw.accounts.link import Link
 from ai_gateway_mw.accounts.totals import Totals
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
     ClientGone,
     DatabaseUnavailable,
-    InstallationError,
     KeyStoreUnavailable,
     LimitsUnavailable,
     TooManyFailures,
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ai_gateway_mw.keys")
 
-_FAILURES: Final = 20  # in a minute, from one address
+_FAILURES, _FLOOD = 20, 200  # in a minute, from one address
 _MINUTE: Final = Sliding(60)
-_AGAIN: Final = 0.5  # seconds until a database that could not be reached is tried again
 
 
 class Accounts:
@@ -48,16 +47,11 @@ class Accounts:
         self._to_raise: dict[str, Counter[str]] = {}  # what lineages have spent, as the counters are yet to be told
         self.prices = Prices()
         self.journal = Journal(settings.audit_requests, self._write_notes)
-        self._settings = settings
+        self._link = Link(settings, self._set_up, self._take)
         self._recorder: UsageRecorder | None = None
-        self._services: Services | None = None
         self._directory: KeyDirectory | None = None
-        self._follower: asyncio.Task[None] | None = None
-        self._opening = asyncio.Lock()
         self._open: defaultdict[str, set[Account]] = defaultdict(set)
         self._writing: dict[str, asyncio.Task[None]] = {}  # first uses of dead keys, by their ids
-        self._said = ""  # of a database that is not there
-        self._failed: tuple[float, str] | None = None  # when it was last tried to open, and why it will not do
 
     def counters(self) -> Counters:
         """What is used of limits. Raises `LimitsUnavailable`."""
@@ -70,36 +64,26 @@ class Accounts:
 
     @property
     def is_open(self) -> bool:
-        return self._follower is not None
+        return self._link.is_open
 
     @property
     def services(self) -> Services:
         """Raises `KeyStoreUnavailable` while the database cannot be reached."""
-        if self._services is None:
-            raise KeyStoreUnavailable("it could not be opened so far")
-        return self._services
+        return self._link.services
 
     async def open(self) -> None:
-        """Open the database and follow its changes; harmless when repeated. One that cannot be reached is tried again
-        and again. Raises `InstallationError` where that would not help."""
-        async with self._opening:
-            await self._open_once()
+        """Open the database and follow its changes: see `Link.open`."""
+        await self._link.open()
 
     async def aclose(self) -> None:
         """Write what is left to write, stop to follow, and close the database."""
         await self.journal.aclose()  # first: to write, it may open the database
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+        await self._link.stop()
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
-        recorder, self._recorder = self._recorder, None
+        recorder, self._recorder, self._directory = self._recorder, None, None
         if recorder is not None:
             await recorder.aclose()
-        services, self._services, self._directory = self._services, None, None
-        if services is not None:
-            await services.aclose()
+        await self._link.aclose()
 
     def known(self, presented: str) -> GatewayKey | None:
         """The key, if that can be told at once: see `KeyDirectory.known`."""
@@ -109,25 +93,32 @@ class Accounts:
         """What became of what was presented. Raises `KeyStoreUnavailable`."""
         if not well_formed(presented):
             return Found(None)
-        if self._follower is None:
-            await self._open_lazily()
+        await self._link.open_lazily()
         if self._directory is None:
             raise KeyStoreUnavailable("it could not be opened so far")
         return await self._directory.find(presented)
 
     async def apply(self, changed: Collection[str]) -> None:
         """Have a change of these keys in force here at once; the other processes hear of it from the database."""
-        if self._services is not None and self._directory is not None:
+        if self._directory is not None:
             self._directory.forget(changed)
-            await self._end_revoked(self._services, changed)
+            await self._end_revoked(self.services, changed)
 
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
-        claim = f"failures/{_network(address)}", _MINUTE, _FAILURES, 1
+        claim = _failures_of(address), _MINUTE, _FLOOD, 1
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
-            if not taken.granted:
-                raise TooManyFailures(taken.retry_after)
+            standing = taken.standings[0]
+            if standing.limit - standing.remaining > _FAILURES:
+                raise TooManyFailures(taken.retry_after or standing.reset)
+
+    def check_flood(self, address: str) -> None:
+        """Raises `TooManyFailures` where so many wrong keys come from there that they are no longer looked up; a right
+        one that is in use goes on."""
+        with suppress(LimitsUnavailable):
+            if self.counters().value(_failures_of(address), _MINUTE) >= _FLOOD:
+                raise TooManyFailures(_MINUTE.seconds)
 
     def account(self, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> Account:
         """Begin an exchange under this key, or go on with it where another action has begun it. Raises what its limits
@@ -170,65 +161,29 @@ class Accounts:
 
     def note_dead_use(self, key: GatewayKey, address: str) -> None:
         """Have it written to the audit log that a dead key was used, once."""
-        if key.dead_use_noted or self._services is None or key.id in self._writing:
+        if key.dead_use_noted or key.id in self._writing:
             return
-        task = asyncio.ensure_future(self._write_dead_use(self._services, key, address))
+        task = asyncio.ensure_future(self._write_dead_use(key, address))
         self._writing[key.id] = task
         task.add_done_callback(lambda _: self._writing.pop(key.id))
 
-    async def _write_dead_use(self, services: Services, key: GatewayKey, address: str) -> None:
+    async def _write_dead_use(self, key: GatewayKey, address: str) -> None:
         try:
-            await services.keys.note_dead_use(key.id, address)
-        except DatabaseUnavailable as error:
+            await self.services.keys.note_dead_use(key.id, address)
+        except (DatabaseUnavailable, KeyStoreUnavailable) as error:
             _log.error("that the dead key %s was used from %s could not be written down: %s", key.id, address, error)
 
     async def _write_notes(self, notes: Sequence[Note]) -> None:
-        if self._follower is None:
-            await self._open_lazily()
+        await self._link.open_lazily()
         await self.services.note_requests(notes)
 
-    async def _open_lazily(self) -> None:
-        """No lifespan reaches the gateway, or a reload brought the first policy that needs this."""
-        async with self._opening:
-            if self._failed is not None and time.monotonic() < self._failed[0] + _AGAIN:
-                raise KeyStoreUnavailable(self._failed[1])
-            try:
-                await self._open_once()
-            except InstallationError as error:
-                self._say(error)
-                self._failed = time.monotonic(), str(error)
-                raise KeyStoreUnavailable(str(error)) from None
-
-    async def _open_once(self) -> None:
-        if self._follower is None:
-            try:
-                await self._opened()
-            except DatabaseUnavailable as error:
-                self._say(error)
-            self._follower = asyncio.create_task(self._follow())
-
-    async def _opened(self) -> Services:
-        """The services. Raises `DatabaseUnavailable`, and `InstallationError`."""
-        # Only here: SQLAlchemy comes with the `server` extra, and takes longer to import than all of ours.
-        try:
-            from ai_gateway_mw.services import Services  # noqa: PLC0415
-        except ImportError as error:
-            raise InstallationError(f"{error.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
-        if self._services is None:
-            self._services = await self._set_up(await Services.open(self._settings))
-        return self._services
-
-    async def _set_up(self, services: Services) -> Services:
-        try:
-            await asyncio.to_thread(self.prices.prepare)
-            await self._remember_spending(services)
-        except BaseException:
-            await services.aclose()
-            raise
+    async def _set_up(self, services: Services) -> None:
+        """The database was opened."""
+        await asyncio.to_thread(self.prices.prepare)
+        await self._remember_spending(services)
         self._directory = KeyDirectory(services.source())
         self._recorder = UsageRecorder(services.usage)
         await self._recorder.start()
-        return services
 
     async def _remember_spending(self, services: Services) -> None:
         """What was spent is known from the database also where the counters are new."""
@@ -243,30 +198,8 @@ class Accounts:
         with suppress(LimitsUnavailable):  # whoever needs them says so, and tries it again
             self.counters()
 
-    async def _follow(self) -> None:
-        """Hear of changes for as long as the process serves."""
-        while True:
-            try:
-                services = self._services or await self._opened()
-                async with aclosing(services.changes()) as changes:
-                    async for changed in changes:
-                        if self._said:
-                            _log.warning("the database of keys is there again")
-                            self._said = ""
-                        await self._take(services, changed)
-            except (DatabaseUnavailable, InstallationError) as error:
-                self._say(error)
-            except Exception:  # noqa: BLE001 - a fault of ours: nothing that is remembered counts as current from now on
-                _log.exception("what changes in the database of keys cannot be followed")
-            await asyncio.sleep(_AGAIN)
-
-    def _say(self, error: Exception) -> None:
-        """Once, however often it is tried again."""
-        if self._said != str(error):
-            _log.error("the database of keys is not there; keys in use go on for a while: %s", error)
-            self._said = str(error)
-
     async def _take(self, services: Services, changed: Collection[str] | None) -> None:
+        """The database was heard of, and says which keys have changed."""
         assert self._directory is not None
         if changed is None or changed:
             self._directory.forget(changed)
@@ -289,6 +222,6 @@ class Accounts:
             return True
 
 
-def _network(address: str) -> str:
-    """An address of IPv4; of IPv6 the network of 64 bits, all of which one client has."""
-    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+def _failures_of(address: str) -> str:
+    """The counter of an address of IPv4, or of an IPv6 network of 64 bits, all of which one client has."""
+    return f"failures/{ip_network(f'{address}/64', strict=False) if ':' in address else address}"

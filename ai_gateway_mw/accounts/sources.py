@@ -82,8 +82,9 @@ class StoredKeys:
         return self._accounts.known(presented)
 
     async def find(self, presented: str, ctx: Context) -> GatewayKey:
-        found = await self._accounts.find(presented)
         address = str(ctx.client_ip or "")
+        self._accounts.check_flood(address)
+        found = await self._accounts.find(presented)
         if found.dead is not None:
             self._accounts.note_dead_use(found.dead, address)
         if found.key is None:
