@@ -180,7 +180,7 @@ class Watch:
     Made by `Watches.open`, in the task that is to be cancelled.
     """
 
-    __slots__ = ("_listener", "_receive", "_task", "reason")
+    __slots__ = ("_listener", "_receive", "_task", "listening", "reason")
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
@@ -188,14 +188,12 @@ class Watch:
         self._task = task
         self._receive = receive
         self._listener: asyncio.Task[None] | None = None
+        self.listening = False
         self.reason: GatewayError | None = None
-
-    @property
-    def listening(self) -> bool:
-        return self._listener is not None
 
     def listen(self) -> None:
         """Notice from now on when the client leaves. Takes every message that `receive` has left."""
+        self.listening = True
         self._listener = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -222,8 +220,9 @@ class Watch:
         return None if self.reason is None or self._task.uncancel() > 0 else self.reason
 
     def close(self) -> None:
-        if self._listener is not None:
-            self._listener.cancel()
+        listener, self._listener = self._listener, None  # its end knows the frames it went through, and they know this
+        if listener is not None:
+            listener.cancel()
         elif (shortcuts := _shortcuts(self._receive)) is not None:
             shortcuts.when_gone(None)
 

@@ -211,6 +211,50 @@ async def test_a_stream_that_says_it_is_counted_by_that(tmp_path: Path) -> None:
         assert s.counted() == 15
 
 
+USAGE = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 800}}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent", "shown"),
+    [
+        pytest.param({}, {"include_usage": True}, False, id="a client that does not ask"),
+        pytest.param({"stream_options": None}, {"include_usage": True}, False, id="null"),
+        pytest.param(
+            {"stream_options": {"include_usage": False, "x": 1}},
+            {"include_usage": True, "x": 1},
+            False,
+            id="one that wants none",
+        ),
+        pytest.param(
+            {"stream_options": {"include_usage": True}}, {"include_usage": True}, True, id="one that asks for itself"
+        ),
+    ],
+)
+async def test_a_stream_is_asked_for_its_usage_and_a_client_sees_what_it_asked_for(
+    tmp_path: Path, given: Any, sent: Any, shown: bool
+) -> None:
+    async with served(tmp_path, streamed(word(), USAGE)) as s:
+        answer = await s.ask({**ASK, "stream": True, **given})
+        assert s.providers.bodies[0]["stream_options"] == sent
+        assert (b'"usage"' in answer.body) is shown
+        assert answer.body.startswith(b"data: " + json.dumps(word()).encode() + b"\n\n")
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert s.counted() == 807
+
+
+async def test_a_key_without_limits_of_use_has_its_bytes_passed_on(tmp_path: Path) -> None:
+    async with served(tmp_path, streamed(word(), USAGE), limits={}) as s:
+        answer = await s.ask({**ASK, "stream": True})
+        assert "stream_options" not in s.providers.bodies[0]
+        assert b'"usage"' in answer.body
+
+
+async def test_what_is_no_stream_is_not_asked(tmp_path: Path) -> None:
+    async with served(tmp_path, said({"prompt_tokens": 1, "completion_tokens": 2})) as s:
+        await s.ask(ASK)
+        assert "stream_options" not in s.providers.bodies[0]
+
+
 async def test_a_stream_that_is_cut_is_counted_by_what_came(tmp_path: Path) -> None:
     async with served(tmp_path, streamed(*[word()] * 20, done=False)) as s:
         await s.ask({**ASK, "stream": True})

@@ -10,6 +10,7 @@ from ai_gateway_mw.cel import Template, to_json
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BadBody, PolicyDenied
 from ai_gateway_mw.surfaces import Route
+from ai_gateway_mw.upstream.asked_usage import MEMBER, asking, asks_for_usage
 from ai_gateway_mw.upstream.candidate import Candidate
 
 _NO_NAMES: frozenset[str] = frozenset()
@@ -32,7 +33,8 @@ def content(
         return ctx.body or b""
     asked = payload.get("model")
     takes_all = not (candidate.surface.supported_params or model.unsupported_params)
-    if takes_all and asked == model.upstream_id and max_output_tokens is None and not additions:
+    asks = ctx.account is not None and MEMBER not in additions and asks_for_usage(ctx, candidate)
+    if takes_all and asked == model.upstream_id and max_output_tokens is None and not (additions or asks):
         return ctx.body or b"" if "models" not in payload.names else payload.edited({}, _MODELS)
     dropped = _dropped(payload.names, candidate)
     changes: dict[str, Any] = {}
@@ -42,6 +44,8 @@ def content(
         changes |= _capped(payload.get, route, candidate, max_output_tokens)
     if additions:
         changes |= {name: rendered(value, ctx) for name, value in additions.items()}
+    if asks:
+        changes[MEMBER] = asking(payload.get(MEMBER))
     if not (changes or dropped):
         return ctx.body or b""
     ours = set(map(str.casefold, changes))

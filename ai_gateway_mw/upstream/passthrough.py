@@ -13,6 +13,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
 from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.upstream.asked_usage import asks_for_usage, without_usage
 from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
@@ -137,11 +138,13 @@ class UpstreamAnswer:
         def count_and_pass_on(arrived: bytes) -> Written:
             nonlocal events
             events += arrived.count(_DATA)
-            return pass_on(arrived)
+            passed = redactor.feed(cleaned(watcher.feed(arrived)))
+            return write(passed) if passed else None
 
         counts = self._ctx.account is not None  # few streams say what they used, unless they are asked to
+        cleaned = without_usage if counts and asks_for_usage(self._ctx, self._attempt.candidate) else _as_it_is
         try:
-            if passed := redactor.feed(response.held):
+            if passed := redactor.feed(cleaned(response.held)):
                 await send({"type": "http.response.body", "body": passed, "more_body": True})
             await response.pour(count_and_pass_on if counts else pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
@@ -160,7 +163,7 @@ class UpstreamAnswer:
             _log.warning("request %s: the stream of %s broke off", self._ctx.id, self._attempt.candidate.provider.id)
             if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so
                 raise failure or StreamInterrupted("The upstream stream was interrupted.")
-        await send({"type": "http.response.body", "body": redactor.feed(ending.last) + redactor.flush()})
+        await send({"type": "http.response.body", "body": redactor.feed(cleaned(ending.last)) + redactor.flush()})
 
     def _estimate(self, events: int) -> Usage | None:
         """A stream's usage by what is seen of it: an event brings about a token."""
@@ -231,6 +234,10 @@ class UpstreamAnswer:
         if failure is None:
             return Outcome.UNFINISHED
         return outcome_of_break(failure) if isinstance(failure, UpstreamError) else Outcome.SHUT_DOWN
+
+
+def _as_it_is(events: bytes) -> bytes:
+    return events
 
 
 @lru_cache(maxsize=256)
