@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 # What looks like a key: by the prefix of a well-known provider, or long and of letters and digits.
 _KEY_LIKE = re.compile(
@@ -18,7 +18,7 @@ _KEY_LIKE = re.compile(
 )
 
 
-def _without_keys(text: str) -> str:
+def without_keys(text: str) -> str:
     """The text with what looks like a key starred out, column for column: a key in a policy must not reach a log."""
     return _KEY_LIKE.sub(lambda found: "*" * len(found.group()), text)
 
@@ -33,7 +33,7 @@ class Place:
     text: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", _without_keys(self.text))
+        object.__setattr__(self, "text", without_keys(self.text))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -49,12 +49,24 @@ class Problem:
     severity: Literal["error", "warning"] = "error"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", _without_keys(self.message))
+        object.__setattr__(self, "message", without_keys(self.message))
 
     @property
     def headline(self) -> str:
         """The message on one line, without its place."""
         return f"{self.message}; did you mean `{self.hint}`?" if self.hint else self.message
+
+    def as_json(self, file: str) -> dict[str, Any]:
+        """As programs read it; without a place it is a problem of this file."""
+        place = self.place or Place(file, 1, 1)
+        return {
+            "file": place.file,
+            "line": place.line,
+            "column": place.column,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+        }
 
     def __str__(self) -> str:
         if self.place is None:

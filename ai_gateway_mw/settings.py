@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     key_rotation: Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)] = Field(
         90 * 24 * 3600.0, description="Age at which gateway keys are due for rotation, such as 90d; 0 for never."
     )
-    admin_token: _Hidden = Field(None, description="Bearer token of the admin plane, which does not exist without one.")
+    admin_token: _Hidden = Field(
+        None, description="Bearer token of the admin plane, or its argon2id hash; without one there is none."
+    )
     audit_requests: Literal["off", "strict", "best-effort"] = Field(
         "off",
         description="Whether each request is written to the audit log before it goes to a provider; strict: none goes "

@@ -12,9 +12,10 @@ PACKAGE = "ai_gateway_mw"
 ROOT = Path(__file__).parent.parent / PACKAGE
 # From the top down; a layer may import what stands below it, and what stands beside it.
 LAYERS = (
-    {"cli", "admin", "__main__"},
+    {"cli", "__main__"},
     {"__init__"},
     {"middleware"},
+    {"admin"},
     {"compiler"},
     {"program"},
     {"actions"},

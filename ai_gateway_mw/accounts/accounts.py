@@ -104,6 +104,12 @@ class Accounts:
             raise KeyStoreUnavailable("it could not be opened so far")
         return await self._directory.find(presented)
 
+    async def apply(self, changed: Collection[str]) -> None:
+        """Have a change of these keys in force here at once; the other processes hear of it from the database."""
+        if self._services is not None and self._directory is not None:
+            self._directory.forget(changed)
+            await self._end_revoked(self._services, changed)
+
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
         claim = f"failures/{address}", _MINUTE, _FAILURES, 1
@@ -254,6 +260,10 @@ class Accounts:
         if changed is None or changed:
             self._directory.forget(changed)
         self._directory.confirm()
+        await self._end_revoked(services, changed)
+
+    async def _end_revoked(self, services: Services, changed: Collection[str] | None) -> None:
+        """End what is open under keys among these that were revoked."""
         for key_id in list(self._open) if changed is None else [one for one in changed if one in self._open]:
             if await self._is_gone(services, key_id):
                 for account in tuple(self._open.get(key_id, ())):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -99,8 +99,9 @@ class AuditLog:
         async with self._database.reading() as connection:
             return [Entry(*row) for row in await connection.execute(query)]
 
-    async def all(self, wanted: Filter = Filter()) -> AsyncIterator[Entry]:
-        """Every entry, from the first one on, as they were at one moment."""
+    async def all(self, wanted: Filter = Filter()) -> AsyncGenerator[Entry]:
+        """Every entry, from the first one on, as they were at one moment. It holds a connection until its end, or until
+        it is closed: whoever may stop before that uses `aclosing`."""
         async with self._snapshot() as connection:
             async for entry in _entries(connection, wanted):
                 yield entry

@@ -9,7 +9,6 @@ from pathlib import Path
 from ai_gateway_mw.cli.console import stop
 from ai_gateway_mw.errors import PolicyError, Problem, SecretError, SecretMissing
 from ai_gateway_mw.middleware import Gateway
-from ai_gateway_mw.policy import Policy
 from ai_gateway_mw.secrets import LocalVault
 from ai_gateway_mw.settings import Settings, SettingsError
 
@@ -47,11 +46,3 @@ def missing_secret(gateway: Gateway, vault: str, name: str) -> str:
     except SecretError as error:
         return str(error)
     return ""
-
-
-def file_text(policy: Policy) -> str:
-    """The whole text of the file that a policy was read from."""
-    source = policy.document.root.span.source
-    while source.origin is not None and source.origin.span is not None:
-        source = source.origin.span.source
-    return source.text

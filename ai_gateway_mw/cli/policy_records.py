@@ -12,7 +12,6 @@ from typing import Final
 
 from ai_gateway_mw.audit import Actor, Event, Happening
 from ai_gateway_mw.cli.keys.reading import every_key
-from ai_gateway_mw.cli.loading import file_text
 from ai_gateway_mw.cli.moments import now
 from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError
 from ai_gateway_mw.middleware import Gateway
@@ -74,7 +73,7 @@ class PolicyRecords:
             await services.audit.write(happening)
 
     def _happening(self, gateway: Gateway) -> Happening:
-        digest = hashlib.sha256(file_text(gateway.policy).encode()).hexdigest()
+        digest = hashlib.sha256(gateway.policy.document.file_text.encode("utf-8", "surrogatepass")).hexdigest()
         details = {"sha256": digest, "warnings": len(gateway.warnings)}
         return Happening(Event.POLICY_LOADED, _GATEWAY, str(self._file), details)
 

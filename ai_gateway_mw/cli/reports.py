@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ai_gateway_mw.cli.console import say, say_json, say_problem
 from ai_gateway_mw.errors import Problem
@@ -40,14 +40,14 @@ def text(found: Sequence[Checked]) -> None:
 
 def json(found: Sequence[Checked]) -> None:
     """A list of objects."""
-    say_json([_row(checked.file, problem) for checked in found for problem in checked.problems])
+    say_json([problem.as_json(str(checked.file)) for checked in found for problem in checked.problems])
 
 
 def github(found: Sequence[Checked]) -> None:
     """One workflow command for each problem, which becomes an annotation at its line."""
     for checked in found:
         for problem in checked.problems:
-            row = _row(checked.file, problem)
+            row = problem.as_json(str(checked.file))
             place = {"file": row["file"], "line": row["line"], "col": row["column"]}
             properties = ",".join(f"{name}={str(value).translate(_IN_PROPERTIES)}" for name, value in place.items())
             say(f"::{problem.severity} {properties}::{problem.headline.translate(_IN_MESSAGES)}")
@@ -58,19 +58,6 @@ def _of_file(file: Path, problem: Problem) -> Problem:
     if problem.place or problem.message.startswith(f"{file}: "):
         return problem
     return replace(problem, message=f"{file}: {problem.message}")
-
-
-def _row(file: Path, problem: Problem) -> dict[str, Any]:
-    """A problem without a place is one of its file."""
-    place = problem.place
-    return {
-        "file": place.file if place else str(file),
-        "line": place.line if place else 1,
-        "column": place.column if place else 1,
-        "severity": problem.severity,
-        "message": problem.message,
-        "hint": problem.hint,
-    }
 
 
 def _sum(errors: int, warnings: int) -> str:

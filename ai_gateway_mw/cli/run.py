@@ -12,7 +12,7 @@ import typer
 
 from ai_gateway_mw.cli import banner
 from ai_gateway_mw.cli.console import say, say_problem, stop
-from ai_gateway_mw.cli.loading import file_text, gateway_or_stop, missing_secrets, settings_or_stop
+from ai_gateway_mw.cli.loading import gateway_or_stop, missing_secrets, settings_or_stop
 from ai_gateway_mw.cli.logs import redact_logs
 from ai_gateway_mw.cli.ready_policies import ready_policy
 from ai_gateway_mw.cli.reloading import Reloader, Reloading
@@ -108,7 +108,7 @@ def _served(reloader: Reloader, options: Options, sock: socket.socket, watcher: 
     gateway = reloader.gateway
     several = options.workers > 1
     alone = ending(Reloading(reloader, watcher), gateway, options)
-    app = PolicyApp(file_text(gateway.policy), options) if several else alone
+    app = PolicyApp(gateway.policy.document.file_text, options) if several else alone
     config = configured(app, options)
     redact_logs(gateway.stores.secrets.redact)
     return Supervisor(config, sock, reloader).serve(watcher) if several else serve(config, sock)

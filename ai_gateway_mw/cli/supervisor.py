@@ -14,7 +14,6 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ai_gateway_mw.cli.loading import file_text
 from ai_gateway_mw.cli.reloading import Reloader
 from ai_gateway_mw.cli.serving import PolicyApp
 from ai_gateway_mw.cli.terminal import Terminal
@@ -67,7 +66,7 @@ class Supervisor(Multiprocess):
         if not self._reloader.reload():
             return
         assert isinstance(self.config.app, PolicyApp)
-        self.config.app = replace(self.config.app, text=file_text(self._reloader.gateway.policy))
+        self.config.app = replace(self.config.app, text=self._reloader.gateway.policy.document.file_text)
         for pid in (process.pid for process in self.processes):
             if pid is not None:
                 with suppress(ProcessLookupError):

@@ -117,7 +117,9 @@ def database_of(data_dir: Path, url: Secret | None) -> Database:
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database.startswith((":", "file:")) or parsed.query:
-            raise ValueError("SQLite needs a file, and nothing but its path: sqlite:////path/to/file")
+            raise ValueError(
+                "SQLite is not supported but in a file of which only the path is given: sqlite:////path/to/file"
+            )
         return Database(parsed.set(drivername="sqlite+aiosqlite"))
     if backend in ("postgresql", "postgres"):
         return Database(_as_asyncpg_has_it(parsed))

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 
 import httpx
 
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, Problem, SecretError
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -82,7 +82,7 @@ class Gateway:
         """Opens the gateway for as long as an app runs: `FastAPI(lifespan=gateway.lifespan)`. Harmless when nested."""
         self._users += 1
         try:
-            if self.program.needs:
+            if self.program.needs or self.settings.admin_token is not None:
                 await self.stores.accounts.open()
             self.is_open = True
             yield
@@ -131,6 +131,17 @@ class Gateway:
         """The gateway as an app of its own, to serve or to mount."""
         return GatewayMiddleware(Standalone(self), gateway=self)
 
+    @cached_property
+    def admin_app(self) -> ASGIApp:
+        """The admin plane as an app, to mount where only those who need it can reach it; 404 throughout without an
+        admin token. Raises `InstallationError` where the `server` extra is not installed."""
+        # Only here: it needs SQLAlchemy, and apps that have no use for it need not wait for that.
+        try:
+            from ai_gateway_mw.admin import AdminApp  # noqa: PLC0415
+        except ImportError as error:
+            raise InstallationError(f"{error.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
+        return AdminApp(self)
+
 
 class GatewayMiddleware:
     """A whole policy around an app, as pure ASGI.
@@ -178,6 +189,19 @@ class GatewayMiddleware:
             await serve(gateway.program, ctx, send, self.app)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone."""
+        """Open with the app's startup and close after its shutdown; the app's own lifespan runs as it would alone.
+
+        That the shutdown is complete is told when the gateway is closed: a server ends its event loop then.
+        """
+        held_back: list[Message] = []
+
+        async def send_but_the_last(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                held_back.append(message)
+            else:
+                await send(message)
+
         async with self.gateway.lifespan():
-            await run_lifespan(self.app, scope, receive, send)
+            await run_lifespan(self.app, scope, receive, send_but_the_last)
+        for message in held_back:
+            await send(message)

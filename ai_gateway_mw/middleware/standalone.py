@@ -1,10 +1,11 @@
-"""What answers in a stand-alone gateway beside the AI paths: health, readiness, the caller's address, and 404."""
+"""What answers in a stand-alone gateway beside the AI paths: health, readiness, the caller's address, the admin plane
+where there is a token for it, and 404."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ai_gateway_mw.asgi import Message, Receive, Scope, Send, answer_lifespan
+from ai_gateway_mw.asgi import Message, Receive, Scope, Send, answer_lifespan, raw_route_path, route_path
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from ai_gateway_mw.middleware.websocket import refuse_websocket
@@ -14,18 +15,24 @@ if TYPE_CHECKING:
     from ai_gateway_mw.middleware.gateway import Gateway
 
 
+_ADMIN: Final = "/admin"
+
+
 class Standalone:
     """The app inside a stand-alone gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._paths = {"/healthz": self._alive, "/readyz": self._ready, "/ip": self._address}
+        self._has_admin = gateway.settings.admin_token is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
+        elif self._has_admin and (path := route_path(scope)).startswith(_ADMIN + "/"):
+            await self._gateway.admin_app(_below(scope, path), receive, send)
         else:
             ctx = Context(scope, receive, limits=self._gateway.limits)
             await self._reply(ctx)(scope, receive, _with_request_id(send, ctx))
@@ -52,6 +59,14 @@ class Standalone:
 
     def _address(self, ctx: Context) -> Reply:
         return json_reply(200, {"ip": str(ctx.client_ip) if ctx.client_ip else None})
+
+
+def _below(scope: Scope, path: str) -> Scope:
+    """The scope for an app that is mounted at `/admin`, whatever this gateway itself is mounted at."""
+    root = scope.get("root_path", "").rstrip("/")
+    raw = raw_route_path(scope)
+    within = {"path": root + path, "root_path": root + _ADMIN}
+    return {**scope, **within, "raw_path": None if raw is None else root.encode() + raw}
 
 
 def _with_request_id(send: Send, ctx: Context) -> Send:

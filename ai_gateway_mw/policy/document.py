@@ -61,6 +61,14 @@ class Document:
     def data(self) -> Any:
         return self.root.value
 
+    @property
+    def file_text(self) -> str:
+        """The whole text of the file that this was read from."""
+        source = self.root.span.source
+        while source.origin is not None and source.origin.span is not None:
+            source = source.origin.span.source
+        return source.text
+
     def has(self, path: Path) -> bool:
         return not self.root.at(path)[1]
 

@@ -121,10 +121,12 @@ class ModelSelection:
         if key is not None and key.allowed_models is not None:
             raise ModelNotAllowed(f"This key is for some models only, and {route.path} could use any.")
         able = [p for p in self._providers if self._allowed.provider(p) and p.serves(api_format)]
-        if key is not None:
-            able = [provider for provider in able if key.allows_provider(provider.id)]
         if not able:
             raise FormatNotServed(f"No provider serves the {api_format} format.")
+        if key is not None:
+            able = [provider for provider in able if key.allows_provider(provider.id)]
+            if not able:
+                raise ProviderNotAllowed(f"No provider of the {api_format} format is allowed for this API key")
         return [Offer(min(able, key=lambda p: (not p.configured, p.surfaces[0].format != api_format)), None)]
 
     def _all(self, api_format: Format, kind: Kind | None) -> Found:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from string import Template
 from typing import Final
 
 from benchmarks.gateway import processes
+from benchmarks.gateway.keys import with_a_key
 from benchmarks.gateway.wire import TOKEN, chat
 
 _CONFIGS: Final = Path(__file__).parent / "configs"
@@ -43,11 +44,16 @@ class Kind:
     environment: Mapping[str, str] = field(default_factory=dict)
     light: bool = True
     """Whether it can stand the measures with thousands of connections."""
+    prepare: Callable[[Path], None] | None = None
+    """What is to be done in its directory before it starts."""
 
     @property
     def program(self) -> str | None:
         return program(self.command[0])
 
+
+_GATEWAY: Final = ("python", "-m", "ai_gateway_mw", "run", "$CONFIG", "--port", "$PORT")
+_PROVIDER_KEYS: Final = {f"AI_GATEWAY_SECRET__BENCHMARK__KEY_{n}": f"sk-benchmark-{n:04}" for n in range(100)}
 
 KINDS: Final = (
     Kind("nginx", ("nginx", "-p", "$DIRECTORY", "-c", "$CONFIG"), "nginx.conf", "Debian package nginx"),
@@ -74,13 +80,18 @@ KINDS: Final = (
     ),
     Kind(
         "gateway",
-        ("python", "-m", "ai_gateway_mw", "run", "$CONFIG", "--port", "$PORT"),
+        _GATEWAY,
         "gateway.yaml",
         "this package",
-        {
-            "AI_GATEWAY_SECRET__BENCHMARK__TOKEN": TOKEN,
-            **{f"AI_GATEWAY_SECRET__BENCHMARK__KEY_{number}": f"sk-benchmark-{number:04}" for number in range(100)},
-        },
+        {"AI_GATEWAY_SECRET__BENCHMARK__TOKEN": TOKEN, **_PROVIDER_KEYS},
+    ),
+    Kind(
+        "gateway-keys",
+        _GATEWAY,
+        "gateway-keys.yaml",
+        "this package, with a key of the database, its limits, and the recording of what it uses",
+        _PROVIDER_KEYS,
+        prepare=with_a_key,
     ),
 )
 
@@ -150,6 +161,8 @@ def running(kind: Kind, upstream: int, *, more_rules: int = 0, more_keys: int = 
             text = (_CONFIGS / kind.config).read_text()
             (directory / kind.config).write_text(Template(text).safe_substitute(values))
         command = [kind.program or "", *(Template(word).safe_substitute(values) for word in kind.command[1:])]
+        if kind.prepare is not None:
+            kind.prepare(directory)
         begun = time.monotonic()
         process = processes.start(
             command, core=processes.cores()[0], directory=directory, environment=_environment(kind)

@@ -9,7 +9,7 @@ from typing import Final
 
 PATH: Final = "/v1/chat/completions"
 MODEL: Final = "gpt-4o-mini"
-TOKEN: Final = "benchmark-0123456789abcdef"
+TOKEN: Final = "gw_sk_Ky9Pf34qY6Nb3wWD25RQ4F5ZR3qa7yEe0NYZUT"  # a gateway key of this benchmark only
 _KIBIBYTE: Final = 1024
 _ASKED: Final = re.compile(rb'"user": ?"events=(\d+) every=([\d.]+) size=(\d+)"')
 

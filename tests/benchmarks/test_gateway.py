@@ -144,14 +144,15 @@ def test_a_process_that_has_ended_has_used_nothing_that_is_known() -> None:
 
 @pytest.mark.slow
 @pytest.mark.subprocess
-def test_the_gateway_of_the_figures_checks_its_clients() -> None:
-    with upstream() as provider, running(kind("gateway"), provider, more_rules=2, more_keys=2) as server:
+@pytest.mark.parametrize("name", ["gateway", "gateway-keys"])
+def test_the_gateways_of_the_figures_check_their_clients(name: str) -> None:
+    with upstream() as provider, running(kind(name), provider, more_rules=2, more_keys=2) as server:
         known = run(closed(server.port, chat(), connections=1, seconds=0.1))
         stranger = run(
             closed(server.port, chat().replace(TOKEN.encode(), b"x" * len(TOKEN)), connections=1, seconds=0.1)
         )
     assert {answer.status for answer in known.answers} == {200}
-    assert {answer.status for answer in stranger.answers} == {401}
+    assert {answer.status for answer in stranger.answers} <= {401, 429}  # the latter to who is wrong too often
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ai_gateway_mw.cli.loading import file_text
 from ai_gateway_mw.cli.serving import CannotListen, Options, PolicyApp, configured, listening
 from ai_gateway_mw.policy import load_policy
 from tests.asgi import request
@@ -97,4 +96,4 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path, capsys: pytest.Capt
     ids=["alone", "within a document", "as text within a document"],
 )
 def test_the_text_of_the_whole_file(text: str) -> None:
-    assert file_text(load_policy(text)) == text
+    assert load_policy(text).document.file_text == text

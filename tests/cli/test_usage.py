@@ -65,4 +65,7 @@ def test_of_some_days_or_one_key(command: Command, keys: list[str], options: lis
 
 def test_a_key_that_is_not_there(command: Command, keys: list[str]) -> None:
     result = command("usage", "--key", "nobody")
-    assert (result.exit_code, result.stderr) == (1, "there is no key `nobody`; `ai-gateway keys list` shows them all\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "there is no key `nobody`; `ai-gateway keys list --all` shows them all\n",
+    )

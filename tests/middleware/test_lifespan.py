@@ -175,3 +175,17 @@ async def test_a_layer_passes_it_on_and_stands_in_where_the_app_has_none() -> No
     assert seen == ["lifespan.startup", "lifespan.shutdown"]
     async with Lifespan(AuthMiddleware(Host(), keys=[KEY])):
         pass
+
+
+async def test_the_shutdown_is_complete_when_the_gateway_is_closed(gate: Gateway) -> None:
+    told: list[tuple[str, bool]] = []
+    wanted = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive() -> Any:
+        return {"type": next(wanted)}
+
+    async def send(message: Any) -> None:
+        told.append((message["type"], gate.is_open))
+
+    await gate.app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    assert told == [("lifespan.startup.complete", True), ("lifespan.shutdown.complete", False)]

@@ -18,7 +18,8 @@ _MAX_LIST: Final = 1_000
 _MAX_NOTES: Final = 50
 # Control characters, what turns the direction of a line around, and halves of characters, which no database keeps.
 _NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_NUMBER: Final = re.compile(r"[-+.\d\s]+")
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
 
 
 def _printable(text: str) -> str:
@@ -57,36 +58,55 @@ def _scopes(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
 
 
 def _moment(value: Any) -> Any:
-    """A time as text needs a zone, as pydantic checks; a number, also one in quotes, would be a guess."""
-    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+    """A time as text needs a zone, as pydantic checks; a number would be a guess, also one in quotes."""
+    if isinstance(value, int | float) or (isinstance(value, str) and not _TIME.match(value)):
         raise ValueError("a time is written as 2027-01-31T12:00:00Z")
     return value
 
 
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("in UTC it is no time of the years 1 to 9999") from None
+def _within_reach(moment: datetime) -> datetime:
+    """In UTC. A lifetime is added to the time of each rotation, and the sum has to be a time as well."""
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"it is not within the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment.astimezone(UTC)
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name)]
-Environment = Annotated[str, Field(max_length=50), AfterValidator(_printable)]
-Scopes = Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3), AfterValidator(_scopes)]
-Ranges = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(max_length=_MAX_LIST)]
-Patterns = Annotated[
-    tuple[Annotated[str, Field(max_length=200), AfterValidator(_pattern)], ...], Field(max_length=_MAX_LIST)
+def _matching(pattern: str) -> Any:
+    """What a validator refuses, for JSON Schema."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
+_PRINTED: Final = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+_Printable = Annotated[str, AfterValidator(_printable), _matching(f"^{_PRINTED}*$")]
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=100), AfterValidator(_name), _matching(rf"^(?!key_)(?!\s){_PRINTED}*(?<!\s)$")
 ]
-_Note = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Environment = Annotated[_Printable, Field(max_length=50)]
+Scopes = Annotated[
+    tuple[Scope, ...],
+    Field(min_length=1, max_length=3),
+    AfterValidator(_scopes),
+    Field(json_schema_extra={"items": {"enum": [scope.value for scope in Scope if scope is not Scope.ADMIN]}}),
+]
+_Range = Annotated[str, AfterValidator(_network), Field(json_schema_extra={"format": "cidr"})]
+Ranges = Annotated[tuple[_Range, ...], Field(max_length=_MAX_LIST)]
+_Pattern = Annotated[str, Field(max_length=200), AfterValidator(_pattern), _matching(rf"^(?!!?$){_PRINTED}+$")]
+Patterns = Annotated[tuple[_Pattern, ...], Field(max_length=_MAX_LIST)]
+_Note = Annotated[_Printable, Field(max_length=500)]
+_NoteName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 Notes = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)], _Note],
-    Field(max_length=_MAX_NOTES),
+    dict[_NoteName, _Note],
+    Field(
+        max_length=_MAX_NOTES,
+        json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": 64, "pattern": f"^{_PRINTED}*$"}},
+    ),
 ]
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_within_reach)]
 
 
 class _Document(BaseModel):
@@ -111,12 +131,19 @@ class NewKey(_Document):
         return {name: _as_stored(getattr(self, name)) for name in type(self).model_fields}
 
 
+def _never_null(schema: dict[str, Any]) -> None:
+    """Left out it stays as it is; as null it would be taken away, and that cannot be."""
+    schema |= next(choice for choice in schema.pop("anyOf") if choice.get("type") != "null")
+
+
 class KeyChanges(_Document):
     """What is to be other than it was; what is not given stays, and null takes a rule away."""
 
-    name: Name | None = Field(None, description="Another name.")
+    name: Name | None = Field(None, description="Another name.", json_schema_extra=_never_null)
     environment: Environment | None = Field(None, description="Another environment.")
-    scopes: Scopes | None = Field(None, description="What it may be used for from now on.")
+    scopes: Scopes | None = Field(
+        None, description="What it may be used for from now on.", json_schema_extra=_never_null
+    )
     expires_at: Moment | None = Field(None, description="When it stops working; null: never.")
     allowed_ips: Ranges | None = Field(None, description="CIDR ranges; null: from anywhere.")
     allowed_models: Patterns | None = Field(None, description="Models; null: all.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.database import Database, gateway_keys, installation
 from ai_gateway_mw.keys.store.documents import plain
+from ai_gateway_mw.keys.store.filters import KeyFilter
 from ai_gateway_mw.keys.store.record import KeyRecord
 
 CHANNEL: Final = "ai_gateway_keys"  # of PostgreSQL's NOTIFY, with the id of the key that has changed
@@ -31,9 +33,11 @@ async def by_digest(connection: AsyncConnection, digests: Iterable[bytes]) -> Ke
     return await _one(connection, sa.select(gateway_keys).where(gateway_keys.c.digest.in_(list(digests))))
 
 
-async def page(connection: AsyncConnection, *, after: str, limit: int) -> Sequence[KeyRecord]:
+async def page(
+    connection: AsyncConnection, wanted: KeyFilter, now: datetime, *, after: str, limit: int
+) -> Sequence[KeyRecord]:
     """The keys in the order in which they were made, from the one that follows `after` on."""
-    query = sa.select(gateway_keys).order_by(gateway_keys.c.id).limit(limit)
+    query = wanted.applied(sa.select(gateway_keys), now).order_by(gateway_keys.c.id).limit(limit)
     rows = await connection.execute(query.where(gateway_keys.c.id > after) if after else query)
     return [KeyRecord.of(dict(row)) for row in rows.mappings()]
 

@@ -16,6 +16,7 @@ from ai_gateway_mw.database import Installation, storable
 from ai_gateway_mw.keys import ENVIRONMENTS, digest, generate, masked
 from ai_gateway_mw.keys.store import repository
 from ai_gateway_mw.keys.store.documents import KeyChanges, NewKey, is_past
+from ai_gateway_mw.keys.store.filters import KeyFilter
 from ai_gateway_mw.keys.store.record import KeyRecord, State
 
 GRACE: Final = timedelta(hours=24)
@@ -23,13 +24,14 @@ MAX_GRACE: Final = timedelta(days=90)
 _END: Final = datetime.max.replace(tzinfo=UTC)
 _ID_DIGITS: Final = 12
 _MAX_PAGE: Final = 1_000
+_ALL_KEYS: Final = KeyFilter()
 
 
 class KeyNotFound(LookupError):
     """There is no key with this id or name."""
 
     def __init__(self, wanted: str) -> None:
-        super().__init__(f"there is no key `{wanted}`; `ai-gateway keys list` shows them all")
+        super().__init__(f"there is no key `{wanted}`; `ai-gateway keys list --all` shows them all")
 
 
 class KeyRefused(ValueError):
@@ -38,6 +40,17 @@ class KeyRefused(ValueError):
     def __init__(self, message: str, field: str = "") -> None:
         self.field = field
         super().__init__(message)
+
+
+class NameTaken(KeyRefused):
+    """A key in use has the name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is a key `{name}` already; to replace it, rotate it", "name")
+
+
+class KeyDead(KeyRefused):
+    """The key is not in use any more, or has a successor, and what was asked for needs one that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +149,14 @@ class KeyService:
         async with self._database.reading() as connection:
             return await self._wanted(connection, wanted)
 
-    async def page(self, *, after: str = "", limit: int = 100) -> Sequence[KeyRecord]:
-        """Keys in the order in which they were made, at most 1,000 of them."""
+    async def page(self, wanted: KeyFilter = _ALL_KEYS, *, after: str = "", limit: int = 100) -> Sequence[KeyRecord]:
+        """Keys in the order in which they were made, from the one that follows the id `after` on; at most 1,000."""
         if not storable(after):
             raise KeyRefused("it is no id of a key", "after")
+        now = self._clock()
         async with self._database.reading() as connection:
-            return await repository.page(connection, after=after, limit=max(0, min(limit, _MAX_PAGE)))
+            limit = max(0, min(limit, _MAX_PAGE))
+            return await repository.page(connection, wanted, now, after=after, limit=limit)
 
     async def lineages(self) -> dict[str, str]:
         """The ids of all keys, with that of the first key that each succeeds."""
@@ -173,7 +188,7 @@ class KeyService:
         state = record.state(now)
         if state is not State.ACTIVE:
             successor = f"; its successor is {record.rotated_to}" if record.rotated_to else ""
-            raise KeyRefused(f"{record.id} is {state.value} and cannot be {what}{successor}")
+            raise KeyDead(f"{record.id} is {state.value} and cannot be {what}{successor}")
 
     @staticmethod
     def _columns(new: NewKey) -> dict[str, Any]:
@@ -222,7 +237,7 @@ class KeyService:
         try:
             await repository.add(connection, self._database, record)
         except IntegrityError:
-            raise _name_taken(record.name) from None
+            raise NameTaken(record.name) from None
 
     async def _change(
         self, connection: AsyncConnection, before: KeyRecord, after: KeyRecord, *, current: bool = True
@@ -233,7 +248,7 @@ class KeyService:
         try:
             await repository.change(connection, self._database, before.id, changed)
         except IntegrityError:
-            raise _name_taken(after.name) from None
+            raise NameTaken(after.name) from None
 
     async def _note(
         self, connection: AsyncConnection, event: Event, actor: Actor, before: KeyRecord | None, after: KeyRecord
@@ -249,7 +264,3 @@ class KeyService:
 
 def _differing(before: KeyRecord, after: KeyRecord) -> list[str]:
     return [name for name in KeyRecord.__slots__ if getattr(before, name) != getattr(after, name)]
-
-
-def _name_taken(name: str) -> KeyRefused:
-    return KeyRefused(f"there is a key `{name}` already; to replace it, rotate it, or revoke it first", "name")

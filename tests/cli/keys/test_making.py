@@ -148,7 +148,7 @@ def test_without_grace_the_old_key_ends_at_once(command: Command, grace: str) ->
     [
         (["production-api-primary", "--grace", "91d"], 1, "--grace: it is from 0 to 90 days"),
         (["production-api-primary", "--grace", "-1h"], 2, "`-1h` is no duration"),
-        (["nobody"], 1, "there is no key `nobody`; `ai-gateway keys list` shows them all"),
+        (["nobody"], 1, "there is no key `nobody`; `ai-gateway keys list --all` shows them all"),
     ],
 )
 def test_rotations_that_are_refused(command: Command, arguments: list[str], code: int, says: str) -> None:
