@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AuditUnavailable, DatabaseUnavailable, KeyStoreUnavailable
+from ai_gateway_mw.errors import AuditUnavailable
 
 _log = logging.getLogger("ai_gateway_mw.audit")
 
@@ -37,7 +37,7 @@ class Journal:
     """
 
     def __init__(self, mode: Mode, write: Write) -> None:
-        """`write` writes all notes or none, and raises `DatabaseUnavailable` or `KeyStoreUnavailable`."""
+        """`write` writes all notes or none; whatever it raises, nothing was written."""
         self._mode = mode
         self._write = write
         self._waiting: list[tuple[Note, asyncio.Future[None] | None]] = []
@@ -88,7 +88,7 @@ class Journal:
         batch, self._waiting = self._waiting, []
         try:
             await self._write([note for note, _ in batch])
-        except (DatabaseUnavailable, KeyStoreUnavailable) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told, and it is tried again
             self._failed(batch, error)
             return False
         except BaseException:

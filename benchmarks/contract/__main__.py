@@ -21,7 +21,10 @@ PROMISES = {
     "p5": ("p5_leaving", "a client that leaves ends the upstream call, in every phase"),
     "p6": ("p6_revocation", "a revoked key is dead in every worker within a second, and its streams with it"),
     "p10": ("p10_isolation", "100,000 requests, surplus bytes among them: no answer reaches another client"),
-    "p11": ("p11_audit", "no request reaches a provider before the audit log has it, and no edit of the log stays unseen"),
+    "p11": (
+        "p11_audit",
+        "no request reaches a provider before the audit log has it, and no edit of the log stays unseen",
+    ),
     "p12": ("p12_crash", "50 times SIGKILL under load: nothing that was committed is lost, nothing spent is forgotten"),
     "p13": ("p13_limits", "bursts at the boundary of a limit: exactly what is left passes, in all workers together"),
     "p14": ("p14_reloads", "reloads under load: none fails, and a bad policy leaves the last in force"),

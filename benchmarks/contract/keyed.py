@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,10 +88,11 @@ async def new_key(services: Services, name: str, **limits: Any) -> Created:
 
 
 def request(key: str, nonce: str, *, stream: bool = False, most: int = WORDS, **fields: str) -> bytes:
-    """A request that may be answered with so many tokens, and is charged for `TOKENS`."""
+    """A request that may be answered with so many tokens, and is charged for `TOKENS`; a stream says so, too."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": nonce.ljust(PROMPT, ".")}], "max_tokens": most}
     fields = {"Authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in fields.items()}}
-    return post("/v1/chat/completions", body | ({"stream": True} if stream else {}), fields)
+    streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    return post("/v1/chat/completions", body | streamed, fields)
 
 
 def ready() -> bytes:
@@ -108,7 +108,3 @@ def code_of(answer: Answer) -> str:
 def nonce_in(content: str) -> str:
     """The nonce, without what was put behind it to have its length."""
     return content.rstrip(".")
-
-
-def today() -> str:
-    return datetime.now().astimezone().date().isoformat()

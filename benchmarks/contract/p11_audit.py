@@ -121,9 +121,7 @@ class AtWork:
         """Nothing reaches the provider, every client is told 503; and it all works again afterwards."""
         async with asynccontextmanager(broken)():
             before = len(self._ledger.heads)
-            answers = await asyncio.gather(
-                *(self._ask(f"{name[:14]}-{n}", stream=n % 2 == 0) for n in range(_REFUSED))
-            )
+            answers = await asyncio.gather(*(self._ask(f"{name[:14]}-{n}", stream=n % 2 == 0) for n in range(_REFUSED)))
             passed = len(self._ledger.heads) - before
             self._verdict.check(passed == 0, f"{name}: calls without a row", passed)
             for answer in answers:
@@ -204,7 +202,7 @@ def _delete_and_close_up(log: sqlite3.Connection, seq: int, last: int) -> None:
     log.execute("UPDATE audit_head SET seq = seq - 1")
 
 
-def _insert(log: sqlite3.Connection, seq: int, last: int) -> None:
+def _insert(log: sqlite3.Connection, seq: int, _: int) -> None:
     log.execute("UPDATE audit SET seq = -seq WHERE seq > ?", (seq,))
     log.execute("UPDATE audit SET seq = 1 - seq WHERE seq < 0")
     columns = ", ".join(_COLUMNS)

@@ -123,28 +123,29 @@ async def campaign(effort: Effort) -> Verdict:
     rounds, chance = effort.of(_ROUNDS, 1), random.Random(_SEED)
     async with Upstream() as upstream:
         for workers in (4,) if effort.quick else (1, 4):
-            async with site(upstream.port, workers=workers, first=_rules()) as here:
-                async with await here.services() as services, here.running() as gateway:
-                    bursts = Bursts(gateway, services, Ledger(), workers, verdict)
-                    upstream.on(bursts.ledger.answer)
-                    await bursts.open()
-                    for limit in LIMITS:
-                        for number in range(rounds):
-                            count = chance.choice(limit.counts or range(1, _BURST))
-                            await bursts.exact(limit, f"{workers}w-{limit.name[:9]}-{number}", count)
-                        effort.say(f"{workers} workers, {limit.name}: {len(verdict.broken)} cases broken")
+            async with (
+                site(upstream.port, workers=workers, first=_rules()) as here,
+                await here.services() as services,
+                here.running() as gateway,
+            ):
+                bursts = Bursts(gateway, services, Ledger(), workers, verdict)
+                upstream.on(bursts.ledger.answer)
+                await bursts.open()
+                for limit in LIMITS:
                     for number in range(rounds):
-                        await bursts.spent(f"{workers}w-budget-{number}", chance.randint(5, 40))
-                    bursts.close()
+                        count = chance.choice(limit.counts or range(1, _BURST))
+                        await bursts.exact(limit, f"{workers}w-{limit.name[:9]}-{number}", count)
+                    effort.say(f"{workers} workers, {limit.name}: {len(verdict.broken)} cases broken")
+                for number in range(rounds):
+                    await bursts.spent(f"{workers}w-budget-{number}", chance.randint(5, 40))
+                bursts.close()
     return verdict
 
 
 class Bursts:
     """Connections to one gateway, spread over its workers, on which bursts are sent at one go."""
 
-    def __init__(
-        self, gateway: Running, services: Services, ledger: Ledger, workers: int, verdict: Verdict
-    ) -> None:
+    def __init__(self, gateway: Running, services: Services, ledger: Ledger, workers: int, verdict: Verdict) -> None:
         self.ledger = ledger
         self._gateway = gateway
         self._services = services

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.contract.client import Client, Connection, connect, get
+from benchmarks.contract.client import Connection, connect, get
 
 _ESTABLISHED = "01"
 _BURST = 16
@@ -75,14 +75,6 @@ def processes_below(pid: int) -> list[int]:
     """The children of a process; itself where it has none that serve."""
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return children or [pid]
-
-
-async def heard_by_all(port: int, supervisor: int, workers: int) -> None:
-    """Wait until every worker answers."""
-    pinned = Pinned(port, supervisor, workers)
-    await pinned.of_each()
-    pinned.close()
-    Client(port).close()
 
 
 def _inodes(port: int) -> dict[int, str]:
