@@ -23,7 +23,7 @@ PROMISES = {
     "p10": ("p10_isolation", "100,000 requests, surplus bytes among them: no answer reaches another client"),
     "p11": (
         "p11_audit",
-        "no request reaches a provider before the audit log has it, and no edit of the log stays unseen",
+        "nothing reaches a provider before the audit log has it, and no edit of the log stays unseen",
     ),
     "p12": ("p12_crash", "50 times SIGKILL under load: nothing that was committed is lost, nothing spent is forgotten"),
     "p13": ("p13_limits", "bursts at the boundary of a limit: exactly what is left passes, in all workers together"),
@@ -48,7 +48,7 @@ def shown(name: str, effort: Effort) -> Verdict:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.contract",
-        description="Promises of the failover contract, shown on a real gateway in front of providers that fail.",
+        description="Promises of failover and of gateway keys, shown on a real gateway in front of providers that fail.",
         epilog="; ".join(f"{name}: {about}" for name, (_, about) in PROMISES.items()),
     )
     parser.add_argument("names", nargs="*", choices=[*PROMISES, "all", []], metavar="NAME", help="without one: a list")

@@ -18,7 +18,7 @@ from typing import Any, Self
 from tests.fake_upstream import Received
 from tests.servers import GatewayProcess
 
-_STARTING = 60.0  # seconds: several workers on a machine that is busy with much else
+_STARTING = 180.0  # seconds: several workers on a machine that is busy with much else
 _DOMAIN = ".internal"
 _SURFACES = [{"format": "openai"}, {"format": "anthropic"}]
 

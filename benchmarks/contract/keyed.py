@@ -87,10 +87,12 @@ async def new_key(services: Services, name: str, **limits: Any) -> Created:
     return await services.keys.create(NewKey.model_validate({"name": name, "limits": limits}), ACTOR)
 
 
-def request(key: str, nonce: str, *, stream: bool = False, most: int = WORDS, **fields: str) -> bytes:
+def request(
+    key: str, nonce: str, *, stream: bool = False, most: int = WORDS, fields: Mapping[str, str] | None = None
+) -> bytes:
     """A request that may be answered with so many tokens, and is charged for `TOKENS`; a stream says so, too."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": nonce.ljust(PROMPT, ".")}], "max_tokens": most}
-    fields = {"Authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in fields.items()}}
+    fields = {"Authorization": f"Bearer {key}", **(fields or {})}
     streamed = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     return post("/v1/chat/completions", body | streamed, fields)
 

@@ -57,7 +57,7 @@ class Told:
 
 async def campaign(effort: Effort) -> Verdict:
     verdict = effort.verdict("P12 crash safety")
-    kills = effort.of(_KILLS, 2)
+    kills = effort.of(_KILLS, 1)
     async with Upstream() as upstream:
         ledger = Ledger()
         upstream.on(ledger.answer)

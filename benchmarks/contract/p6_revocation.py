@@ -47,7 +47,7 @@ async def campaign(effort: Effort) -> Verdict:
     verdict = effort.verdict("P6 revocation")
     async with Upstream() as upstream:
         upstream.on(_behave)
-        async with site(upstream.port, workers=_WORKERS) as here:
+        async with site(upstream.port, workers=2 if effort.quick else _WORKERS) as here:
             revocations = effort.of(_REVOCATIONS, 3)
             await _shown(here, "SQLite", _BOUND, revocations, lambda: _moved_away(here), effort, verdict)
         if not effort.quick and _has_postgresql():
@@ -65,7 +65,7 @@ async def _shown(
     here: Site, kind: str, bound: float, revocations: int, outage: Outage, effort: Effort, verdict: Verdict
 ) -> None:
     async with await here.services() as services, here.running() as gateway:
-        workers = Workers(Pinned(gateway.port, gateway.process.pid, _WORKERS), services, kind, verdict)
+        workers = Workers(Pinned(gateway.port, gateway.process.pid, here.workers), services, kind, verdict)
         for number in range(revocations):
             await workers.revocation(number, bound)
             if number % 50 == 49:
@@ -111,11 +111,13 @@ class Workers:
         await asyncio.sleep(2 * _POLL)
         await self._services.keys.revoke(made.record.id, ACTOR)
         committed = time.monotonic()
-        for at, answer in await asyncio.gather(*polling):
-            self._judge(at - committed, bound, answer.status in REFUSED, "a revoked key", answer, self._dead_after)
-        for at, answer in await asyncio.gather(*ending):
+        for refused_at, answer in await asyncio.gather(*polling):
+            self._judge(
+                refused_at - committed, bound, answer.status in REFUSED, "a revoked key", answer, self._dead_after
+            )
+        for ended_at, answer in await asyncio.gather(*ending):
             told = answer.whole and OPENAI.ended_with_error(answer.body) and not OPENAI.ended_well(answer.body)
-            self._judge(at - committed, bound, told, "a stream of a revoked key", answer, self._streams_after)
+            self._judge(ended_at - committed, bound, told, "a stream of a revoked key", answer, self._streams_after)
         for connection in asked.values():
             connection.send(request(made.text, "after"))
             answer = await connection.ended()
