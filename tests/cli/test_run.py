@@ -198,6 +198,18 @@ def test_workers_all_reload_and_one_that_dies_is_replaced_by_its_like(policy: Pa
 
 
 @real
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path: Path) -> None:
+    """Else they would serve for ever, and hold the port against the next start."""
+    with GatewayProcess("run", policy, "--workers", "2", directory=tmp_path, exit_code=-9, own_group=True) as gateway:
+        _until(lambda: len(_workers(gateway.pid)) == 2, "there are no workers")
+        workers = _workers(gateway.pid)
+        os.kill(gateway.pid, signal.SIGKILL)
+        _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on")
+        assert not _answers(gateway.port)
+
+
+@real
 def test_it_ends_with_its_terminal(policy: Path, tmp_path: Path) -> None:
     port = free_port()
     with AtTerminal("run", str(policy), "--port", str(port), directory=tmp_path) as terminal:
