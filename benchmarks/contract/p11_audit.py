@@ -28,7 +28,7 @@ from tests.servers import clean_environment
 _REQUESTS = 3000
 _AT_ONCE = 32
 _REFUSED = 64  # requests while nothing can be written
-_PLACES = 20  # of each kind of forgery
+_PLACES = 6  # of each kind of forgery
 _MENDED = 20.0  # seconds until requests pass again
 _COLUMNS = ("at", "event", "actor", "address", "subject", "details", "mac")
 

@@ -53,8 +53,8 @@ def _replace(file: Path, text: str) -> None:
     draft.replace(file)
 
 
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -198,14 +198,16 @@ def test_workers_all_reload_and_one_that_dies_is_replaced_by_its_like(policy: Pa
 
 
 @real
+@pytest.mark.timeout(120)
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path: Path) -> None:
     """Else they would serve for ever, and hold the port against the next start."""
-    with GatewayProcess("run", policy, "--workers", "2", directory=tmp_path, exit_code=-9, own_group=True) as gateway:
+    command = "run", policy, "--workers", "2"
+    with GatewayProcess(*command, directory=tmp_path, exit_code=-9, own_group=True, patience=50) as gateway:
         _until(lambda: len(_workers(gateway.pid)) == 2, "there are no workers")
         workers = _workers(gateway.pid)
         os.kill(gateway.pid, signal.SIGKILL)
-        _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on")
+        _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on", 50)
         assert not _answers(gateway.port)
 
 
