@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,13 +86,18 @@ class GatewayProcess:
         port: int | None = None,
         exit_code: int = 0,
         module: str = "ai_gateway_mw",
+        own_group: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
+        """`own_group`: it and its workers can be killed at one go, by `kill_group`."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = [sys.executable, "-m", module, *map(str, arguments), "--port", str(self.port)]
         self._environment = clean_environment() | dict(environment or {})
         self._directory = directory
         self._exit_code = exit_code
+        self._own_group = own_group
+        self._patience = patience
         self._lines: list[str] = []
         self._printed = threading.Condition()
 
@@ -105,6 +110,7 @@ class GatewayProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            process_group=0 if self._own_group else None,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -156,8 +162,15 @@ class GatewayProcess:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end on {how.name}:\n{self.output}") from None
 
+    def kill_group(self) -> None:
+        """End it with all its workers, without a word."""
+        assert self._own_group
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+
     def _wait_until_alive(self) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 self._reader.join(PATIENCE)
@@ -181,7 +194,9 @@ class GatewayProcess:
                 self._printed.notify_all()
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
+        if self._own_group:
+            self.kill_group()
+        elif self._process.poll() is None:
             self._process.kill()
             self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)

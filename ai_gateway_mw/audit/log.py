@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.audit.chain import Fault, Head, Walk, mac_of
 from ai_gateway_mw.audit.events import Actor, Entry, Event, details_text, kept_text
 from ai_gateway_mw.database import Installation, audit, audit_head
+from ai_gateway_mw.errors import DatabaseUnavailable
 
 _CHUNK: Final = 5_000
 _FAULTS: Final = 20
@@ -88,8 +90,11 @@ class AuditLog:
 
     async def write(self, *happenings: Happening) -> None:
         """Write rows for themselves. Raises `DatabaseUnavailable`."""
-        async with self._database.writing() as connection:
-            await self.append(connection, *happenings)
+        try:
+            async with self._database.writing() as connection:
+                await self.append(connection, *happenings)
+        except IntegrityError:  # a trigger refuses them, or somebody has put rows where ours belong
+            raise DatabaseUnavailable(f"{self._database}: the audit log takes no rows") from None
 
     async def latest(self, wanted: Filter = Filter(), *, limit: int = 100, before: int | None = None) -> list[Entry]:
         """The newest entries first; `before` goes on from the last one of a page."""

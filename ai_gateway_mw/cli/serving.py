@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import multiprocessing
+import os
 import resource
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
@@ -28,7 +31,7 @@ from ai_gateway_mw.policy import load_policy
 from ai_gateway_mw.settings import Settings, SettingsError
 
 _KEEP_ALIVE: Final = 75  # seconds; longer than load balancers keep idle connections, so that they close first
-_STARTING: Final = 15  # seconds for a worker to answer its supervisor; many that start at once take their time
+_STARTING: Final = 60  # seconds for a worker to answer its supervisor: many at once on a busy machine take their time
 _BACKLOG: Final = 2048
 _FILES: Final = 65_536
 _FILES_OF_OUR_OWN: Final = 64
@@ -82,6 +85,7 @@ class PolicyApp:
     options: Options
 
     def __call__(self) -> ASGIApp:
+        _end_with_parent()
         try:
             policy = load_policy(self.text, name=str(self.options.file), strict=False)
             gateway = Gateway(policy, settings=Settings())
@@ -93,6 +97,19 @@ class PolicyApp:
         options = self.options
         reloader = Reloader(gateway, options.file, allow_missing_secrets=options.allow_missing_secrets)
         return ending(Reloading(reloader), gateway, options)
+
+
+def _end_with_parent() -> None:
+    """A worker whose supervisor was killed ends in good order: nobody else would tell it to, and it has the port."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="supervised", daemon=True).start()
 
 
 def ending(app: ASGIApp, gateway: Gateway, options: Options) -> Ending:

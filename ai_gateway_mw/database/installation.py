@@ -89,6 +89,7 @@ async def _found(
     """The first use of this database: what it will need of its master key from now on."""
     salt = random(_SALT_BYTES)
     if setting is None:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once; the database may be elsewhere
         MasterKey.make_file(data_dir / "master.key", beside=data_dir / "secrets.db", random=random)
     master = MasterKey.available(data_dir / "master.key", setting, salt, needed_by=data_dir / "secrets.db")
     row = {"id": 1, "salt": salt, "proof": master.derived(_PROOF), "pepper_version": 1, "revision": 0}

@@ -38,7 +38,7 @@ class Journal:
     """
 
     def __init__(self, mode: Mode, write: Write) -> None:
-        """`write` writes all notes or none, and raises `DatabaseUnavailable` or `KeyStoreUnavailable`."""
+        """`write` writes all notes or none; whatever it raises, nothing was written."""
         self._mode = mode
         self._write = write
         self._waiting: list[tuple[Note, asyncio.Future[None] | None]] = []

@@ -19,7 +19,14 @@ PROMISES = {
     "p2": ("p2_cuts", "streams cut at random bytes never look complete, read by the real SDKs"),
     "p3": ("p2_cuts", "the same cuts: nobody else is asked after the first content"),
     "p5": ("p5_leaving", "a client that leaves ends the upstream call, in every phase"),
+    "p6": ("p6_revocation", "a revoked key is dead in every worker within a second, and its streams with it"),
     "p10": ("p10_isolation", "100,000 requests, surplus bytes among them: no answer reaches another client"),
+    "p11": (
+        "p11_audit",
+        "nothing reaches a provider before the audit log has it, whose every edit is found",
+    ),
+    "p12": ("p12_crash", "50 times SIGKILL under load: nothing that was committed is lost, nothing spent is forgotten"),
+    "p13": ("p13_limits", "bursts at the boundary of a limit: exactly what is left passes, in all workers"),
     "p14": ("p14_reloads", "reloads under load: none fails, and a bad policy leaves the last in force"),
     "p15": ("p15_soak", "minutes of streams and faults: memory, files and tasks are in the end what they were"),
     "p17": ("p17_bulkheads", "a provider that hangs takes nothing from the others"),
@@ -41,7 +48,7 @@ def shown(name: str, effort: Effort) -> Verdict:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.contract",
-        description="Promises of the failover contract, shown on a real gateway in front of providers that fail.",
+        description="Promises of failover and of gateway keys, shown on a real gateway before providers that fail.",
         epilog="; ".join(f"{name}: {about}" for name, (_, about) in PROMISES.items()),
     )
     parser.add_argument("names", nargs="*", choices=[*PROMISES, "all", []], metavar="NAME", help="without one: a list")

@@ -74,6 +74,12 @@ class Connection(asyncio.Protocol):
         await self.until(lambda answer: answer.ended, patience)
         return self.answer
 
+    @property
+    def port(self) -> int:
+        """Its port on this side."""
+        port: int = self._transport.get_extra_info("sockname")[1]
+        return port
+
     def leave(self) -> None:
         """As a client does whose process ends."""
         if self.open:

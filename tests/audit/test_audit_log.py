@@ -339,3 +339,10 @@ async def test_a_change_that_fails_leaves_no_entry(kept: Kept) -> None:
         await fail()
     assert await kept.rows(audit) == []
     assert (await kept.rows(audit_head))[0]["seq"] == 0
+
+
+async def test_a_log_that_takes_no_rows_is_unavailable(written: Kept) -> None:
+    """Somebody has put one where the next belongs."""
+    await written.execute("UPDATE audit SET seq = :next WHERE seq = :last", next=ROWS + 1, last=ROWS)
+    with pytest.raises(DatabaseUnavailable, match="takes no rows"):
+        await written.log.write(happening())

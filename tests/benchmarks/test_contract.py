@@ -12,10 +12,11 @@ import pytest
 from benchmarks.contract.__main__ import PROMISES, main
 from benchmarks.contract.faults import FAULTS, Then
 from benchmarks.contract.p2_cuts import cuts
+from benchmarks.contract.p11_audit import FORGERIES
 from benchmarks.contract.p14_reloads import BadPolicies
 from benchmarks.contract.verdict import Effort, Verdict, percentile
 
-QUICK = ["p1", "p2", "p5", "p10", "p14", "p18"]
+QUICK = ["p1", "p2", "p5", "p6", "p10", "p11", "p12", "p13", "p14", "p18"]
 LONGER = ["p15", "p17", "p19"]
 
 
@@ -54,6 +55,11 @@ def test_cuts_are_the_same_in_every_run() -> None:
 
 def test_bad_policies_differ() -> None:
     assert len(set(BadPolicies().texts(120))) > 90
+
+
+def test_the_log_is_forged_in_every_way() -> None:
+    kinds = {name.partition(":")[0].partition(",")[0].partition(" ")[0] for name in FORGERIES}
+    assert kinds == {"edited", "deleted", "inserted", "appended", "reordered", "truncated"}
 
 
 def test_a_verdict_with_a_broken_case_says_how_often() -> None:

@@ -53,8 +53,8 @@ def _replace(file: Path, text: str) -> None:
     draft.replace(file)
 
 
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -195,6 +195,20 @@ def test_workers_all_reload_and_one_that_dies_is_replaced_by_its_like(policy: Pa
         assert {_status(gateway) for _ in range(10)} == {451}
         gateway.printed(rf"worker {min(workers)} died \(exit code -9\)")
         assert gateway.output.count("is not taken over") == 1
+
+
+@real
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path: Path) -> None:
+    """Else they would serve for ever, and hold the port against the next start."""
+    command = "run", policy, "--workers", "2"
+    with GatewayProcess(*command, directory=tmp_path, exit_code=-9, own_group=True, patience=50) as gateway:
+        _until(lambda: len(_workers(gateway.pid)) == 2, "there are no workers")
+        workers = _workers(gateway.pid)
+        os.kill(gateway.pid, signal.SIGKILL)
+        _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on", 50)
+        assert not _answers(gateway.port)
 
 
 @real

@@ -59,6 +59,13 @@ def test_uvicorn_believes_nobody_and_tells_nothing_of_itself() -> None:
 
 
 @pytest.mark.usefixtures("limits")
+def test_a_worker_has_time_to_start_on_a_busy_machine() -> None:
+    """One that is killed while it still starts begins anew, which keeps the machine busy: none would ever serve."""
+    config = configured(PolicyApp(POLICY, Options(Path("policy.yaml"))), Options(Path("policy.yaml"), workers=4))
+    assert config.timeout_worker_healthcheck >= 60
+
+
+@pytest.mark.usefixtures("limits")
 def test_there_are_no_more_requests_than_files_can_be_open() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))

@@ -38,6 +38,14 @@ async def test_what_is_opened_again_has_the_same_keys(database: Installation, tm
     assert len(database.pepper) == len(database.audit_key) == 32
 
 
+async def test_a_database_elsewhere_needs_no_data_directory_before(tmp_path: Path) -> None:
+    """The file of the master key is the first thing in it."""
+    database = database_of(tmp_path, Secret(f"sqlite:///{tmp_path}/elsewhere.db", "DATABASE_URL"))
+    await opened(database, tmp_path / "not" / "yet")
+    await database.aclose()
+    assert (tmp_path / "not" / "yet" / "master.key").exists()
+
+
 async def test_a_new_pepper_comes_beside_the_old_ones(database: Installation, tmp_path: Path) -> None:
     await change(database.database, "UPDATE installation SET pepper_version = 2")
     second = await again(database, tmp_path)
