@@ -134,8 +134,9 @@ def test_a_broken_master_key_before_anything_is_stored(command: Command, tmp_pat
     result = command("doctor", "--json", env={"AI_GATEWAY_MASTER_KEY": "too short"} if where == "setting" else {})
     assert result.exit_code == 1
     says = {
-        "setting": "the master key is a passphrase of fewer than 16 characters",
-        "file": ".ai-gateway/master.key does not hold a master key",
+        "setting": "the master key is a passphrase of fewer than 16 characters; AI_GATEWAY_MASTER_KEY takes a longer one, "
+        "or 32 bytes in base64 or hexadecimal",
+        "file": ".ai-gateway/master.key does not hold a master key; put the file back as it was, from a backup",
     }
     assert _findings(result.stdout, "wrong") == [f"master key: {says[where]}"]
 
@@ -226,7 +227,8 @@ def test_a_database_of_another_master_key(command: Command, tmp_path: Path) -> N
     result = command("doctor", "--json", "--port", "0", env=other)
     assert result.exit_code == 1
     assert _of_database(result.stdout)["database"] == (
-        f"wrong: AI_GATEWAY_MASTER_KEY is not the master key that {tmp_path / '.ai-gateway' / 'gateway.db'} belongs to"
+        f"wrong: AI_GATEWAY_MASTER_KEY is not the master key that {tmp_path / '.ai-gateway' / 'gateway.db'} belongs to; "
+        "put that one back"
     )
 
 
