@@ -74,13 +74,16 @@ def refusals() -> Iterator[None]:
         yield
     except KeyRefused as refused:
         message = f"{option_of(refused.field)}: {refused}" if refused.field else str(refused)
-    except (KeyNotFound, DatabaseUnavailable, InstallationError) as error:
+    except DatabaseUnavailable as error:
+        stop(f"the database cannot be used: {error}", _WHERE)
+    except (KeyNotFound, InstallationError) as error:
         message = str(error)
     else:
         return
     stop(message)
 
 
+_WHERE: Final = "AI_GATEWAY_DATABASE_URL says where it is, or AI_GATEWAY_DATA_DIR; `ai-gateway doctor` shows both."
 _OPTIONS: Final = {
     "name": "NAME",
     "scopes": "--scope",
