@@ -47,7 +47,8 @@ class Database:
         if self.file is not None:
             return str(self.file)
         shown = {name: value for name, value in self._url.query.items() if name == "host"}
-        return self._url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
+        url = self._url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
+        return f"PostgreSQL {url.removeprefix('postgresql://')}"  # the whole URL is a secret, and no log would show it
 
     @property
     def exists(self) -> bool:

@@ -176,8 +176,8 @@ async def test_nothing_is_written_before_it_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("postgres://u:p@h/n", "postgresql://u:***@h/n"),
-        ("postgresql+psycopg://h/n", "postgresql://h/n"),
+        ("postgres://u:p@h/n", "PostgreSQL u:***@h/n"),
+        ("postgresql+psycopg://h/n", "PostgreSQL h/n"),
         ("sqlite:////var/lib/x.db", "/var/lib/x.db"),
     ],
     ids=["postgres", "driver", "sqlite"],

@@ -118,7 +118,7 @@ def test_a_database_that_cannot_be_reached_is_told(command: Command) -> None:
     url = "postgresql://someone:do-not-show@127.0.0.1:1/keys"
     result = command("keys", "list", env={"AI_GATEWAY_DATABASE_URL": url})
     assert result.exit_code == 1
-    assert result.stderr.startswith("the database cannot be used: postgresql://someone:***@127.0.0.1:1/keys: ")
+    assert result.stderr.startswith("the database cannot be used: PostgreSQL someone:***@127.0.0.1:1/keys: ")
     assert "do-not-show" not in result.output
 
 
