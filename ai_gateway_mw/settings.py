@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     master_key: _Hidden = Field(
         None,
         description="Key that seals stored secrets: 32 bytes in base64 or hexadecimal, or a passphrase of at least 16 "
-        "characters; default: the file master.key in the data directory, made with the first stored secret.",
+        "characters; default: the file master.key in the data directory, made when something needs it.",
     )
     key_rotation: Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)] = Field(
         90 * 24 * 3600.0, description="Age at which gateway keys are due for rotation, such as 90d; 0 for never."

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ai_gateway_mw.admin.refusals import Refusal, invalid
 from ai_gateway_mw.asgi import read_body
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.policy import demand
 
 _MAX_PARAMETERS: Final = 20
 _MAX_DEPTH: Final = 32
-_VALUE_ERROR: Final = "Value error, "
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -67,9 +67,8 @@ def checked(values: dict[str, Any], model: type[_Model]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    unknown = first["type"] == "extra_forbidden"
-    message = "There is no such field." if unknown else first["msg"].removeprefix(_VALUE_ERROR)
+        first = error.errors(include_url=False, include_input=False)[0]
+    message = "There is no such field." if first["type"] == "extra_forbidden" else demand(first)
     raise invalid(".".join(str(step)[:100] for step in first["loc"]), message)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -22,6 +22,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _ID: Final = "key_"
 _SAVED: Final = re.compile(r"\b\d{1,18}:[0-9a-f]{64}\b")
+_SPARE: Final = ("row", "from", "details")
+_SAID: Final = frozenset({"id", "name", "state", "created_at"})  # of something new, by what stands beside it
 _WIDTH: Final = 100  # characters of an event's details that a table shows
 
 
@@ -89,7 +91,7 @@ def list_(
     if as_json:
         say_json([one.as_json() for one in found])
     elif found:
-        say_table("row", "when", "event", "who", "from", "what", "details", rows=map(_cells, found))
+        say_table("row", "when", "event", "who", "from", "what", "details", rows=map(_cells, found), spare=_SPARE)
     else:
         say("There are no such entries.")
     if len(found) == limit:
@@ -136,8 +138,26 @@ async def _subject(services: Services, key: str | None) -> str | None:
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    details = entry.details if len(entry.details) <= _WIDTH else f"{entry.details[:_WIDTH]}…"
-    return str(entry.seq), shown(entry.at), entry.event, entry.actor, entry.address or "-", entry.subject, details
+    told = _told(json.loads(entry.details))
+    details = told if len(told) <= _WIDTH else f"{told[:_WIDTH]}…"
+    when = shown(entry.at, seconds=True)
+    return str(entry.seq), when, entry.event, entry.actor, entry.address or "-", entry.subject, details
+
+
+def _told(details: dict[str, Any]) -> str:
+    """Details in short: what was changed, and of something new all that it has. The export has every word."""
+    before, after = (details.pop(side, None) or {} for side in ("before", "after"))
+    pairs = [f"{name}={_text(value)}" for name, value in details.items()]
+    pairs += [
+        f"{name}={_text(before[name])} → {_text(value)}" if name in before else f"{name}={_text(value)}"
+        for name, value in after.items()
+        if name in before or (name not in _SAID and value not in (None, "", [], {}, False))
+    ]
+    return ", ".join(pairs)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _nothing(saved: Head | None) -> Verdict:

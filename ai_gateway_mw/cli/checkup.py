@@ -91,10 +91,19 @@ def data_directory(settings: Settings) -> Iterator[Finding]:
     """Whether it can be written, and whether only its owner reads what is in it."""
     directory = settings.data_dir
     if not directory.exists():
-        yield Finding("data directory", State.OK, f"{directory} is made when something needs storing")
+        above = next(parent for parent in directory.absolute().parents if parent.exists())
+        if os.access(above, os.W_OK | os.X_OK):
+            yield Finding("data directory", State.OK, f"{directory} is made when something needs storing")
+        else:
+            text = f"{directory} cannot be made: this user may not write to {above}; AI_GATEWAY_DATA_DIR names another"
+            yield Finding("data directory", State.WRONG, text)
         return
     if not directory.is_dir() or not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding("data directory", State.WRONG, f"{directory} is no directory that this user may write to")
+        yield Finding(
+            "data directory",
+            State.WRONG,
+            f"{directory} is no directory that this user may write to; AI_GATEWAY_DATA_DIR names another",
+        )
         return
     yield Finding("data directory", State.OK, str(directory))
     for path in sorted(directory.iterdir()):

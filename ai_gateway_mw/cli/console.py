@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.errors import Problem
 
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
+_GAP = 2  # columns between those of a table
 _UNBOUNDED = 1_000_000  # columns, where output goes to a file or a pipe and must not be wrapped
 
 
@@ -48,14 +50,39 @@ def problem_text(problem: Problem) -> str:
     return str(replace(problem, message=f"warning: {problem.message}") if warns else problem)
 
 
-def say_table(*headings: str, rows: Iterable[Iterable[str]]) -> None:
-    """Columns under headings."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    console().print(table)
+def say_table(*headings: str, rows: Iterable[Iterable[str]], spare: Sequence[str] = ()) -> None:
+    """Columns under headings. A terminal that is too narrow for all goes without the spare ones, the first first."""
+    cells = [[Text(visible(cell)) for cell in row] for row in rows]
+    out = console()
+    widths = {
+        heading: _GAP + max(cell_len(heading), *(row[place].cell_len for row in cells if place < len(row)), 0)
+        for place, heading in enumerate(headings)
+    }
+    left_out = _left_out(widths, spare, out.width + _GAP)
+    kept = [place for place, heading in enumerate(headings) if heading not in left_out]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for place in kept:
+        table.add_column(headings[place], overflow="fold")
+    for row in cells:
+        table.add_row(*(row[place] for place in kept if place < len(row)))
+    out.print(table)
+    if left_out:
+        say(f"No room for: {', '.join(left_out)}. A wider terminal shows them, and so does --json.", stderr=True)
+
+
+def _left_out(widths: Mapping[str, int], spare: Sequence[str], room: int) -> list[str]:
+    """What has to go for the rest to fit; what went first comes back where something larger has made room for it."""
+    gone: list[str] = []
+    over = sum(widths.values()) - room
+    for heading in spare:
+        if over > 0:
+            gone.append(heading)
+            over -= widths[heading]
+    for heading in reversed(gone[:-1]):
+        if widths[heading] + over <= 0:
+            gone.remove(heading)
+            over += widths[heading]
+    return gone
 
 
 def say_json(value: Any) -> None:

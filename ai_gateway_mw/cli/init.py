@@ -113,9 +113,13 @@ def _next_steps(file: Path, provider: ProviderDocument) -> Iterator[str]:
     yield "Next:"
     if not provider.base_url:
         yield f"  put the address that this provider gave you into {file}, as base_url"
-    if provider.needs_key:
-        yield f"  ai-gateway secrets set {provider.id} primary   # asks for the key that you have from the provider"
-    yield "  ai-gateway keys new                    # makes a gateway key, which your clients will send"
-    yield "  ai-gateway secrets set gateway first   # asks for that gateway key"
+    steps = [(f"secrets set {provider.id} primary", "asks for the key that you have from the provider")]
+    steps = [
+        *(steps if provider.needs_key else []),
+        ("keys new", "makes a gateway key, which your clients will send"),
+        ("secrets set gateway first", "asks for that gateway key"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    yield from (f"  ai-gateway {command:<{width}}   # {what}" for command, what in steps)
     yield f"  ai-gateway check --secrets {file}"
     yield f"  ai-gateway run --watch {file}"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ai_gateway_mw.audit import Actor, Happening
 from ai_gateway_mw.cli.console import stop
@@ -17,6 +18,7 @@ from ai_gateway_mw.database import database_of
 from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError
 from ai_gateway_mw.keys.store import KeyNotFound, KeyRefused
 from ai_gateway_mw.limits import LimitsDocument
+from ai_gateway_mw.policy import demand
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.settings import Settings
 
@@ -74,13 +76,16 @@ def refusals() -> Iterator[None]:
         yield
     except KeyRefused as refused:
         message = f"{option_of(refused.field)}: {refused}" if refused.field else str(refused)
-    except (KeyNotFound, DatabaseUnavailable, InstallationError) as error:
+    except DatabaseUnavailable as error:
+        stop(f"the database cannot be used: {error}", _WHERE)
+    except (KeyNotFound, InstallationError) as error:
         message = str(error)
     else:
         return
     stop(message)
 
 
+_WHERE: Final = "AI_GATEWAY_DATABASE_URL says where it is, or AI_GATEWAY_DATA_DIR; `ai-gateway doctor` shows both."
 _OPTIONS: Final = {
     "name": "NAME",
     "scopes": "--scope",
@@ -104,15 +109,14 @@ def document(kind: type[D], values: Mapping[str, Any]) -> D:
         return kind.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-    return stop(*dict.fromkeys(_fault(dict(one)) for one in found), code=2)
+    return stop(*dict.fromkeys(map(_fault, found)), code=2)
 
 
-def _fault(one: Mapping[str, Any]) -> str:
+def _fault(one: ErrorDetails) -> str:
     field, *steps = one["loc"]
     named = [step for step in steps[:1] if isinstance(step, str)]  # of a pair, by its name
-    text = one["msg"].removeprefix("Value error, ")
-    if one["type"] == "extra_forbidden":
-        text = f"there is no such limit; there are {', '.join(LimitsDocument.model_fields)}"
+    unknown = f"there is no such limit; there are {', '.join(LimitsDocument.model_fields)}"
+    text = unknown if one["type"] == "extra_forbidden" else demand(one)
     return f"{' '.join([option_of(str(field)), *named])}: {text}"
 
 

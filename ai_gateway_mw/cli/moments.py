@@ -15,6 +15,7 @@ _EXPECTED: Final = (
     "a date such as 2027-01-31, a time with its zone such as 2027-01-31T12:00:00Z, or a duration: 90d, 24h"
 )
 _AS_SHOWN: Final = "%Y-%m-%d %H:%M UTC"
+_TO_THE_SECOND: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 
 def now() -> datetime:
@@ -39,9 +40,9 @@ def span(text: str) -> timedelta:
         raise BadParameter(f"`{text}` is no duration; it is written as {error}") from None
 
 
-def shown(moment: datetime | None, *, none: str = "-") -> str:
+def shown(moment: datetime | None, *, none: str = "-", seconds: bool = False) -> str:
     """A time as tables show it."""
-    return none if moment is None else moment.astimezone(UTC).strftime(_AS_SHOWN)
+    return none if moment is None else moment.astimezone(UTC).strftime(_TO_THE_SECOND if seconds else _AS_SHOWN)
 
 
 def _moment(text: str, direction: int) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -19,6 +19,7 @@ from ai_gateway_mw.usage import DayUsage, Figures, KeyUsage, ModelUsage
 
 app = typer.Typer(add_completion=False)
 
+_SPARE: Final = ("last used", "errors", "output tokens", "input tokens")
 _Used = KeyUsage | DayUsage | ModelUsage
 _Question = Callable[[Collection[str] | None, date | None, date | None], Awaitable[Sequence[_Used]]]
 
@@ -75,7 +76,7 @@ def _table(by: By, used: Sequence[_Used], names: dict[str, str]) -> None:
     total = ("total", *[""] * (len(label) - 1), *_cells(_sum(figures)))
     rows = [(*_label(one, names), *_cells(one.figures)) for one in used]
     headings = (*label, "requests", "errors", "input tokens", "output tokens", "cost", "last used")
-    say_table(*headings, rows=[*rows, *([total] if len(rows) > 1 else [])])
+    say_table(*headings, rows=[*rows, *([total] if len(rows) > 1 else [])], spare=_SPARE)
     if unpriced := sum(each.unpriced for each in figures):
         say(f"{unpriced} requests are not in the cost: nobody knows the price of their models.", stderr=True)
 
@@ -86,7 +87,7 @@ def _label(one: _Used, names: dict[str, str]) -> tuple[str, ...]:
             return one.key_id, names.get(one.key_id, "-")
         case DayUsage():
             return (one.day,)
-    return one.provider, one.model
+    return one.provider or "-", one.model or "-"  # a request that came to no model
 
 
 def _cells(figures: Figures) -> tuple[str, ...]:

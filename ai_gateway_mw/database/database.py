@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ai_gateway_mw.errors import DatabaseUnavailable
+from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError
 from ai_gateway_mw.secrets import Secret
 
 Kind = Literal["sqlite", "postgresql"]
@@ -47,7 +47,8 @@ class Database:
         if self.file is not None:
             return str(self.file)
         shown = {name: value for name, value in self._url.query.items() if name == "host"}
-        return self._url.set(query=shown).render_as_string(hide_password=True)
+        url = self._url.set(drivername="postgresql", query=shown).render_as_string(hide_password=True)
+        return f"PostgreSQL {url.removeprefix('postgresql://')}"  # the whole URL is a secret, and no log would show it
 
     @property
     def exists(self) -> bool:
@@ -96,14 +97,18 @@ class Database:
         return engine
 
     def _postgresql(self) -> AsyncEngine:
-        return create_async_engine(
-            self._url,
-            hide_parameters=True,
-            pool_size=_CONNECTIONS,
-            pool_timeout=_PATIENCE,
-            pool_pre_ping=True,
-            connect_args={"timeout": _PATIENCE, "command_timeout": _PATIENCE},
-        )
+        try:
+            return create_async_engine(
+                self._url,
+                hide_parameters=True,
+                pool_size=_CONNECTIONS,
+                pool_timeout=_PATIENCE,
+                pool_pre_ping=True,
+                connect_args={"timeout": _PATIENCE, "command_timeout": _PATIENCE},
+            )
+        except ModuleNotFoundError as missing:
+            what = f"{missing.name} is not installed, which {self} needs"
+            raise InstallationError(f"{what}; do: pip install 'ai-gateway-mw[server,postgres]'") from None
 
 
 def database_of(data_dir: Path, url: Secret | None) -> Database:
@@ -199,5 +204,6 @@ def _reason(error: BaseException | None) -> str:
     error = getattr(error, "__cause__", None) or error  # asyncpg's own, without the name of its class before the text
     if str(getattr(error, "sqlstate", "")).startswith(_DATA_EXCEPTION):
         return f"a value does not fit ({type(error).__name__})"
-    text = str(error).strip().partition("\n")[0]
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = said.strip().partition("\n")[0]
     return text or type(error).__name__

@@ -103,5 +103,5 @@ def _proved(database: Database, row: sa.Row[tuple[object, ...]], data_dir: Path,
     master = MasterKey.available(file, setting, row.salt, needed_by=database)
     if not hmac.compare_digest(master.derived(_PROOF), row.proof):
         origin = file if setting is None else "AI_GATEWAY_MASTER_KEY"
-        raise InstallationError(f"{origin} is not the master key that {database} belongs to")
+        raise InstallationError(f"{origin} is not the master key that {database} belongs to; put that one back")
     return master

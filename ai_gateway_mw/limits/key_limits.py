@@ -27,9 +27,8 @@ _Requests = Annotated[int | None, Field(ge=1, le=_MOST)]
 _Tokens = Annotated[int | None, Field(ge=0, le=_MOST)]
 # At most 15 digits: so many a JSON number keeps exactly.
 _Dollars = Annotated[
-    Decimal | None,
+    Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)] | None,
     BeforeValidator(_money),
-    Field(ge=0, max_digits=15, decimal_places=6),
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
 

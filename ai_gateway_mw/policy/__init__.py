@@ -5,6 +5,7 @@ from ai_gateway_mw.policy.document import Document, Node, Path
 from ai_gateway_mw.policy.durations import Duration, duration_text, long_seconds, long_text, seconds
 from ai_gateway_mw.policy.loader import load_file, load_policy
 from ai_gateway_mw.policy.model import ActionConfig, ActionSpec, Phase, Policy, Rule
+from ai_gateway_mw.policy.phrases import demand
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.schema import policy_schema
 from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
@@ -24,6 +25,7 @@ __all__ = [
     "Rule",
     "TemplateText",
     "Text",
+    "demand",
     "duration_text",
     "load_data",
     "load_file",

@@ -55,6 +55,20 @@ def _predicate(errors: tuple[ErrorDetails, ...], value: Any) -> str:
     return str(context["error"]) if "error" in context else _lowered(error["msg"])
 
 
+def demand(error: ErrorDetails) -> str:
+    """What must be so, without what was found: for values that are not told again."""
+    kind, context = error["type"], error.get("ctx", {})
+    if shape := shape_of(error):
+        return f"must be {shape}"
+    if kind in _BOUNDS:
+        return f"must be {_BOUNDS[kind].format(**context)}"
+    if kind in _FORMS:
+        return _FORMS[kind].format(**context)
+    if kind == "missing":
+        return "must be given"
+    return str(context["error"]) if "error" in context else _lowered(error["msg"])
+
+
 def shape_of(error: ErrorDetails) -> str:
     """What kind of value was expected, if that is what the error is about."""
     if error["type"] in ("literal_error", "enum"):

@@ -50,7 +50,10 @@ class MasterKey:
         if (key := _decoded(text)) is not None:
             return cls(key)
         if len(text) < MIN_PASSPHRASE:
-            raise SecretError(f"the master key is a passphrase of fewer than {MIN_PASSPHRASE} characters")
+            raise SecretError(
+                f"the master key is a passphrase of fewer than {MIN_PASSPHRASE} characters; "
+                "AI_GATEWAY_MASTER_KEY takes a longer one, or 32 bytes in base64 or hexadecimal"
+            )
         # OWASP's parameters for a tenth of a second and 32 MiB; the salt lies beside what the key seals.
         cost = {"n": 2**15, "r": 8, "p": 3, "maxmem": 64 * 1024 * 1024}
         return cls(hashlib.scrypt(text.encode(), salt=salt, dklen=KEY_BYTES, **cost))
@@ -63,7 +66,7 @@ class MasterKey:
             return None
         key = _decoded(text.strip())
         if key is None:
-            raise SecretError(f"{path} does not hold a master key")
+            raise SecretError(f"{path} does not hold a master key; put the file back as it was, from a backup")
         return cls(key)
 
     @classmethod
@@ -85,6 +88,7 @@ class MasterKey:
         where the database `beside` it belongs to one that is lost: a new one would only hide that."""
         if path.exists() or _has_master(beside):
             return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with appearing(path, random=random) as draft, draft.open("wb") as file:
             file.write(base64.b64encode(random(KEY_BYTES)) + b"\n")
             file.flush()

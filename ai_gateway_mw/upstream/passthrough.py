@@ -160,10 +160,17 @@ class UpstreamAnswer:
         ending = watcher.ending(failure)
         self._attempt.outcome = self._outcome(ending, failure)
         if ending.interrupted:
-            _log.warning("request %s: the stream of %s broke off", self._ctx.id, self._attempt.candidate.provider.id)
+            self._log_end(failure)
             if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so
                 raise failure or StreamInterrupted("The upstream stream was interrupted.")
         await send({"type": "http.response.body", "body": redactor.feed(cleaned(ending.last)) + redactor.flush()})
+
+    def _log_end(self, failure: GatewayError | None) -> None:
+        provider = self._attempt.candidate.provider.id
+        if failure is None or isinstance(failure, UpstreamError):
+            _log.warning("request %s: the stream of %s broke off", self._ctx.id, provider)
+        else:  # by us, and no fault of the provider's
+            _log.info("request %s: the stream of %s was ended: %s", self._ctx.id, provider, failure)
 
     def _estimate(self, events: int) -> Usage | None:
         """A stream's usage by what is seen of it: an event brings about a token."""

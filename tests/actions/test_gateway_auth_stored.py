@@ -254,7 +254,7 @@ async def test_what_is_left_to_write_is_written_at_the_end(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("path", [CHAT_PATH, "/v1/messages"])
 async def test_a_stream_ends_with_an_error_event_when_its_key_is_revoked(
-    tmp_path: Path, upstream: Upstream, path: str
+    tmp_path: Path, upstream: Upstream, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.on(ok(chunks=10, stall_after=6))
     provider = {"id": "openai" if path == CHAT_PATH else "anthropic", "base_url": upstream.url + "/v1"}
@@ -272,6 +272,7 @@ async def test_a_stream_ends_with_an_error_event_when_its_key_is_revoked(
             rest = await ex.rest()
             received = await upstream.over()
     assert received.closed_early
+    assert "broke off" not in caplog.text  # the provider did nothing wrong
     assert b"The API key was revoked." in rest
     assert b"[DONE]" not in rest
     assert b"message_stop" not in rest

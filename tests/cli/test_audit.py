@@ -39,6 +39,14 @@ def test_the_newest_comes_first(command: Command, keys: list[str]) -> None:
     assert keys[0] in lines[2]
 
 
+def test_details_are_what_was_changed(command: Command) -> None:
+    command("keys", "create", "one", "--allow-ip", "10.0.0.0/8", "--quiet")
+    command("keys", "update", "one", "--any-ip", "--scope", "read")
+    changed, created = command("audit", "list").stdout.splitlines()[1:]
+    assert 'name=one, allowed_ips=["10.0.0.0/8"] → null, scopes=["full"] → ["read"]' in changed
+    assert 'name=one, allowed_ips=["10.0.0.0/8"], masked=gw_sk_' in created
+
+
 @pytest.mark.parametrize(
     ("options", "events"),
     [

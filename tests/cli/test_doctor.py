@@ -134,10 +134,18 @@ def test_a_broken_master_key_before_anything_is_stored(command: Command, tmp_pat
     result = command("doctor", "--json", env={"AI_GATEWAY_MASTER_KEY": "too short"} if where == "setting" else {})
     assert result.exit_code == 1
     says = {
-        "setting": "the master key is a passphrase of fewer than 16 characters",
-        "file": ".ai-gateway/master.key does not hold a master key",
+        "setting": "the master key is a passphrase of fewer than 16 characters; AI_GATEWAY_MASTER_KEY takes a longer "
+        "one, or 32 bytes in base64 or hexadecimal",
+        "file": ".ai-gateway/master.key does not hold a master key; put the file back as it was, from a backup",
     }
     assert _findings(result.stdout, "wrong") == [f"master key: {says[where]}"]
+
+
+def test_a_data_directory_that_cannot_be_made(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = command("doctor", "--json", "--port", "0", env={"AI_GATEWAY_DATA_DIR": "file/data"})
+    (found,) = (one for one in _findings(result.stdout, "wrong") if one.startswith("data directory"))
+    assert f"cannot be made: this user may not write to {tmp_path / 'file'}" in found
 
 
 def test_what_settings_are_for_is_told_on_demand(command: Command) -> None:
@@ -152,7 +160,7 @@ def test_a_data_directory_that_is_a_file(command: Command, tmp_path: Path) -> No
     (tmp_path / "data").touch()
     result = command("doctor", "--json", env={"AI_GATEWAY_DATA_DIR": "data"})
     assert result.exit_code == 1
-    assert "data directory: data is no directory that this user may write to" in _findings(result.stdout, "wrong")
+    assert any("data is no directory that this user may write to; " in one for one in _findings(result.stdout, "wrong"))
 
 
 def test_a_port_in_use_is_a_warning(command: Command) -> None:
@@ -227,6 +235,7 @@ def test_a_database_of_another_master_key(command: Command, tmp_path: Path) -> N
     assert result.exit_code == 1
     assert _of_database(result.stdout)["database"] == (
         f"wrong: AI_GATEWAY_MASTER_KEY is not the master key that {tmp_path / '.ai-gateway' / 'gateway.db'} belongs to"
+        "; put that one back"
     )
 
 

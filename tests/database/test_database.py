@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import traceback
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from ai_gateway_mw.database import Database, Installation, database_of
-from ai_gateway_mw.errors import DatabaseUnavailable
+from ai_gateway_mw.errors import DatabaseUnavailable, InstallationError
 from ai_gateway_mw.secrets import Secret
 from tests.databases import Cluster
 
@@ -118,6 +119,26 @@ async def test_a_server_that_is_away_is_told_without_the_password(host: str, tmp
     await database.aclose()
 
 
+async def test_a_driver_that_is_missing_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    database = database_of(tmp_path, url(f"postgresql://user:{VALUE}@127.0.0.1:1/name"))
+    with pytest.raises(
+        InstallationError, match=r"^asyncpg is not installed.*pip install 'ai-gateway-mw\[server,postgres\]'"
+    ):
+        async with database.reading():
+            raise AssertionError("there is nothing to read")
+
+
+async def test_what_the_system_refuses_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").mkdir()
+    with pytest.raises(DatabaseUnavailable) as raised:
+        async with database_of(tmp_path, None).reading():
+            raise AssertionError("there is nothing to read")
+    assert str(raised.value) == f"{tmp_path / 'gateway.db'}: Is a directory"
+
+
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "gateway.db").write_bytes(b"not a database, and longer than a header" * 100)
     database = database_of(tmp_path, None)
@@ -155,8 +176,8 @@ async def test_nothing_is_written_before_it_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("postgres://u:p@h/n", "postgresql+asyncpg://u:***@h/n"),
-        ("postgresql+psycopg://h/n", "postgresql+asyncpg://h/n"),
+        ("postgres://u:p@h/n", "PostgreSQL u:***@h/n"),
+        ("postgresql+psycopg://h/n", "PostgreSQL h/n"),
         ("sqlite:////var/lib/x.db", "/var/lib/x.db"),
     ],
     ids=["postgres", "driver", "sqlite"],

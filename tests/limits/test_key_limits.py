@@ -92,3 +92,8 @@ def test_none_limits_nothing() -> None:
     assert KeyLimits.none == KeyLimits() == limits({})
     assert KeyLimits.none.is_none
     assert not limits({"concurrent_requests": 1}).is_none
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_null_is_no_limit(name: str) -> None:
+    assert limits({name: None}) == limits({})

@@ -45,6 +45,13 @@ def test_a_short_passphrase_is_refused_unseen() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_new_file_gets_its_directory_which_only_its_owner_reads(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "master.key"
+    MasterKey.make_file(file, beside=tmp_path / "data" / "secrets.db")
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert MasterKey.from_file(file) is not None
+
+
 def test_each_purpose_has_its_own_key() -> None:
     key = MasterKey(KEY)
     assert key.derived("vaults") == key.derived("vaults")

@@ -88,9 +88,11 @@ def revoke(
     """
     if since is not None and not compromised:
         stop("--since belongs to the report of --compromised.", code=2)
+    if since is not None and since > now():
+        stop(f"--since: {shown(since)} is still to come, and the report would be empty; nothing was changed.", code=2)
     record = for_key(key, lambda services: services.keys.get(key))
     if not yes:
-        typer.confirm(visible(f"Revoke {record.id}, {record.name} ({record.masked})?"), abort=True, err=True)
+        _ask(f"Revoke {record.id}, {record.name} ({record.masked})?")
 
     async def ended(services: Services) -> tuple[KeyRecord, Created | None, Incident | None]:
         after, created = await services.keys.revoke(record.id, actor(), compromised=compromised, successor=successor)
@@ -107,6 +109,16 @@ def revoke(
         if found is not None:
             report(found)
             say(f"`ai-gateway audit list --key {after.id}` shows what was done with the key itself.")
+
+
+def _ask(question: str) -> None:
+    """Goes on where the answer is yes; where there is nobody to answer, as in a script, it says what helps."""
+    try:
+        agreed = typer.confirm(visible(question), err=True)
+    except typer.Abort:
+        stop("", "Nothing was changed: nobody answered; --yes does not ask.")
+    if not agreed:
+        stop("Nothing was changed.")
 
 
 def _as_json(after: KeyRecord, created: Created | None, found: Incident | None) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def rotate(
     hand_out(created, as_json=as_json, quiet=quiet)
     if not quiet:
         until = f"works until {shown(now() + grace)}" if grace else "does not work any more"
-        say(f"{old.id} ({old.masked}) {until}; `ai-gateway keys callers {old.id}` tells who uses it.", stderr=True)
+        uses = "uses" if grace else "used"
+        say(f"{old.id} ({old.masked}) {until}; `ai-gateway keys callers {old.id}` tells who {uses} it.", stderr=True)
 
 
 def new() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from ai_gateway_mw.cli.console import say, say_table
 from ai_gateway_mw.cli.moments import shown
 from ai_gateway_mw.keys.store import KeyRecord, State
 from ai_gateway_mw.usage import Caller, Figures, Incident, ModelUsage, dollars
+
+_SPARE: Final = ("environment", "key", "created", "scopes", "errors", "requests", "expires", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,10 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> None:
-    """One line a key; the last column only where there is something to say."""
+    """One line a key; the last column only where there is something to say. An id is always whole, to be copied."""
     headings = ["id", "name", "environment", "scopes", "state", "created", "expires", "last used"]
     headings += ["requests", "errors", "key", *([""] if any(row.reminder for row in rows) else [])]
-    say_table(*headings, rows=map(_cells, rows))
+    say_table(*headings, rows=map(_cells, rows), spare=_SPARE)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ def cost(figures: Figures) -> str:
 def card(row: Row) -> None:
     """Everything about one key."""
     for label, text in _lines(row):
-        say(f"{label:<12} {text}")
+        say(f"{label:<13} {text}")
 
 
 def _lines(row: Row) -> Iterator[tuple[str, str]]:
@@ -97,7 +99,10 @@ def _lines(row: Row) -> Iterator[tuple[str, str]]:
     yield "limits", _pairs(record.limits)
     yield "metadata", _pairs(record.metadata)
     yield from ((name, other) for name, other in _relatives(record) if other)
-    yield "requests", f"{figures.requests}, of which {figures.errors} failed ({rate(figures)})"
+    yield (
+        "requests",
+        f"{figures.requests}{f', of which {figures.errors} failed ({rate(figures)})' if figures.requests else ''}",
+    )
     yield "cost", cost(figures)
     yield "last used", shown(figures.last_used, none="never")
     if row.reminder:
@@ -107,7 +112,7 @@ def _lines(row: Row) -> Iterator[tuple[str, str]]:
 def _ends(record: KeyRecord) -> Iterator[tuple[str, datetime | None]]:
     yield "retires", record.retires_at
     yield "revoked", record.revoked_at
-    yield "refused", record.dead_use_at
+    yield "first refused", record.dead_use_at
 
 
 def _relatives(record: KeyRecord) -> Iterator[tuple[str, str | None]]:
@@ -136,8 +141,8 @@ def models_table(models: Sequence[ModelUsage]) -> None:
     """What was asked for."""
     rows = [
         (
-            one.provider,
-            one.model,
+            one.provider or "-",
+            one.model or "-",
             str(one.figures.requests),
             str(one.figures.tokens),
             cost(one.figures),

@@ -88,6 +88,13 @@ def test_to_revoke_asks(command: Command, key: dict[str, Any]) -> None:
     assert _shown(command, key["id"])["state"] == "revoked"
 
 
+def test_where_nobody_answers_it_says_what_does_not_ask(command: Command, key: dict[str, Any]) -> None:
+    result = command("keys", "revoke", NAME, input="")
+    assert result.exit_code == 1
+    assert "Nothing was changed: nobody answered; --yes does not ask." in result.stderr
+    assert _shown(command)["state"] == "active"
+
+
 def test_who_did_it_is_in_the_audit_log(command: Command, key: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "deploy")
     command("keys", "revoke", NAME, "--yes")
@@ -135,4 +142,11 @@ def test_the_report_begins_when_it_should(command: Command, key: dict[str, Any])
 def test_since_is_for_reports(command: Command, key: dict[str, Any]) -> None:
     result = command("keys", "revoke", NAME, "--since", "7d", "--yes")
     assert (result.exit_code, result.stderr) == (2, "--since belongs to the report of --compromised.\n")
+    assert _shown(command)["state"] == "active"
+
+
+def test_a_report_from_a_day_to_come_is_refused_before_anything_is_done(command: Command, key: dict[str, Any]) -> None:
+    result = command("keys", "revoke", NAME, "--compromised", "--since", "2099-01-31", "--yes")
+    assert result.exit_code == 2
+    assert "2099-01-31 00:00 UTC is still to come" in result.stderr
     assert _shown(command)["state"] == "active"

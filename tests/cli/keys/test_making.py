@@ -79,7 +79,7 @@ def test_every_rule_can_be_given(command: Command) -> None:
         (["--limit", "requests_per_minute=-1"], "is no number"),
         (["--limit", "requests_per_minute=nan"], "is no number"),
         (["--limit", "requests_per_fortnight=1"], "--limit requests_per_fortnight: there is no such limit; there are "),
-        (["--limit", "requests_per_minute=0"], "--limit requests_per_minute: Input should be greater than or equal to"),
+        (["--limit", "requests_per_minute=0"], "--limit requests_per_minute: must be at least 1"),
         (["--meta", "=x"], "is no pair such as team=search"),
         (["--meta", "team=\x1b[31m"], "--meta team: it has control characters"),
     ],
@@ -96,8 +96,9 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
     [
         (["taken"], 1, "NAME: there is a key `taken` already; to replace it, rotate it, or revoke it first\n"),
         (["late", "--expires", "2020-01-31"], 1, "--expires: it would have expired by now\n"),
+        (["part", "--limit", "requests_per_day=1.5"], 2, "--limit requests_per_day: must be a whole number\n"),
         (["key_x"], 2, "NAME: names that begin with `key_` are for ids\n"),
-        ([""], 2, "NAME: String should have at least 1 character\n"),
+        ([""], 2, "NAME: must have 1 or more characters\n"),
     ],
 )
 def test_keys_that_cannot_be_made(command: Command, arguments: list[str], code: int, says: str) -> None:
@@ -117,7 +118,7 @@ def test_a_database_that_cannot_be_reached_is_told(command: Command) -> None:
     url = "postgresql://someone:do-not-show@127.0.0.1:1/keys"
     result = command("keys", "list", env={"AI_GATEWAY_DATABASE_URL": url})
     assert result.exit_code == 1
-    assert result.stderr.startswith("postgresql+asyncpg://someone:***@127.0.0.1:1/keys: ")
+    assert result.stderr.startswith("the database cannot be used: PostgreSQL someone:***@127.0.0.1:1/keys: ")
     assert "do-not-show" not in result.output
 
 

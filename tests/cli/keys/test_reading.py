@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.stored import made_days_ago, use
+from tests.cli.terminals import AtTerminal
 
 
 def _made(command: Command, name: str, *options: str) -> dict[str, Any]:
@@ -132,3 +133,14 @@ def test_callers_and_when_they_last_called(command: Command) -> None:
     ]
     since = json.loads(command("keys", "callers", made["id"], "--since", "1d", "--json").stdout)
     assert [(one["address"], one["requests"]) for one in since] == [("192.0.2.7", 2)]
+
+
+def test_a_narrow_terminal_shows_whole_ids_and_says_what_it_has_no_room_for(command: Command, tmp_path: Path) -> None:
+    made = _made(command, "production-dashboard-models")
+    with AtTerminal("keys", "list", directory=tmp_path) as terminal:
+        assert terminal.exit_code() == 0
+    headings, row, said = terminal.shown.splitlines()
+    assert headings.split("  ")[0] == "id"
+    assert row.split()[:2] == [made["id"], "production-dashboard-models"]
+    assert max(len(headings), len(row)) <= 80
+    assert said.startswith("No room for: environment, key, ")
