@@ -63,4 +63,8 @@ def test_its_first_policy_is_the_ready_one() -> None:
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
 def test_its_links_lead_somewhere(target: str) -> None:
-    assert (Path(__file__).parents[1] / target).exists()
+    name, _, anchor = target.partition("#")
+    text = (Path(__file__).parents[1] / name).read_text() if name.endswith(".md") else ""
+    headings = [re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in text.splitlines()]
+    assert (Path(__file__).parents[1] / name).exists()
+    assert not anchor or anchor in headings
