@@ -15,6 +15,7 @@ Unit = Literal["requests", "tokens", "input tokens", "output tokens", "USD"]
 
 NANO: Final = 1_000_000_000  # billionths of a dollar in a dollar
 _MOST: Final = 10**15
+_MOST_DOLLARS: Final = 999_999_999.999999
 
 
 def _money(value: Any) -> Any:
@@ -23,13 +24,18 @@ def _money(value: Any) -> Any:
     return value
 
 
-_Requests = Annotated[int | None, Field(ge=1, le=_MOST)]
-_Tokens = Annotated[int | None, Field(ge=0, le=_MOST)]
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 60.0 is 60."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Requests = Annotated[Annotated[int, Field(ge=1, le=_MOST)] | None, BeforeValidator(_whole)]
+_Tokens = Annotated[Annotated[int, Field(ge=0, le=_MOST)] | None, BeforeValidator(_whole)]
 # At most 15 digits: so many a JSON number keeps exactly.
 _Dollars = Annotated[
     Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)] | None,
     BeforeValidator(_money),
-    WithJsonSchema({"type": "number", "minimum": 0}),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": _MOST_DOLLARS}, {"type": "null"}]}),
 ]
 
 

@@ -97,3 +97,7 @@ def test_none_limits_nothing() -> None:
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_null_is_no_limit(name: str) -> None:
     assert limits({name: None}) == limits({})
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert limits({"requests_per_day": 60.0}) == limits({"requests_per_day": 60})
