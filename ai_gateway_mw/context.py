@@ -107,6 +107,7 @@ class Context:
         + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
         + (
             "gateway_key",
+            "scoped_key",
             "key_was_cached",
             "account",
             "input_tokens",
@@ -154,6 +155,7 @@ class Context:
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
+        self.scoped_key: GatewayKey | None = None  # it, where its scopes were held against the path: gateway-auth
         self.key_was_cached = False  # the database could not be asked: gateway-auth
         self.account: Account | None = None  # what it does under that key: gateway-auth
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
@@ -284,6 +286,14 @@ class Context:
             self.request_fields = fields
         if self.body is None:
             self.receive = receive
+
+    def rewrite(self, scope: Scope, route: Route | None) -> None:
+        """Go on as if the request had come for this path and query, with this host. Raises `AmbiguousCredentials` where
+        it would have been refused as such."""
+        presented_credentials(Fields(self.received_fields), scope["query_string"] if route else b"")
+        self._enter(scope, route)
+        if not self.body:
+            self._payload = None  # whether one is needed depends on the path
 
     def watch_client(self) -> None:
         """Give the exchange up from now on when the client leaves, once it has had to wait for a while: its task is

@@ -249,6 +249,17 @@ class Denied(GatewayError):
         self.status = status
 
 
+class ConnectionClosed(GatewayError):
+    """The `close-connection` action: no answer at all where the server can do that, else a bare status."""
+
+    code = "connection_closed"
+    without_answer: ClassVar[int] = 444  # what the log says of those; nginx's number
+
+    def __init__(self) -> None:
+        super().__init__("The connection was closed.", fields=[("connection", "close")])
+        self.status = 403
+
+
 class RouteNotFound(GatewayError):
     status, code, kind, anthropic_kind = 404, "not_found", "invalid_request_error", "not_found_error"
 

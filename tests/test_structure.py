@@ -38,6 +38,7 @@ LAYERS = (
         "addresses",
         "headers",
         "surfaces",
+        "urls",
         "errors",
         "version",
     },

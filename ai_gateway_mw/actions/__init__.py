@@ -6,27 +6,33 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.close_connection import CloseConnection
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.actions.log import Log
 from ai_gateway_mw.actions.rate_limit import RateLimit
+from ai_gateway_mw.actions.redirect import Redirect
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
+from ai_gateway_mw.actions.url_rewrite import URLRewrite
 from ai_gateway_mw.context import Action
 
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
+    CloseConnection,
     CustomResponse,
     Deny,
     GatewayAuth,
     Log,
     RateLimit,
+    Redirect,
     RemoveHeaders,
     RestrictIPs,
     SetVars,
+    URLRewrite,
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
@@ -43,8 +49,8 @@ UNSUPPORTED: Mapping[str, str] = {
         _GUARDED,
     ),
     **dict.fromkeys(
-        ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"]
-        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace", "url-rewrite"],
+        ["compress-response", "forward-internal", "http-request"]
+        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
         _DONE,
     ),
 }

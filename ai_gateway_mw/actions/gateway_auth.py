@@ -138,11 +138,17 @@ class GatewayAuth:
 
     def _check_scope(self, key: GatewayKey, ctx: Context) -> None:
         if self._scopes is None:
-            needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
-            if not key.permits(needed):
-                raise ScopeDenied(key.name, needed)
+            check_scope_of_path(key, ctx)
+            ctx.scoped_key = key
         elif not any(key.permits(scope) for scope in self._scopes):
             raise ScopeDenied(key.name, " or ".join(self._scopes))
+
+
+def check_scope_of_path(key: GatewayKey, ctx: Context) -> None:
+    """Raises `ScopeDenied` where the path needs a scope that the key has not."""
+    needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
+    if not key.permits(needed):
+        raise ScopeDenied(key.name, needed)
 
 
 class _Keys(Protocol):

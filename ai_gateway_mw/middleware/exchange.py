@@ -17,10 +17,11 @@ from ai_gateway_mw.asgi import (
     Written,
     answer_written,
     body_writer,
+    dropped,
     replaying,
 )
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError, InternalError
+from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
@@ -69,6 +70,8 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
         ctx.refusal = None if gate.complete else error.without_trace()
     except GatewayError as error:
         ctx.refusal = error
+        if isinstance(error, ConnectionClosed) and gate.dropped(error):
+            return
         if gate.started:
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
             raise
@@ -181,6 +184,20 @@ class ResponseGate(Shortcuts):
         self.started = self.complete = True
         self.status = status
         return True
+
+    def drop(self) -> bool:
+        """See `dropped`."""
+        return not self.started and dropped(self._send)
+
+    def dropped(self, error: ConnectionClosed) -> bool:
+        """End the connection without an answer, and say so in the error; False where only an answer can end it."""
+        if self.drop():
+            error.status = error.without_answer
+            error.without_trace()
+            return True
+        if not str(self._ctx.scope.get("http_version", "1.1")).startswith("1"):
+            error.fields = ()  # RFC 9113 8.2.2: no fields of the connection there
+        return False
 
     def write_body(self, body: bytes) -> Written:
         """See `body_writer`; for an answer whose head has passed."""
