@@ -104,7 +104,7 @@ class Context:
 
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
-        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
+        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch", "when_over")
         + (
             "gateway_key",
             "scoped_key",
@@ -169,6 +169,8 @@ class Context:
         self.candidates: Iterator[Candidate] = _NO_CANDIDATES  # key selection
         self.attempts: list[Attempt] = []  # failover
         self.upstream: UpstreamResponse | None = None  # failover
+        # Called when the exchange is over, with whether what served it did its work; None where nothing was asked.
+        self.when_over: tuple[Callable[[bool | None], None], ...] = ()
         self._watches = watches
         self._published: dict[str, Any] = {}
         self._published_ours: dict[str, Any] = {}
@@ -339,6 +341,7 @@ class Context:
         self.candidates = _NO_CANDIDATES
         self.scope, self.vars = {}, {}
         self.account = None
+        self.when_over = ()
         self.refusal = None  # one that goes on to the server knows the frames it went through, and they know this
 
 

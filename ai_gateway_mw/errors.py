@@ -480,5 +480,15 @@ class TotalTimeout(UpstreamTimeout):
     code, ngrok_code = "gateway_timeout", 3810
 
 
+class CircuitOpen(GatewayError):
+    """The `circuit-breaker` action: too much has failed lately."""
+
+    status, code, anthropic_kind, ngrok_code = 503, "circuit_open", "overloaded_error", 3202
+    retryable = True
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("Too many requests have failed lately.", fields=[("retry-after", str(seconds))])
+
+
 class Overloaded(GatewayError):
     status, code, anthropic_kind, retryable = 503, "overloaded", "overloaded_error", True

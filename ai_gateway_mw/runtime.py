@@ -39,7 +39,7 @@ from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
-from ai_gateway_mw.state import Breakers, MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.state import Breakers, Circuits, MemoryProviderKeys, ModelMetrics, ProviderKeys
 from ai_gateway_mw.upstream.http1 import HTTPTransport
 from ai_gateway_mw.variables import functions, variables, variables_elsewhere
 
@@ -62,6 +62,7 @@ class Stores:
         self.random = randomness or random.Random()
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
         self.breakers = Breakers(jitter=self.random.random)
+        self.circuits = Circuits()
         self.model_metrics = ModelMetrics()
         self.accounts = Accounts(settings, lambda: self.counters)
         self._given_transport = transport

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.circuit_breaker import CircuitBreaker
 from ai_gateway_mw.actions.close_connection import CloseConnection
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
@@ -22,6 +23,7 @@ from ai_gateway_mw.context import Action
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
+    CircuitBreaker,
     CloseConnection,
     CustomResponse,
     Deny,
@@ -45,7 +47,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
+        ["basic-auth", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
         _GUARDED,
     ),
     **dict.fromkeys(

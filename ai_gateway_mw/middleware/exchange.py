@@ -21,16 +21,17 @@ from ai_gateway_mw.asgi import (
     replaying,
 )
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError
+from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError, UpstreamError
 from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
-from ai_gateway_mw.replies import error_reply
+from ai_gateway_mw.replies import Reply, error_reply
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
 _RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-")
+_FAILED = 500
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
@@ -85,8 +86,22 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
             status = ctx.refusal.status if ctx.refusal else gate.status or 500
             if ctx.account is not None:
                 ctx.account.close(status)
+            for call in ctx.when_over:
+                call(_worked(ctx, gate))
             log_request(ctx, status)
             ctx.release()
+
+
+def _worked(ctx: Context, gate: ResponseGate) -> bool | None:
+    """Whether the app or an upstream did its work; None where neither was asked, or nobody waited for it."""
+    refusal = ctx.refusal
+    if isinstance(refusal, ClientGone):
+        return None
+    if isinstance(refusal, UpstreamError | InternalError):
+        return False
+    if gate.served:
+        return gate.served < _FAILED
+    return None
 
 
 async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
@@ -96,6 +111,7 @@ async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
         answer = await work(ctx)
         if answer is None:
             return False
+        gate.is_ours = isinstance(answer, Reply)
         await answer(ctx.scope, _receive(ctx), gate.send)
     except asyncio.CancelledError:
         reason = ctx.watch.interruption() if ctx.watch is not None else None
@@ -119,6 +135,7 @@ async def _passed_on(ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
         await app(edited_scope(ctx), _receive(ctx), gate.send)
     except Exception:
         if not gate.decided:
+            gate.served = InternalError.status
             raise
 
 
@@ -152,7 +169,9 @@ class ResponseGate(Shortcuts):
     __slots__ = ("_ctx", "_holds_head", "_program", "_send", "_write_body") + (
         "complete",
         "decided",
+        "is_ours",
         "refusal",
+        "served",
         "started",
         "status",
     )
@@ -168,13 +187,18 @@ class ResponseGate(Shortcuts):
         self.started = False
         self.complete = False
         self.status = 0
+        self.served = 0  # the status that an app or an upstream gave, whatever became of it
+        self.is_ours = False  # the policy itself answers
 
     def send(self, message: Message) -> Awaitable[None]:
         """What the app or the answer sends. No coroutine of its own: it stands in the way of every message."""
         if self.decided:
             raise ResponseDecided
-        if self._holds_head and message["type"] == "http.response.start":
-            return self._send_through_rules(message)
+        if message["type"] == "http.response.start":
+            if self._holds_head:
+                return self._send_through_rules(message)
+            if not self.is_ours:
+                self.served = message["status"]
         return self.send_past_rules(message)
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
@@ -183,6 +207,8 @@ class ResponseGate(Shortcuts):
             return False
         self.started = self.complete = True
         self.status = status
+        if not self.is_ours:
+            self.served = status
         return True
 
     def drop(self) -> bool:
@@ -214,6 +240,8 @@ class ResponseGate(Shortcuts):
 
     async def _send_through_rules(self, message: Message) -> None:
         ctx = self._ctx
+        if not self.is_ours:
+            self.served = message["status"]
         ctx.response = ResponseHead(
             message["status"], Fields([(name.lower(), value) for name, value in message.get("headers", ())])
         )
