@@ -104,7 +104,18 @@ class Context:
 
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
-        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch", "when_over")
+        + (
+            "received_fields",
+            "request_fields",
+            "phase",
+            "response",
+            "refusal",
+            "body",
+            "vars",
+            "watch",
+            "when_over",
+            "callout",
+        )
         + (
             "gateway_key",
             "scoped_key",
@@ -171,6 +182,7 @@ class Context:
         self.upstream: UpstreamResponse | None = None  # failover
         # Called when the exchange is over, with whether what served it did its work; None where nothing was asked.
         self.when_over: tuple[Callable[[bool | None], None], ...] = ()
+        self.callout: Mapping[str, Any] = {}  # what `retry_condition` sees of an http-request
         self._watches = watches
         self._published: dict[str, Any] = {}
         self._published_ours: dict[str, Any] = {}

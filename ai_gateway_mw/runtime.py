@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import httpx
 
 from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.addresses import Ranges
+from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import (
     BOOL,
     DOUBLE,
@@ -34,6 +35,8 @@ from ai_gateway_mw.cel import (
 )
 from ai_gateway_mw.context import Limits
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, Problem, SecretError
+from ai_gateway_mw.hops import Hops
+from ai_gateway_mw.internal import Internal
 from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
@@ -56,8 +59,11 @@ class Stores:
         secrets: SecretStore | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         randomness: random.Random | None = None,
+        internal: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self.settings = settings
+        self.internal = Internal(settings.internal, internal or {})
+        self.hops = Hops()
         self.secrets = secrets or build_store(settings)
         self.random = randomness or random.Random()
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)

@@ -10,7 +10,9 @@ from ai_gateway_mw.actions.circuit_breaker import CircuitBreaker
 from ai_gateway_mw.actions.close_connection import CloseConnection
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
+from ai_gateway_mw.actions.forward_internal import ForwardInternal
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
+from ai_gateway_mw.actions.http_request import HTTPRequest
 from ai_gateway_mw.actions.log import Log
 from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.redirect import Redirect
@@ -27,7 +29,9 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     CloseConnection,
     CustomResponse,
     Deny,
+    ForwardInternal,
     GatewayAuth,
+    HTTPRequest,
     Log,
     RateLimit,
     Redirect,
@@ -51,8 +55,7 @@ UNSUPPORTED: Mapping[str, str] = {
         _GUARDED,
     ),
     **dict.fromkeys(
-        ["compress-response", "forward-internal", "http-request"]
-        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
+        ["compress-response"] + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
         _DONE,
     ),
 }
