@@ -21,6 +21,7 @@ from ai_gateway_mw.asgi import (
     route_path,
 )
 from ai_gateway_mw.body import JSONBody
+from ai_gateway_mw.compression import Recoding
 from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, Fields
@@ -115,6 +116,7 @@ class Context:
             "watch",
             "when_over",
             "callout",
+            "recoding",
         )
         + (
             "gateway_key",
@@ -183,6 +185,7 @@ class Context:
         # Called when the exchange is over, with whether what served it did its work; None where nothing was asked.
         self.when_over: tuple[Callable[[bool | None], None], ...] = ()
         self.callout: Mapping[str, Any] = {}  # what `retry_condition` sees of an http-request
+        self.recoding: Recoding | None = None  # what the body of the answer goes through: compress-response
         self._watches = watches
         self._published: dict[str, Any] = {}
         self._published_ours: dict[str, Any] = {}

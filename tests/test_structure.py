@@ -33,6 +33,7 @@ LAYERS = (
         "asgi",
         "replies",
         "body",
+        "compression",
         "form",
         "hops",
         "hosts",

@@ -8,6 +8,7 @@ from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
 from ai_gateway_mw.actions.circuit_breaker import CircuitBreaker
 from ai_gateway_mw.actions.close_connection import CloseConnection
+from ai_gateway_mw.actions.compress_response import CompressResponse
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.forward_internal import ForwardInternal
@@ -27,6 +28,7 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     AIGateway,
     CircuitBreaker,
     CloseConnection,
+    CompressResponse,
     CustomResponse,
     Deny,
     ForwardInternal,
@@ -55,7 +57,7 @@ UNSUPPORTED: Mapping[str, str] = {
         _GUARDED,
     ),
     **dict.fromkeys(
-        ["compress-response"] + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
+        ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
         _DONE,
     ),
 }

@@ -20,6 +20,7 @@ from ai_gateway_mw.asgi import (
     dropped,
     replaying,
 )
+from ai_gateway_mw.compression import SLICE, Recoding
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError, UpstreamError
 from ai_gateway_mw.headers import Field, Fields
@@ -166,7 +167,7 @@ class ResponseGate(Shortcuts):
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "_write_body") + (
+    __slots__ = ("_ctx", "_held", "_holds_head", "_program", "_recoding", "_send", "_write_body") + (
         "complete",
         "decided",
         "is_ours",
@@ -180,6 +181,8 @@ class ResponseGate(Shortcuts):
         self._ctx = ctx
         self._program = program
         self._holds_head = program.has_response_rules
+        self._recoding: Recoding | None = None
+        self._held: Message | None = None  # the head, while its body has not begun
         self._send = send
         self._write_body = body_writer(send)
         self.decided = False
@@ -194,6 +197,8 @@ class ResponseGate(Shortcuts):
         """What the app or the answer sends. No coroutine of its own: it stands in the way of every message."""
         if self.decided:
             raise ResponseDecided
+        if self._recoding is not None:
+            return self._send_recoded(message, self._recoding)
         if message["type"] == "http.response.start":
             if self._holds_head:
                 return self._send_through_rules(message)
@@ -227,6 +232,9 @@ class ResponseGate(Shortcuts):
 
     def write_body(self, body: bytes) -> Written:
         """See `body_writer`; for an answer whose head has passed."""
+        if self._recoding is not None:
+            message = {"type": "http.response.body", "body": body, "more_body": True}
+            return self._send_recoded(message, self._recoding)
         return self._write_body(body)
 
     def send_past_rules(self, message: Message) -> Awaitable[None]:
@@ -255,7 +263,45 @@ class ResponseGate(Shortcuts):
             await answer(ctx.scope, ctx.receive, self.send_past_rules)
             raise ResponseDecided
         edited = {**message, "status": ctx.response.status, "headers": list(ctx.response.fields)}
-        await self.send_past_rules(edited)
+        self._recoding, ctx.recoding = ctx.recoding, None
+        if self._recoding is not None:
+            self._held = edited  # until it is known what the body is like
+        else:
+            await self.send_past_rules(edited)
+
+    async def _send_recoded(self, message: Message, recoding: Recoding) -> None:
+        """A piece of a body that is coded on its way; before the first one, its head."""
+        if message["type"] != "http.response.body":
+            if self._held is not None:  # what is this? It goes as it came, and so does what follows
+                await self._release(None)
+            await self.send_past_rules(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._held is not None:
+            fields = recoding.begin(self._held["status"], self._held["headers"], body, more=more)
+            if fields is None:
+                await self._release(None)
+                await self.send_past_rules(message)
+                return
+            if not more and len(body) <= SLICE:
+                whole = b"".join(recoding.pieces(body, more=False))
+                await self._release([*fields, (b"content-length", b"%d" % len(whole))])
+                await self.send_past_rules({"type": "http.response.body", "body": whole})
+                return
+            await self._release(fields)
+        for piece in recoding.pieces(body, more=more):
+            await self.send_past_rules({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # to code a slice takes a while: others have their turn
+        if not more:
+            await self.send_past_rules({"type": "http.response.body", "body": b""})
+
+    async def _release(self, fields: list[Field] | None) -> None:
+        """Send the head that was held: with these fields, or as it was, and then the body goes as it comes."""
+        head, self._held = self._held, None
+        assert head is not None
+        if fields is None:
+            self._recoding = None
+        await self.send_past_rules(head if fields is None else {**head, "headers": fields})
 
     async def _answer_of_rules(self, ctx: Context) -> ASGIApp | None:
         try:
