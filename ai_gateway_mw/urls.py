@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 LONGEST: Final = 32 * 1024
 _LONG_NUMBER: Final = 6
@@ -48,19 +48,27 @@ def parsed(text: str, base: URL | None = None) -> URL:
         raise ValueError("the URL is too long")
     if text.startswith("/") and base is not None:
         text = f"{base.scheme}://{base.authority}{text}"  # also where it begins with two: no other host
-    found = _PARTS.fullmatch(quote(_BARE_PERCENT.sub("%25", text), safe=_AS_IT_IS, errors="replace"))
+    found = _PARTS.fullmatch(quote(_BARE_PERCENT.sub("%25", text), safe=_AS_IT_IS, errors="surrogatepass"))
     if found is None:
         raise ValueError("this is no http or https URL")
-    if not _AUTHORITY.fullmatch(found["authority"]):
+    if not _AUTHORITY.fullmatch(found["authority"]) or not _has_host(found["authority"]):
         raise ValueError("the URL names no host, or more than a host and a port")
     return URL(found["scheme"], found["authority"], found["path"] or "/", found["query"] or "", found["fragment"] or "")
+
+
+def _has_host(authority: str) -> bool:
+    try:
+        parts = urlsplit(f"//{authority}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no address within the brackets, or no such port
+        return False
 
 
 def encoded_path(path: str, raw: bytes) -> str:
     """A path as it was sent, where that still is the one that decisions are made on; else that one, encoded."""
     if unquote_to_bytes(raw) == path.encode("utf-8", "surrogateescape"):
         return quote(raw, safe=_AS_IT_IS.replace("?", "").replace("#", ""))
-    return quote(path, safe=_IN_PATH, errors="replace")
+    return quote(path, safe=_IN_PATH, errors="surrogatepass")
 
 
 def encoded_query(query: bytes) -> str:

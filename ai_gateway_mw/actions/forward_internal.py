@@ -60,7 +60,7 @@ class ForwardInternal:
         self._secrets = runtime.secrets
         self._hosts = runtime.settings.hosts
         self._connect_timeout = runtime.settings.connect_timeout
-        self._url = runtime.template(config.url)
+        self._url = runtime.template(config.url, public=True)
         self._check(config.url, runtime)
 
     def _check(self, text: TemplateText, runtime: Runtime) -> None:
@@ -87,7 +87,7 @@ class ForwardInternal:
         try:
             return await self._answer(url, ctx)
         except ForwardError as error:
-            ctx.publish(self.name, _result(url, error))
+            ctx.publish(self.name, _result(self._secrets.redact(url), error))
             if self.terminating:
                 raise
             error.without_trace()

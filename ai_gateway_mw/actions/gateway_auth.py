@@ -58,6 +58,7 @@ class GatewayAuth:
 
     name = "gateway-auth"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     class Config(ActionConfig):
         required: bool = Field(True, description="False: requests without a gateway key go on unauthenticated.")

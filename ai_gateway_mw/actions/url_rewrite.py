@@ -50,6 +50,7 @@ class URLRewrite:
 
     name = "url-rewrite"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    changes_url = True
 
     class Config(URLConfig):
         pass

@@ -291,7 +291,8 @@ class ResponseGate(Shortcuts):
             await self._release(fields)
         for piece in recoding.pieces(body, more=more):
             await self.send_past_rules({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(0)  # to code a slice takes a while: others have their turn
+            if len(body) > SLICE:
+                await asyncio.sleep(0)  # to code one takes a while: others have their turn
         if not more:
             await self.send_past_rules({"type": "http.response.body", "body": b""})
 

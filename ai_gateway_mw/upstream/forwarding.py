@@ -21,7 +21,7 @@ _FRAMING: Final = CONNECTION_SPECIFIC | {b"host", b"content-length", b"expect"}
 _FOR, _PROTO, _HOST, _ID = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"
 _OF_THE_SERVER: Final = frozenset({b"content-length", b"date", b"server"})  # ours says these itself
 _WITHOUT_BODY: Final = frozenset({204, 304})  # RFC 9110 6.4.1
-_TEXTS: Final = (b"text/", b"application/json", b"application/xml", b"application/problem+json")
+_ENDS_OF_TEXTS: Final = (b"json", b"xml", b"javascript", b"x-www-form-urlencoded")
 _DOTS: Final = frozenset({".", ".."})
 
 
@@ -82,7 +82,7 @@ class ForwardedAnswer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._response
         try:
-            if not response.encoded and response.media_type.startswith(_TEXTS):
+            if not response.encoded and _is_text(response.media_type):
                 await self._send_text(send)
             else:
                 await self._send(send, self._head(with_length=True))
@@ -126,6 +126,10 @@ class ForwardedAnswer:
             head.append((b"content-length", length))
         redact = self._secrets.redact_bytes
         return [(name, redact(value)) for name, value in head]
+
+
+def _is_text(media_type: bytes) -> bool:
+    return media_type.startswith(b"text/") or media_type.endswith(_ENDS_OF_TEXTS)
 
 
 def is_timeout(error: GatewayError) -> bool:

@@ -224,3 +224,29 @@ def test_problems_come_with_their_place() -> None:
 def test_what_is_probably_not_meant(config: dict[str, Any], says: str | None) -> None:
     warnings = gateway(actions(("url-rewrite", config))).warnings
     assert [says in warning.message for warning in warnings] == ([True] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("guard", "expressions", "warned"),
+    [
+        ("restrict-ips", ["req.url.path.startsWith('/v1/')"], True),
+        ("restrict-ips", ["req.url.uri == '/x'"], True),
+        ("restrict-ips", ["req.method == 'GET'"], False),
+        ("restrict-ips", [], False),
+        ("rate-limit", ["req.url.path == '/x'"], False),
+    ],
+)
+def test_a_guard_that_looks_at_the_url_before_it_changes_is_warned_of(
+    guard: str, expressions: list[str], warned: bool
+) -> None:
+    configs: dict[str, Any] = {
+        "restrict-ips": {"allow": ["10.0.0.0/8"]},
+        "rate-limit": {
+            "name": "n", "algorithm": "sliding_window", "capacity": 2, "rate": "60s", "bucket_key": ["'a'"],
+        },
+    }  # fmt: skip
+    first = actions((guard, configs[guard]), expressions=expressions)["on_http_request"]
+    rewrite = actions(("url-rewrite", {"from": "/a", "to": "/b"}))["on_http_request"]
+    warnings = gateway({"on_http_request": first + rewrite}).warnings
+    assert ["let in by the URL" in warning.message for warning in warnings] == [True] * warned
+    assert gateway({"on_http_request": rewrite + first}).warnings == ()
