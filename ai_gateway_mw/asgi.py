@@ -23,6 +23,7 @@ __all__ = [
     "answer_written",
     "body_at_hand",
     "body_writer",
+    "dropped",
     "raw_route_path",
     "read_body",
     "replaying",
@@ -141,6 +142,10 @@ class Shortcuts:
         """Write a whole answer, if that can be done at once; whether it was."""
         return False
 
+    def drop(self) -> bool:
+        """End the connection without an answer, if none has begun and that can be done; whether it was."""
+        return False
+
     def write_body(self, body: bytes) -> Written:
         """Write a piece of an answer's body, which is not the last; after its head."""
         raise NotImplementedError
@@ -172,6 +177,12 @@ def answer_written(send: Send, status: int, fields: list[tuple[bytes, bytes]], b
     """Write an answer that is all here, where that can be done at once; whether it was."""
     shortcuts = _shortcuts(send)
     return shortcuts is not None and shortcuts.write_answer(status, fields, body)
+
+
+def dropped(send: Send) -> bool:
+    """End the connection without an answer, where that can be done; whether it was."""
+    shortcuts = _shortcuts(send)
+    return shortcuts is not None and shortcuts.drop()
 
 
 class Watch:

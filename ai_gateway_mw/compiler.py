@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
+from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
 from ai_gateway_mw.policy import ActionSpec, Path, Phase, Policy, Rule, validated
@@ -34,8 +35,10 @@ class _Compilation:
         self._policy = policy
         self._runtime = runtime
         self._actions = actions
+        self._guards: list[str] = []  # rules that let in by the URL, up to here
 
     def rules(self, phase: Phase, rules: tuple[Rule, ...]) -> tuple[CompiledRule, ...]:
+        self._guards = []
         return tuple(self._rule(phase, rule, number) for number, rule in enumerate(rules, 1))
 
     def _rule(self, phase: Phase, rule: Rule, number: int) -> CompiledRule:
@@ -54,7 +57,20 @@ class _Compilation:
             if getattr(action or self._actions.get(spec.type), "terminating", False):
                 ended_by = ended_by or spec.type
         name = rule.name or f"{number} of {phase.value}"
+        self._see_guards(name, when, rule)
         return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
+
+    def _see_guards(self, name: str, when: Expression | None, rule: Rule) -> None:
+        """Warn of a rewrite behind a guard that looks at the URL: it does not look at the new one."""
+        for spec in rule.actions:
+            kind = self._actions.get(spec.type)
+            if self._guards and getattr(kind, "changes_url", False):
+                guards = ", ".join(f"`{guard}`" for guard in self._guards)
+                message = f"who is let in by the URL is decided before this changes it, in rule {guards}"
+                self._runtime.problem(message, spec.place, severity="warning")
+        by_url = when is not None and any(variable.startswith("req.url") for variable in when.variables)
+        if by_url and any(getattr(self._actions.get(spec.type), "guards", False) for spec in rule.actions):
+            self._guards.append(name)
 
     def _locator(self, spec: ActionSpec) -> Callable[[Path], Place]:
         return lambda path: self._policy.document.place((*spec.path, "config", *path))

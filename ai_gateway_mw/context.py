@@ -21,6 +21,7 @@ from ai_gateway_mw.asgi import (
     route_path,
 )
 from ai_gateway_mw.body import JSONBody
+from ai_gateway_mw.compression import Recoding
 from ai_gateway_mw.errors import GatewayError, UnsupportedEncoding
 from ai_gateway_mw.form import FormBody, form_boundary
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, Fields
@@ -104,9 +105,22 @@ class Context:
 
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
-        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
+        + (
+            "received_fields",
+            "request_fields",
+            "phase",
+            "response",
+            "refusal",
+            "body",
+            "vars",
+            "watch",
+            "when_over",
+            "callout",
+            "recoding",
+        )
         + (
             "gateway_key",
+            "scoped_key",
             "key_was_cached",
             "account",
             "input_tokens",
@@ -154,6 +168,7 @@ class Context:
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
+        self.scoped_key: GatewayKey | None = None  # it, where its scopes were held against the path: gateway-auth
         self.key_was_cached = False  # the database could not be asked: gateway-auth
         self.account: Account | None = None  # what it does under that key: gateway-auth
         # What the steps of `ai-gateway` hand on, each written by the step that its comment names.
@@ -167,6 +182,10 @@ class Context:
         self.candidates: Iterator[Candidate] = _NO_CANDIDATES  # key selection
         self.attempts: list[Attempt] = []  # failover
         self.upstream: UpstreamResponse | None = None  # failover
+        # Called when the exchange is over, with whether what served it did its work; None where nothing was asked.
+        self.when_over: tuple[Callable[[bool | None], None], ...] = ()
+        self.callout: Mapping[str, Any] = {}  # what `retry_condition` sees of an http-request
+        self.recoding: Recoding | None = None  # what the body of the answer goes through: compress-response
         self._watches = watches
         self._published: dict[str, Any] = {}
         self._published_ours: dict[str, Any] = {}
@@ -285,6 +304,14 @@ class Context:
         if self.body is None:
             self.receive = receive
 
+    def rewrite(self, scope: Scope, route: Route | None) -> None:
+        """Go on as if the request had come for this path and query, with this host. Raises `AmbiguousCredentials` where
+        it would have been refused as such."""
+        presented_credentials(Fields(self.received_fields), scope["query_string"] if route else b"")
+        self._enter(scope, route)
+        if not self.body:
+            self._payload = None  # whether one is needed depends on the path
+
     def watch_client(self) -> None:
         """Give the exchange up from now on when the client leaves, once it has had to wait for a while: its task is
         cancelled, and it ends with `ClientGone`. Only once the body has been read: the watch takes what comes after
@@ -329,6 +356,7 @@ class Context:
         self.candidates = _NO_CANDIDATES
         self.scope, self.vars = {}, {}
         self.account = None
+        self.when_over = ()
         self.refusal = None  # one that goes on to the server knows the frames it went through, and they know this
 
 

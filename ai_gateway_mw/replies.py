@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ai_gateway_mw.asgi import Receive, Scope, Send
-from ai_gateway_mw.errors import Denied, GatewayError
+from ai_gateway_mw.errors import ConnectionClosed, Denied, GatewayError
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.surfaces import Format
 
@@ -55,7 +55,7 @@ def error_reply(error: GatewayError, api_format: Format, request_id: str, attemp
     if not error.retryable:
         # Both SDKs repeat 408, 409, 429 and every 5xx on their own unless told not to.
         fields.append((b"x-should-retry", b"false"))
-    if isinstance(error, Denied):
+    if isinstance(error, Denied | ConnectionClosed):
         return Reply(error.status, tuple(fields))
     return json_reply(error.status, error_body(error, api_format, request_id), tuple(fields))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import httpx
 
 from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.addresses import Ranges
+from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import (
     BOOL,
     DOUBLE,
@@ -34,12 +35,14 @@ from ai_gateway_mw.cel import (
 )
 from ai_gateway_mw.context import Limits
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, Problem, SecretError
+from ai_gateway_mw.hops import Hops
+from ai_gateway_mw.internal import Internal
 from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.policy import Path, Phase, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
-from ai_gateway_mw.state import Breakers, MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.state import Breakers, Circuits, MemoryProviderKeys, ModelMetrics, ProviderKeys
 from ai_gateway_mw.upstream.http1 import HTTPTransport
 from ai_gateway_mw.variables import functions, variables, variables_elsewhere
 
@@ -56,12 +59,16 @@ class Stores:
         secrets: SecretStore | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         randomness: random.Random | None = None,
+        internal: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self.settings = settings
+        self.internal = Internal(settings.internal, internal or {})
+        self.hops = Hops()
         self.secrets = secrets or build_store(settings)
         self.random = randomness or random.Random()
         self.provider_keys: ProviderKeys = MemoryProviderKeys(jitter=self.random.random)
         self.breakers = Breakers(jitter=self.random.random)
+        self.circuits = Circuits()
         self.model_metrics = ModelMetrics()
         self.accounts = Accounts(settings, lambda: self.counters)
         self._given_transport = transport

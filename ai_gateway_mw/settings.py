@@ -22,7 +22,15 @@ from pydantic_settings import (
 
 from ai_gateway_mw.addresses import Network, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
-from ai_gateway_mw.hosts import HostAddress, host_address, host_name, host_pair
+from ai_gateway_mw.hosts import (
+    HostAddress,
+    host_address,
+    host_name,
+    host_pair,
+    internal_name,
+    internal_pair,
+    internal_url,
+)
 from ai_gateway_mw.policy import long_seconds, long_text
 from ai_gateway_mw.secrets import SOURCES, VARIABLE_PREFIX, Secret, usable
 
@@ -66,6 +74,14 @@ def _hosts(value: Any) -> Any:
     return {host_name(name): host_address(to) if isinstance(to, str) else to for name, to in value.items()}
 
 
+def _internal(value: Any) -> Any:
+    if isinstance(value, str):
+        value = dict(internal_pair(item) for item in _items(value))
+    if not isinstance(value, Mapping):
+        return value
+    return {internal_name(name): internal_url(to) if isinstance(to, str) else to for name, to in value.items()}
+
+
 def _known_sources(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in SOURCES:
@@ -100,6 +116,7 @@ def _hidden(value: Any, info: ValidationInfo) -> Any:
 _Location = Annotated[Path, AfterValidator(Path.expanduser)]
 _Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 _Hosts = Annotated[Mapping[str, HostAddress], BeforeValidator(_hosts)]
+_Internal = Annotated[Mapping[str, str], BeforeValidator(_internal)]
 _Sources = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_known_sources)]
 _Hidden = Annotated[Secret | None, BeforeValidator(_hidden)]
 _Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
@@ -146,6 +163,10 @@ class Settings(BaseSettings):
     hosts: _Hosts = Field(
         default_factory=dict,
         description="Host names of upstreams that lead elsewhere than DNS says, as name=address[:port],...",
+    )
+    internal: _Internal = Field(
+        default_factory=dict,
+        description="Upstreams that forward-internal and http-request know as name.internal, as name=url,...",
     )
     secrets: _Sources = Field(
         tuple(SOURCES), description="Sources that secrets.get asks, in this order, separated by commas."

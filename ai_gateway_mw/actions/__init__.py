@@ -6,27 +6,41 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.circuit_breaker import CircuitBreaker
+from ai_gateway_mw.actions.close_connection import CloseConnection
+from ai_gateway_mw.actions.compress_response import CompressResponse
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
+from ai_gateway_mw.actions.forward_internal import ForwardInternal
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
+from ai_gateway_mw.actions.http_request import HTTPRequest
 from ai_gateway_mw.actions.log import Log
 from ai_gateway_mw.actions.rate_limit import RateLimit
+from ai_gateway_mw.actions.redirect import Redirect
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
+from ai_gateway_mw.actions.url_rewrite import URLRewrite
 from ai_gateway_mw.context import Action
 
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
+    CircuitBreaker,
+    CloseConnection,
+    CompressResponse,
     CustomResponse,
     Deny,
+    ForwardInternal,
     GatewayAuth,
+    HTTPRequest,
     Log,
     RateLimit,
+    Redirect,
     RemoveHeaders,
     RestrictIPs,
     SetVars,
+    URLRewrite,
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
@@ -39,12 +53,11 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
+        ["basic-auth", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
         _GUARDED,
     ),
     **dict.fromkeys(
-        ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"]
-        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace", "url-rewrite"],
+        ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
         _DONE,
     ),
 }

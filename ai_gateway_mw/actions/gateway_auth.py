@@ -20,6 +20,7 @@ class GatewayAuth:
 
     name = "gateway-auth"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     class Config(ActionConfig):
         required: bool = Field(True, description="False: requests without a gateway key go on unauthenticated.")
@@ -100,11 +101,17 @@ class GatewayAuth:
 
     def _check_scope(self, key: GatewayKey, ctx: Context) -> None:
         if self._scopes is None:
-            needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
-            if not key.permits(needed):
-                raise ScopeDenied(key.name, needed)
+            check_scope_of_path(key, ctx)
+            ctx.scoped_key = key
         elif not any(key.permits(scope) for scope in self._scopes):
             raise ScopeDenied(key.name, " or ".join(self._scopes))
+
+
+def check_scope_of_path(key: GatewayKey, ctx: Context) -> None:
+    """Raises `ScopeDenied` where the path needs a scope that the key has not."""
+    needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
+    if not key.permits(needed):
+        raise ScopeDenied(key.name, needed)
 
 
 _WITHOUT_KEY: Final = result_of(None)

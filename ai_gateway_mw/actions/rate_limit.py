@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ class RateLimit:
         self._limit = f"{config.capacity} requests in {duration_text(config.rate)}"
 
     async def __call__(self, ctx: Context) -> None:
-        bucket = self._bucket(ctx)
+        bucket = bucket_of(self._config.name, self._expressions, ctx)
         try:
             taken = self._taken(bucket)
         except LimitsUnavailable as error:
@@ -85,10 +85,12 @@ class RateLimit:
     def _taken(self, bucket: str) -> Taken:
         return self._stores.counters.take([(f"rate-limit:{bucket}", self._window, self._config.capacity, 1)])
 
-    def _bucket(self, ctx: Context) -> str:
-        values = [_value(expression, ctx) for expression in self._expressions]
-        text = json.dumps([self._config.name, *values], sort_keys=True, separators=(",", ":"))
-        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+def bucket_of(name: str, expressions: Iterable[Expression], ctx: Context) -> str:
+    """A digest of the values of expressions, under a name."""
+    values = [_value(expression, ctx) for expression in expressions]
+    text = json.dumps([name, *values], sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _value(expression: Expression, ctx: Context) -> Any:

@@ -44,6 +44,7 @@ class RestrictIPs:
 
     name = "restrict-ips"
     phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE})
+    guards = True
 
     class Config(ActionConfig):
         enforce: bool = Field(True, description="False: only publish and log what would have been refused.")

@@ -17,19 +17,22 @@ from ai_gateway_mw.asgi import (
     Written,
     answer_written,
     body_writer,
+    dropped,
     replaying,
 )
+from ai_gateway_mw.compression import SLICE, Recoding
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError, InternalError
+from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError, UpstreamError
 from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
-from ai_gateway_mw.replies import error_reply
+from ai_gateway_mw.replies import Reply, error_reply
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
 _RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
+_FAILED = 500
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
@@ -69,6 +72,8 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
         ctx.refusal = None if gate.complete else error.without_trace()
     except GatewayError as error:
         ctx.refusal = error
+        if isinstance(error, ConnectionClosed) and gate.dropped(error):
+            return
         if gate.started:
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
             raise
@@ -82,8 +87,22 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
             status = ctx.refusal.status if ctx.refusal else gate.status or 500
             if ctx.account is not None:
                 ctx.account.close(status)
+            for call in ctx.when_over:
+                call(_worked(ctx, gate))
             log_request(ctx, status)
             ctx.release()
+
+
+def _worked(ctx: Context, gate: ResponseGate) -> bool | None:
+    """Whether the app or an upstream did its work; None where neither was asked, or nobody waited for it."""
+    refusal = ctx.refusal
+    if isinstance(refusal, ClientGone):
+        return None
+    if isinstance(refusal, UpstreamError | InternalError):
+        return False
+    if gate.served:
+        return gate.served < _FAILED
+    return None
 
 
 async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
@@ -93,6 +112,7 @@ async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
         answer = await work(ctx)
         if answer is None:
             return False
+        gate.is_ours = isinstance(answer, Reply)
         await answer(ctx.scope, _receive(ctx), gate.send)
     except asyncio.CancelledError:
         reason = ctx.watch.interruption() if ctx.watch is not None else None
@@ -116,6 +136,7 @@ async def _passed_on(ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
         await app(edited_scope(ctx), _receive(ctx), gate.send)
     except Exception:
         if not gate.decided:
+            gate.served = InternalError.status
             raise
 
 
@@ -146,10 +167,12 @@ class ResponseGate(Shortcuts):
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "_write_body") + (
+    __slots__ = ("_ctx", "_held", "_holds_head", "_program", "_recoding", "_send", "_write_body") + (
         "complete",
         "decided",
+        "is_ours",
         "refusal",
+        "served",
         "started",
         "status",
     )
@@ -158,6 +181,8 @@ class ResponseGate(Shortcuts):
         self._ctx = ctx
         self._program = program
         self._holds_head = program.has_response_rules
+        self._recoding: Recoding | None = None
+        self._held: Message | None = None  # the head, while its body has not begun
         self._send = send
         self._write_body = body_writer(send)
         self.decided = False
@@ -165,13 +190,20 @@ class ResponseGate(Shortcuts):
         self.started = False
         self.complete = False
         self.status = 0
+        self.served = 0  # the status that an app or an upstream gave, whatever became of it
+        self.is_ours = False  # the policy itself answers
 
     def send(self, message: Message) -> Awaitable[None]:
         """What the app or the answer sends. No coroutine of its own: it stands in the way of every message."""
         if self.decided:
             raise ResponseDecided
-        if self._holds_head and message["type"] == "http.response.start":
-            return self._send_through_rules(message)
+        if self._recoding is not None:
+            return self._send_recoded(message, self._recoding)
+        if message["type"] == "http.response.start":
+            if self._holds_head:
+                return self._send_through_rules(message)
+            if not self.is_ours:
+                self.served = message["status"]
         return self.send_past_rules(message)
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
@@ -180,10 +212,29 @@ class ResponseGate(Shortcuts):
             return False
         self.started = self.complete = True
         self.status = status
+        if not self.is_ours:
+            self.served = status
         return True
+
+    def drop(self) -> bool:
+        """See `dropped`."""
+        return not self.started and dropped(self._send)
+
+    def dropped(self, error: ConnectionClosed) -> bool:
+        """End the connection without an answer, and say so in the error; False where only an answer can end it."""
+        if self.drop():
+            error.status = error.without_answer
+            error.without_trace()
+            return True
+        if not str(self._ctx.scope.get("http_version", "1.1")).startswith("1"):
+            error.fields = ()  # RFC 9113 8.2.2: no fields of the connection there
+        return False
 
     def write_body(self, body: bytes) -> Written:
         """See `body_writer`; for an answer whose head has passed."""
+        if self._recoding is not None:
+            message = {"type": "http.response.body", "body": body, "more_body": True}
+            return self._send_recoded(message, self._recoding)
         return self._write_body(body)
 
     def send_past_rules(self, message: Message) -> Awaitable[None]:
@@ -197,6 +248,8 @@ class ResponseGate(Shortcuts):
 
     async def _send_through_rules(self, message: Message) -> None:
         ctx = self._ctx
+        if not self.is_ours:
+            self.served = message["status"]
         ctx.response = ResponseHead(
             message["status"], Fields([(name.lower(), value) for name, value in message.get("headers", ())])
         )
@@ -210,7 +263,46 @@ class ResponseGate(Shortcuts):
             await answer(ctx.scope, ctx.receive, self.send_past_rules)
             raise ResponseDecided
         edited = {**message, "status": ctx.response.status, "headers": list(ctx.response.fields)}
-        await self.send_past_rules(edited)
+        self._recoding, ctx.recoding = ctx.recoding, None
+        if self._recoding is not None:
+            self._held = edited  # until it is known what the body is like
+        else:
+            await self.send_past_rules(edited)
+
+    async def _send_recoded(self, message: Message, recoding: Recoding) -> None:
+        """A piece of a body that is coded on its way; before the first one, its head."""
+        if message["type"] != "http.response.body":
+            if self._held is not None:  # what is this? It goes as it came, and so does what follows
+                await self._release(None)
+            await self.send_past_rules(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._held is not None:
+            fields = recoding.begin(self._held["status"], self._held["headers"], body, more=more)
+            if fields is None:
+                await self._release(None)
+                await self.send_past_rules(message)
+                return
+            if not more and len(body) <= SLICE:
+                whole = b"".join(recoding.pieces(body, more=False))
+                await self._release([*fields, (b"content-length", b"%d" % len(whole))])
+                await self.send_past_rules({"type": "http.response.body", "body": whole})
+                return
+            await self._release(fields)
+        for piece in recoding.pieces(body, more=more):
+            await self.send_past_rules({"type": "http.response.body", "body": piece, "more_body": True})
+            if len(body) > SLICE:
+                await asyncio.sleep(0)  # to code one takes a while: others have their turn
+        if not more:
+            await self.send_past_rules({"type": "http.response.body", "body": b""})
+
+    async def _release(self, fields: list[Field] | None) -> None:
+        """Send the head that was held: with these fields, or as it was, and then the body goes as it comes."""
+        head, self._held = self._held, None
+        assert head is not None
+        if fields is None:
+            self._recoding = None
+        await self.send_past_rules(head if fields is None else {**head, "headers": fields})
 
     async def _answer_of_rules(self, ctx: Context) -> ASGIApp | None:
         try:

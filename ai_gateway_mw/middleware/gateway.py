@@ -43,13 +43,19 @@ class Gateway:
         secrets: SecretStore | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         settings: Settings | None = None,
+        internal: Mapping[str, ASGIApp | str] | str = "",
         **overrides: Any,
     ) -> None:
-        """`overrides` are settings by their lower-case names, such as `trusted_proxies`. Raises `PolicyError`."""
+        """`internal` are apps that `forward-internal` knows by these names, and whose lifespan is left to others; URLs
+        in it are those of the setting. `overrides` are settings by their lower-case names, such as `trusted_proxies`.
+        Raises `PolicyError`."""
+        apps, urls = _apps_and_urls(internal)
+        if urls:
+            overrides["internal"] = urls
         if settings is not None and overrides:
             raise TypeError("Gateway takes either `settings` or single ones by name")
         self.settings = settings or Settings(**overrides)
-        self.stores = Stores(self.settings, secrets=secrets, transport=transport)
+        self.stores = Stores(self.settings, secrets=secrets, transport=transport, internal=apps)
         self.limits = self.stores.limits
         self.watches = Watches()
         self.is_open = False
@@ -141,6 +147,14 @@ class Gateway:
         except ImportError as error:
             raise InstallationError(f"{error.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
         return AdminApp(self)
+
+
+def _apps_and_urls(internal: Mapping[str, ASGIApp | str] | str) -> tuple[dict[str, ASGIApp], Mapping[str, str] | str]:
+    """What is an app of what Python code gives, and what is for the settings."""
+    if isinstance(internal, str):
+        return {}, internal
+    apps = {name: to for name, to in internal.items() if not isinstance(to, str)}
+    return apps, {name: to for name, to in internal.items() if isinstance(to, str)}
 
 
 class GatewayMiddleware:

@@ -1,9 +1,11 @@
 """What is learned at run time: of provider keys (quota, errors, cooling), models (latency, errors,
-tokens) and origins (breakers)."""
+tokens), origins (breakers) and what a policy watches (circuits)."""
 
 from __future__ import annotations
 
 from ai_gateway_mw.state.breakers import Breakers
+from ai_gateway_mw.state.circuits import Circuit, Circuits
+from ai_gateway_mw.state.circuits import Rules as CircuitRules
 from ai_gateway_mw.state.history import Measured
 from ai_gateway_mw.state.latency import Latency
 from ai_gateway_mw.state.models import ModelMetrics
@@ -14,6 +16,9 @@ from ai_gateway_mw.state.window import Clock, Window
 
 __all__ = [
     "Breakers",
+    "Circuit",
+    "CircuitRules",
+    "Circuits",
     "Clock",
     "ErrorRates",
     "KeyState",

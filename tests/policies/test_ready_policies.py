@@ -52,9 +52,11 @@ async def ask(gateway: Gateway, *, bearer: str = "", client: str = "127.0.0.1", 
 def test_there_is_a_policy_for_every_purpose() -> None:
     assert {file.stem for file in FILES} >= {
         "bearer-protected",
+        "circuit-breaker",
         "default",
         "demo",
         "error-rates",
+        "guardrail",
         "ip-restricted",
         "key-failover",
         "load-distribution",
@@ -169,6 +171,57 @@ async def test_rate_limited_counts_each_client_and_all_together(providers: Provi
     assert "20 requests in 1m" in answers[20].text
     assert "30 requests in 1m" in answers[-1].text
     assert len(providers.requests) == 30
+
+
+async def test_circuit_breaker_leaves_a_model_alone_that_keeps_failing(providers: Providers) -> None:
+    gateway = policy("circuit-breaker", providers, ONE)
+    providers.on("sk-operator", *[500] * 10, 200)
+    answers = [await ask(gateway) for _ in range(11)]
+    assert [answer.headers["x-gateway-error"] for answer in answers if "x-gateway-error" in answer.headers][-1] == (
+        "circuit_open"
+    )
+    assert len(providers.requests) == 10
+    assert (await ask(gateway, model="gpt-4o-mini")).status == 200
+
+
+class Guardrail(httpx.AsyncBaseTransport):
+    """A service that is asked about each request, beside the providers."""
+
+    def __init__(self, providers: Providers, *answers: int | Exception) -> None:
+        self.asked: list[httpx.Request] = []
+        self._providers, self._answers = providers.transport, list(answers)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host != "localhost":
+            return await self._providers.handle_async_request(request)
+        self.asked.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "asked"),
+    [
+        ([200], 200, 1),
+        ([403], 403, 1),
+        ([500], 403, 1),
+        ([httpx.ConnectError("no"), 200], 200, 2),
+        ([httpx.ConnectError("no"), httpx.ConnectError("no")], 502, 2),
+    ],
+)
+async def test_guardrail_is_asked_first(
+    providers: Providers, answers: list[int | Exception], status: int, asked: int
+) -> None:
+    store = SecretStore([MemorySource({**ONE, "guardrail": {"token": "tk-guardrail"}})])
+    service = Guardrail(providers, *answers)
+    gateway = Gateway.from_file(POLICIES / "guardrail.yaml", secrets=store, transport=service)
+    assert (await ask(gateway)).status == status
+    assert [(sent.headers["authorization"], sent.content) for sent in service.asked] == [
+        ("Bearer tk-guardrail", b'{"model":"gpt-4o","messages":[]}')
+    ] * asked
+    assert providers.keys == ["sk-operator"] * (status == 200)
 
 
 @pytest.mark.parametrize(

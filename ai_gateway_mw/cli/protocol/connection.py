@@ -175,6 +175,11 @@ class Connection(asyncio.Protocol):
         else:
             self._next()
 
+    def drop(self, exchange: Exchange) -> None:
+        """End here, with nothing said in answer to it."""
+        exchange.leave()
+        self._close()
+
     def left(self, exchange: Exchange, *, stopped: bool) -> None:
         """The app is done with it. An answer that is not complete must not look as if it were."""
         if exchange.task is not None:

@@ -174,6 +174,14 @@ class Exchange(Shortcuts):
             self._send_body(body, more=False)
         return True
 
+    def drop(self) -> bool:
+        """No answer, and no further one on this connection."""
+        if not self.unheard or self.complete:
+            return False
+        if not self.gone:
+            self._connection.drop(self)
+        return True
+
     def write_body(self, body: bytes) -> Written:
         """The same as `send` for a piece of the body which is not the last."""
         if self.gone:

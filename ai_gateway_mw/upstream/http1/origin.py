@@ -20,7 +20,7 @@ class Origin:
     host: str
     port: int
     address: str
-    authority: bytes  # for the field Host
+    authority: bytes = field(compare=False)  # for the field Host: whoever is asked for, it is the same connection
     _hash: int = field(init=False, repr=False, compare=False)  # looked up by each request
 
     def __post_init__(self) -> None:
