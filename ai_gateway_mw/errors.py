@@ -177,6 +177,15 @@ class Unauthenticated(GatewayError):
         super().__init__(message, fields=[("www-authenticate", "Bearer")])
 
 
+class WrongCredentials(GatewayError):
+    """No name and password (RFC 7617), or the wrong ones; nothing tells which."""
+
+    status, code, kind, anthropic_kind = 401, "invalid_credentials", "authentication_error", "authentication_error"
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("Invalid or missing credentials.", fields=[("www-authenticate", challenge)])
+
+
 class KeyRevoked(Unauthenticated):
     """The key was revoked while the answer was on its way."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.basic_auth import BasicAuth
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
@@ -19,6 +20,7 @@ from ai_gateway_mw.context import Action
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
+    BasicAuth,
     CustomResponse,
     Deny,
     GatewayAuth,
@@ -39,7 +41,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["basic-auth", "circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
+        ["circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
         _GUARDED,
     ),
     **dict.fromkeys(
