@@ -19,6 +19,7 @@ LAYERS = (
     {"compiler"},
     {"program"},
     {"actions"},
+    {"jose"},
     {"upstream"},
     {"runtime"},
     {"accounts"},

@@ -10,6 +10,7 @@ from ai_gateway_mw.actions.basic_auth import BasicAuth
 from ai_gateway_mw.actions.custom_response import CustomResponse
 from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
+from ai_gateway_mw.actions.jwt_validation import JWTValidation
 from ai_gateway_mw.actions.log import Log
 from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
@@ -24,6 +25,7 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     CustomResponse,
     Deny,
     GatewayAuth,
+    JWTValidation,
     Log,
     RateLimit,
     RemoveHeaders,
@@ -41,7 +43,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["circuit-breaker", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
+        ["circuit-breaker", "oauth", "openid-connect", "verify-webhook"],
         _GUARDED,
     ),
     **dict.fromkeys(

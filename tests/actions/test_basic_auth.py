@@ -173,8 +173,7 @@ async def test_it_may_be_one_of_two_ways_in() -> None:
             },
             {
                 "expressions": [
-                    "actions.ngrok.restrict_ips.action == 'allow' || "
-                    "actions.ngrok.basic_auth.credentials.authorized == true"
+                    "actions.ngrok.restrict_ips.action == 'allow' || actions.ngrok.basic_auth.credentials.authorized"
                 ],
                 "actions": [{"type": "custom-response", "config": {"body": "in"}}],
             },
