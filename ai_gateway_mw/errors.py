@@ -289,6 +289,16 @@ class TokenNotAllowed(PermissionDenied):
     code, ngrok_code = "token_not_allowed", 3403
 
 
+class WebhookNotVerified(PermissionDenied):
+    """A webhook that its provider has not signed, or not just now."""
+
+    code, ngrok_code = "webhook_not_verified", 3204
+
+    def __init__(self, reason: str, status: int = 403) -> None:
+        super().__init__(f"Webhook verification failed: {reason}.")
+        self.status = status
+
+
 class AddressDenied(PermissionDenied):
     code = "ip_not_allowed"
 

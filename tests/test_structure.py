@@ -19,7 +19,7 @@ LAYERS = (
     {"compiler"},
     {"program"},
     {"actions"},
-    {"jose"},
+    {"jose", "webhooks"},
     {"upstream"},
     {"runtime"},
     {"accounts"},

@@ -16,6 +16,7 @@ from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
+from ai_gateway_mw.actions.verify_webhook import VerifyWebhook
 from ai_gateway_mw.context import Action
 
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
@@ -31,6 +32,7 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     RemoveHeaders,
     RestrictIPs,
     SetVars,
+    VerifyWebhook,
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
@@ -43,7 +45,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "saml": "authenticate people in the app around the gateway",
     "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
     **dict.fromkeys(
-        ["circuit-breaker", "oauth", "openid-connect", "verify-webhook"],
+        ["circuit-breaker", "oauth", "openid-connect"],
         _GUARDED,
     ),
     **dict.fromkeys(
