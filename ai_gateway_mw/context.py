@@ -104,7 +104,17 @@ class Context:
 
     __slots__ = (
         ("scope", "route", "method", "path", "query", "receive", "limits", "id", "started", "received_at")
-        + ("received_fields", "request_fields", "phase", "response", "refusal", "body", "vars", "watch")
+        + (
+            "received_fields",
+            "request_fields",
+            "phase",
+            "response",
+            "refusal",
+            "answer_fields",
+            "body",
+            "vars",
+            "watch",
+        )
         + (
             "gateway_key",
             "key_was_cached",
@@ -150,6 +160,7 @@ class Context:
         self.phase = Phase.ON_HTTP_REQUEST
         self.response: ResponseHead | None = None
         self.refusal: GatewayError | None = None
+        self.answer_fields: tuple[Field, ...] = ()  # of whatever answer this gets, past all rules: cookies of logins
         self.body: bytes | None = None
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None

@@ -228,6 +228,33 @@ class TokenKeysUnavailable(GatewayError):
         super().__init__("Tokens cannot be checked at the moment.", fields=[("retry-after", "5")])
 
 
+class LoginRequired(GatewayError):
+    """Nobody has signed in, and this request is none that a browser could be sent away from."""
+
+    status, code, kind, anthropic_kind = 401, "login_required", "authentication_error", "authentication_error"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in first, with a browser.")
+
+
+class LoginFailed(GatewayError):
+    """A login came back that must not count; `reason` holds nothing that a browser sent."""
+
+    status, code, kind, anthropic_kind = 403, "login_failed", "authentication_error", "authentication_error"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The login failed: {reason}.")
+
+
+class LoginUnavailable(GatewayError):
+    """The identity provider cannot be asked now; the log says why."""
+
+    status, code, anthropic_kind, retryable = 503, "login_unavailable", "overloaded_error", True
+
+    def __init__(self) -> None:
+        super().__init__("Nobody can sign in at the moment.", fields=[("retry-after", "5")])
+
+
 class KeyRevoked(Unauthenticated):
     """The key was revoked while the answer was on its way."""
 
@@ -314,6 +341,16 @@ class Denied(GatewayError):
     def __init__(self, status: int) -> None:
         super().__init__("The request was denied.")
         self.status = status
+
+
+class LoginRedirect(Denied):
+    """A browser is sent on: to the provider, or back to where it wanted to go."""
+
+    code = "login_required"
+
+    def __init__(self, location: str) -> None:
+        super().__init__(302)
+        self.fields = (("location", location), ("cache-control", "no-store"))
 
 
 class RouteNotFound(GatewayError):

@@ -19,6 +19,7 @@ LAYERS = (
     {"compiler"},
     {"program"},
     {"actions"},
+    {"login"},
     {"jose", "webhooks"},
     {"upstream"},
     {"runtime"},

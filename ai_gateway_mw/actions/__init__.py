@@ -12,6 +12,8 @@ from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.actions.jwt_validation import JWTValidation
 from ai_gateway_mw.actions.log import Log
+from ai_gateway_mw.actions.oauth import OAuth
+from ai_gateway_mw.actions.openid_connect import OpenIDConnect
 from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
@@ -28,6 +30,8 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     GatewayAuth,
     JWTValidation,
     Log,
+    OAuth,
+    OpenIDConnect,
     RateLimit,
     RemoveHeaders,
     RestrictIPs,
@@ -36,18 +40,15 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
-_GUARDED = "guard the path in the app around the gateway"
+_WAF = "put a web application firewall with the OWASP Core Rule Set (Coraza, ModSecurity) in front of the app"
 _DONE = "do this in the app around the gateway, or in a proxy in front of it"
 # Types that Traffic Policy has and we refuse by name: silently skipping one would drop a protection.
 UNSUPPORTED: Mapping[str, str] = {
-    "owasp-crs-request": "put a web application firewall in front of the app",
-    "owasp-crs-response": "put a web application firewall in front of the app",
-    "saml": "authenticate people in the app around the gateway",
-    "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
-    **dict.fromkeys(
-        ["circuit-breaker", "oauth", "openid-connect"],
-        _GUARDED,
-    ),
+    "owasp-crs-request": f"{_WAF}; what a rule can say, `deny` with an expression does here",
+    "owasp-crs-response": f"{_WAF}; what a rule can say, `custom-response` in on_http_response does here",
+    "saml": "use `openid-connect`, which most identity providers offer beside SAML, or one that bridges the two",
+    "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile), or a proxy in front of it",
+    "circuit-breaker": "guard the path in the app around the gateway",
     **dict.fromkeys(
         ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"]
         + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace", "url-rewrite"],

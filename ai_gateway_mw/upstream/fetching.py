@@ -19,7 +19,6 @@ from ai_gateway_mw.upstream.http1 import Origin, Timeouts
 from ai_gateway_mw.upstream.transport import UpstreamRequest, send
 
 _MAX_URL: Final = 2_048
-_PRIVATE_SUFFIXES: Final = (".internal", ".localhost")
 
 
 class FetchFailed(Exception):
@@ -120,8 +119,13 @@ def trusted_url(text: str) -> str:
 
 def is_private(host: str) -> bool:
     """Whether a host is this machine, or a name in `.internal`."""
+    return host.lower().removesuffix(".").endswith(".internal") or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     name = host.lower().removesuffix(".")
-    if name == "localhost" or name.endswith(_PRIVATE_SUFFIXES):
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         return ip_address(name.strip("[]")).is_loopback

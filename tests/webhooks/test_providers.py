@@ -60,7 +60,7 @@ def test_another_secret_is_refused(name: str) -> None:
         assert verdict(name, delivery(sent), secret) != ""
 
 
-@pytest.mark.parametrize("name", SIGNERS.keys() - NOT_OVER_THE_BODY - {"plivo"})
+@pytest.mark.parametrize("name", sorted(SIGNERS.keys() - NOT_OVER_THE_BODY - {"plivo"}))
 def test_another_body_is_refused(name: str) -> None:
     sent = SIGNERS[name](NOW)
     assert verdict(name, delivery(sent, body=sent.body.replace(b"e", b"E", 1) + b" "), sent.secret) != ""
@@ -80,7 +80,7 @@ def test_without_its_fields_it_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "=", "v1=", "sha256=", "t=,v1=", "é", "\xff", "00", "AA==", "a" * 20_000, ",,,,"]
 )
-@pytest.mark.parametrize("name", SIGNERS.keys() - {"mailgun"})
+@pytest.mark.parametrize("name", sorted(SIGNERS.keys() - {"mailgun"}))
 def test_nonsense_is_refused(name: str, value: str) -> None:
     sent = SIGNERS[name](NOW)
     for field in sent.fields.keys() - {"content-type", "box-signature-primary"}:
@@ -96,7 +96,7 @@ def test_a_delivery_is_good_for_a_while(name: str, tolerance: int) -> None:
         assert "timestamp" in verdict(name, delivery(sent), sent.secret, NOW + offset)
 
 
-@pytest.mark.parametrize("name", TIMED.keys() - {"linear", "mailgun"})
+@pytest.mark.parametrize("name", sorted(TIMED.keys() - {"linear", "mailgun"}))
 def test_a_time_cannot_be_changed(name: str) -> None:
     old, new = SIGNERS[name](NOW - 10_000), SIGNERS[name](NOW)
     for field, value in new.fields.items():

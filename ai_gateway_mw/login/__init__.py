@@ -1,0 +1,25 @@
+"""Signing people in at an identity provider (OAuth 2.0, RFC 6749 and 9700; OpenID Connect), and the sessions that
+follow. All that is remembered of a person stands, sealed, in their own cookies. Needs joserfc."""
+
+from ai_gateway_mw.login.cookies import Jar
+from ai_gateway_mw.login.discovery import DiscoveredProvider, Discovery
+from ai_gateway_mw.login.flow import CALLBACK, LOGIN, LOGOUT, Login, LoginSettings
+from ai_gateway_mw.login.provider import Endpoints, Identity, NamedProvider, Provider, Tokens
+from ai_gateway_mw.login.session import Session
+
+__all__ = [
+    "CALLBACK",
+    "LOGIN",
+    "LOGOUT",
+    "DiscoveredProvider",
+    "Discovery",
+    "Endpoints",
+    "Identity",
+    "Jar",
+    "Login",
+    "LoginSettings",
+    "NamedProvider",
+    "Provider",
+    "Session",
+    "Tokens",
+]
