@@ -193,6 +193,11 @@ class JWTValidation:
         jws: Signatures = Field(description="How tokens must be signed.")
         leeway: Duration = Field(60.0, ge=0, le=600, description="By how much clocks may differ, at most `10m`.")
         enforce: bool = Field(True, description="False: only publish, and log what would have been refused.")
+        forward_tokens: bool = Field(
+            True,
+            description="False: header fields with tokens go no further once all are accepted. A provider without keys "
+            "in the policy would get one as the client's own key.",
+        )
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._config = config
@@ -227,6 +232,10 @@ class JWTValidation:
             _log.info("request %s: jwt-validation would have refused it: %s", ctx.id, error.message)
             return
         ctx.publish(self.name, _result(tokens))
+        if not self._config.forward_tokens:
+            for token in tokens:
+                if token["location"] == "header":
+                    ctx.request_fields.remove(token["location_property"].lower().encode("latin-1"))
 
     def _expected(self, ctx: Context) -> Expected:
         issuers = frozenset(template.render(ctx) for template in self._issuers)

@@ -18,8 +18,7 @@ from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.upstream.fetching import Fetcher
 
 if TYPE_CHECKING:
-    from ai_gateway_mw.login import Login, Provider
-    from ai_gateway_mw.login.flow import Outcome
+    from ai_gateway_mw.login import Login, Outcome, Provider
 
 _MISSING_EXTRA = "`%s` needs joserfc; do: pip install 'ai-gateway-mw[oauth]'"
 _AUTH_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -120,6 +119,7 @@ class LoginAction:
         except ImportError:
             runtime.problem(_MISSING_EXTRA % self.name)
             return
+        self._module = login
         if runtime.paths:
             runtime.problem("there is another action that signs people in; a policy may have one")
         runtime.paths.update((login.LOGIN, login.CALLBACK, login.LOGOUT))
@@ -141,10 +141,8 @@ class LoginAction:
         self._login = login.Login(settings, self._provider, fetch, clock=time.time)
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
-        from ai_gateway_mw.login.provider import Client  # noqa: PLC0415 - as above
-
         assert self._login is not None
-        client = Client(self._id.render(ctx), self._secret.render(ctx))
+        client = self._module.Client(self._id.render(ctx), self._secret.render(ctx))
         if len(client.secret) < _SHORTEST_SECRET:
             raise LoginUnavailable
         try:
@@ -159,9 +157,7 @@ class LoginAction:
         session = outcome.session if outcome is not None else None
         made: dict[str, Any] = {"identity": None, "access_token": "", "refresh_token": "", "expires_at": ""}
         if session is not None and outcome is not None:
-            from ai_gateway_mw.login.flow import result_of  # noqa: PLC0415 - as above
-
-            made["identity"] = result_of(outcome, self.result, self._issuer)
+            made["identity"] = self._module.identity_of(session, self._issuer, self.result["session"])
             made["access_token"], made["refresh_token"] = session.access_token, session.refresh_token
             if session.expires:
                 made["expires_at"] = (

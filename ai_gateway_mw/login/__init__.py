@@ -3,14 +3,15 @@ follow. All that is remembered of a person stands, sealed, in their own cookies.
 
 from ai_gateway_mw.login.cookies import Jar
 from ai_gateway_mw.login.discovery import DiscoveredProvider, Discovery
-from ai_gateway_mw.login.flow import CALLBACK, LOGIN, LOGOUT, Login, LoginSettings
-from ai_gateway_mw.login.provider import Endpoints, Identity, NamedProvider, Provider, Tokens
+from ai_gateway_mw.login.flow import CALLBACK, LOGIN, LOGOUT, Login, LoginSettings, Outcome, identity_of
+from ai_gateway_mw.login.provider import Client, Endpoints, Identity, NamedProvider, Provider, Tokens
 from ai_gateway_mw.login.session import Session
 
 __all__ = [
     "CALLBACK",
     "LOGIN",
     "LOGOUT",
+    "Client",
     "DiscoveredProvider",
     "Discovery",
     "Endpoints",
@@ -19,7 +20,9 @@ __all__ = [
     "Login",
     "LoginSettings",
     "NamedProvider",
+    "Outcome",
     "Provider",
     "Session",
     "Tokens",
+    "identity_of",
 ]

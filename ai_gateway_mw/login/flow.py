@@ -132,7 +132,7 @@ class Login:
         written = visit.jar.write(_purpose(state), begun, seconds=_LOGIN_SECONDS) or []
         others = visit.jar.purposes("login-")
         dropped = [item for purpose in others[: 1 - _MAX_LOGINS] for item in visit.jar.drop(purpose)]
-        ctx.answer_fields = (*written, *dropped)
+        ctx.answer_fields += (*written, *dropped)
         separator = "&" if "?" in endpoints.authorization else "?"
         raise LoginRedirect(f"{endpoints.authorization}{separator}{urlencode(parameters)}")
 
@@ -150,7 +150,7 @@ class Login:
             said = visit.query["error"]
             raise LoginFailed(f"the provider said {said}" if _ERROR.fullmatch(said) else "the provider refused")
         endpoints = await self._provider.endpoints()
-        if visit.query.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207
+        if endpoints.issuer and visit.query.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207
             raise LoginFailed("another provider has answered")
         parameters = {"grant_type": "authorization_code", "code": visit.query.get("code", "")}
         parameters["redirect_uri"] = visit.callback
@@ -199,7 +199,8 @@ class Login:
         refreshed = False
         try:
             if session.refresh_token and session.expires and now >= session.expires - _AHEAD:
-                session = _with(session, await self._refreshed(session.refresh_token, client), now)
+                tokens = await self._refreshed(session.refresh_token, client)
+                session = _with(session, replace(tokens, identity=""), now)  # a new ID token nobody has checked
             interval = self._settings.refresh_interval
             if interval is not None and session.access_token and now - session.refreshed >= interval:
                 who = await self._provider.identity(Tokens(session.access_token), client, None)
@@ -332,16 +333,13 @@ def _challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def result_of(outcome: Outcome, names: Mapping[str, str], issuer: str) -> dict[str, Any]:
-    """Who it is, under a stable id that no two providers share."""
-    session = outcome.session
-    if session is None:
-        return {}
+def identity_of(session: Session, issuer: str, session_name: str) -> dict[str, Any]:
+    """Who it is as expressions read it, under a stable id that no two providers share."""
     stable = hashlib.sha256(f"{issuer}\0{session.user_id}".encode()).hexdigest()[:32]
     return {
         "id": f"idn_{stable}",
         "email": session.email,
         "name": session.name,
         "provider_user_id": session.user_id,
-        names["session"]: session.id,
+        session_name: session.id,
     }

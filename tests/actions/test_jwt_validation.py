@@ -14,11 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ai_gateway_mw import Gateway
+from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.jose import JWKS, KeySet, KeysUnavailable
 from ai_gateway_mw.upstream.fetching import Fetched, Fetcher, FetchFailed, trusted_url
 from tests.asgi import Response, request
-from tests.gateways import actions, problems_of, secret_store
+from tests.gateways import Host, actions, problems_of, secret_store
 from tests.issuers import (
     ISSUER,
     JWKS_URL,
@@ -293,6 +293,16 @@ async def test_what_is_not_enforced_is_told_and_logged(caplog: pytest.LogCapture
     told = response.json()
     assert (told["tokens"][0]["verified"], told["error"]["code"]) == (False, "invalid_token")
     assert "jwt-validation would have refused it" in caplog.text
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_a_token_goes_on_unless_it_is_withheld(forward: bool) -> None:
+    host = Host()
+    policy = actions(("jwt-validation", config(forward_tokens=forward)))
+    made = Gateway.from_policy(policy, secrets=secret_store(), transport=KeyServer().transport)
+    given = bearer(token())
+    await request(GatewayMiddleware(host, gateway=made, intercept="all"), path="/x", headers=given)
+    assert host.field(b"authorization") == ([given["authorization"].encode()] if forward else [])
 
 
 async def test_issuers_and_urls_may_come_from_secrets() -> None:
