@@ -204,6 +204,10 @@ class TokenMissing(TokenRefused):
         self.fields = (("www-authenticate", "Bearer"),)
 
 
+class TokenFieldMissing(TokenMissing):
+    ngrok_code = 3408
+
+
 class TokenPrefixMissing(TokenRefused):
     ngrok_code = 3413
 
@@ -213,9 +217,23 @@ class TokenMalformed(TokenRefused):
 
 
 class TokenBodyUnreadable(BadRequest):
-    """A token is expected in a body that cannot be read for one."""
+    """A token is expected in a body that cannot be read for one: its content type is another."""
 
     ngrok_code = 3414
+
+
+class TokenJSONUnreadable(TokenBodyUnreadable):
+    ngrok_code = 3411
+
+
+class TokenFormUnreadable(TokenBodyUnreadable):
+    ngrok_code = 3412
+
+
+class TokenMethodUnfit(TokenBodyUnreadable):
+    """A token is expected in the body of a method that has none."""
+
+    ngrok_code = 3415
 
 
 class TokenKeysUnavailable(GatewayError):

@@ -14,11 +14,16 @@ from pydantic import BeforeValidator, Field, field_validator
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
+    BadBody,
     GatewayError,
     PolicyDenied,
     TokenBodyUnreadable,
+    TokenFieldMissing,
+    TokenFormUnreadable,
+    TokenJSONUnreadable,
     TokenKeysUnavailable,
     TokenMalformed,
+    TokenMethodUnfit,
     TokenMissing,
     TokenNotAllowed,
     TokenPrefixMissing,
@@ -356,10 +361,10 @@ async def _text_at(ctx: Context, method: str, name: str) -> str:
         if len(set(values)) > 1:
             raise TokenMalformed("The token is malformed: its header field is there more than once.")
         if not values or not values[0]:
-            raise TokenMissing("The request has no token in the header field where one is expected.")
+            raise TokenFieldMissing("The request has no token in the header field where one is expected.")
         return values[0].strip()
     if ctx.method not in _BODY_METHODS:
-        raise TokenBodyUnreadable(f"A token in the body needs one of {', '.join(_BODY_METHODS)}.")
+        raise TokenMethodUnfit(f"A token in the body needs one of {', '.join(_BODY_METHODS)}.")
     await ctx.read_body()
     found = [value for key, value in _members(ctx) if key.casefold() == name.casefold()]
     if len(found) > 1 or not isinstance(found[0] if found else "", str):
@@ -380,10 +385,14 @@ def _members(ctx: Context) -> Iterable[tuple[str, Any]]:
                 errors="strict",
             )
         except ValueError:
-            raise TokenBodyUnreadable("The form in the body cannot be read.") from None
+            raise TokenFormUnreadable("The form in the body cannot be read.") from None
     if kind not in (b"application/json", b"multipart/form-data"):
         raise TokenBodyUnreadable("A token in the body needs the content type application/json or that of a form.")
-    payload = ctx.payload
+    try:
+        payload = ctx.payload
+    except BadBody:
+        unreadable = TokenJSONUnreadable if kind == b"application/json" else TokenFormUnreadable
+        raise unreadable("The body in which a token is expected cannot be read.") from None
     return () if payload is None else payload.value.items()
 
 

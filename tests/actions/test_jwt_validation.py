@@ -256,8 +256,8 @@ async def test_a_token_in_the_body(method: str, fields: Any, body: Callable[[str
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ([], "3406"),
-        ([("authorization", "")], "3406"),
+        ([], "3408"),
+        ([("authorization", "")], "3408"),
         ([("authorization", "Token abc")], "3413"),
         ([("authorization", "Bearer abc")], "3416"),
         ([("authorization", token())], "3413"),
@@ -266,6 +266,25 @@ async def test_a_token_in_the_body(method: str, fields: Any, body: Callable[[str
 async def test_what_is_missing_is_named(headers: Any, expected: str) -> None:
     response = await request(gate(KeyServer()).app, path="/v1/models", headers=headers)
     assert code(response) == (401, "invalid_token", expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "content_type", "body", "expected"),
+    [
+        ("POST", "application/json", b"{}", (401, "invalid_token", "3406")),
+        ("POST", "application/json", b"{", (400, "invalid_request", "3411")),
+        ("POST", "application/x-www-form-urlencoded", b"\xff", (400, "invalid_request", "3412")),
+        ("POST", "multipart/form-data; boundary=x", b"-", (400, "invalid_request", "3412")),
+        ("POST", "text/plain", b"x", (400, "invalid_request", "3414")),
+        ("GET", "application/json", b"{}", (400, "invalid_request", "3415")),
+    ],
+)
+async def test_a_body_without_a_token_says_why(
+    method: str, content_type: str, body: bytes, expected: tuple[int, str, str]
+) -> None:
+    app = gate(KeyServer(), config(FIELD)).app
+    response = await request(app, method, "/v1/files", headers={"content-type": content_type}, body=body)
+    assert code(response) == expected
 
 
 async def test_a_field_that_is_there_twice_is_no_token() -> None:

@@ -230,7 +230,7 @@ def test_what_the_provider_refuses_is_told(site: Site, provider: OpenIDProvider,
         ({"algorithm": "none", "key": None}, "not signed"),
         ({"algorithm": "HS256", "key": CLIENT_SECRET.encode()}, "not signed"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_a_token_that_must_not_count(site: Site, provider: OpenIDProvider, behaviour: Any, says: str) -> None:
     for name, value in behaviour.items():
