@@ -25,7 +25,9 @@ def compile_policy(
     problems.sort(key=_position)
     if any(problem.severity == "error" for problem in problems):
         raise PolicyError(problems)
-    return Program(rules, frozenset(runtime.secret_names), frozenset(runtime.needs)), tuple(problems)
+    return Program(rules, frozenset(runtime.secret_names), frozenset(runtime.needs), frozenset(runtime.paths)), tuple(
+        problems
+    )
 
 
 class _Compilation:

@@ -111,6 +111,7 @@ class Context:
             "phase",
             "response",
             "refusal",
+            "answer_fields",
             "body",
             "vars",
             "watch",
@@ -164,6 +165,7 @@ class Context:
         self.phase = Phase.ON_HTTP_REQUEST
         self.response: ResponseHead | None = None
         self.refusal: GatewayError | None = None
+        self.answer_fields: tuple[Field, ...] = ()  # of whatever answer this gets, past all rules: cookies of logins
         self.body: bytes | None = None
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None

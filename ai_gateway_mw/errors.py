@@ -177,6 +177,102 @@ class Unauthenticated(GatewayError):
         super().__init__(message, fields=[("www-authenticate", "Bearer")])
 
 
+class WrongCredentials(GatewayError):
+    """No name and password (RFC 7617), or the wrong ones; nothing tells which."""
+
+    status, code, kind, anthropic_kind = 401, "invalid_credentials", "authentication_error", "authentication_error"
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("Invalid or missing credentials.", fields=[("www-authenticate", challenge)])
+
+
+class TokenRefused(GatewayError):
+    """A token (JWT) that is not to be believed."""
+
+    status, code, kind, anthropic_kind = 401, "invalid_token", "authentication_error", "authentication_error"
+    ngrok_code = 3401
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields=[("www-authenticate", 'Bearer error="invalid_token"')])  # RFC 6750 3.1
+
+
+class TokenMissing(TokenRefused):
+    ngrok_code = 3406
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.fields = (("www-authenticate", "Bearer"),)
+
+
+class TokenFieldMissing(TokenMissing):
+    ngrok_code = 3408
+
+
+class TokenPrefixMissing(TokenRefused):
+    ngrok_code = 3413
+
+
+class TokenMalformed(TokenRefused):
+    ngrok_code = 3416
+
+
+class TokenBodyUnreadable(BadRequest):
+    """A token is expected in a body that cannot be read for one: its content type is another."""
+
+    ngrok_code = 3414
+
+
+class TokenJSONUnreadable(TokenBodyUnreadable):
+    ngrok_code = 3411
+
+
+class TokenFormUnreadable(TokenBodyUnreadable):
+    ngrok_code = 3412
+
+
+class TokenMethodUnfit(TokenBodyUnreadable):
+    """A token is expected in the body of a method that has none."""
+
+    ngrok_code = 3415
+
+
+class TokenKeysUnavailable(GatewayError):
+    """Whether the token is valid cannot be told now: the keys of its issuer cannot be had."""
+
+    status, code, anthropic_kind, retryable = 503, "token_keys_unavailable", "overloaded_error", True
+    ngrok_code = 3422
+
+    def __init__(self) -> None:
+        super().__init__("Tokens cannot be checked at the moment.", fields=[("retry-after", "5")])
+
+
+class LoginRequired(GatewayError):
+    """Nobody has signed in, and this request is none that a browser could be sent away from."""
+
+    status, code, kind, anthropic_kind = 401, "login_required", "authentication_error", "authentication_error"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in first, with a browser.")
+
+
+class LoginFailed(GatewayError):
+    """A login came back that must not count; `reason` holds nothing that a browser sent."""
+
+    status, code, kind, anthropic_kind = 403, "login_failed", "authentication_error", "authentication_error"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The login failed: {reason}.")
+
+
+class LoginUnavailable(GatewayError):
+    """The identity provider cannot be asked now; the log says why."""
+
+    status, code, anthropic_kind, retryable = 503, "login_unavailable", "overloaded_error", True
+
+    def __init__(self) -> None:
+        super().__init__("Nobody can sign in at the moment.", fields=[("retry-after", "5")])
+
+
 class KeyRevoked(Unauthenticated):
     """The key was revoked while the answer was on its way."""
 
@@ -232,6 +328,22 @@ class ScopeDenied(PermissionDenied):
         super().__init__(f"The key '{key_name}' may not be used for this: it needs the scope {scope}.")
 
 
+class TokenNotAllowed(PermissionDenied):
+    """A genuine token that is not for this: of another issuer, for another audience, of another type."""
+
+    code, ngrok_code = "token_not_allowed", 3403
+
+
+class WebhookNotVerified(PermissionDenied):
+    """A webhook that its provider has not signed, or not just now."""
+
+    code, ngrok_code = "webhook_not_verified", 3204
+
+    def __init__(self, reason: str, status: int = 403) -> None:
+        super().__init__(f"Webhook verification failed: {reason}.")
+        self.status = status
+
+
 class AddressDenied(PermissionDenied):
     code = "ip_not_allowed"
 
@@ -258,6 +370,16 @@ class ConnectionClosed(GatewayError):
     def __init__(self) -> None:
         super().__init__("The connection was closed.", fields=[("connection", "close")])
         self.status = 403
+
+
+class LoginRedirect(Denied):
+    """A browser is sent on: to the provider, or back to where it wanted to go."""
+
+    code = "login_required"
+
+    def __init__(self, location: str) -> None:
+        super().__init__(302)
+        self.fields = (("location", location), ("cache-control", "no-store"))
 
 
 class RouteNotFound(GatewayError):

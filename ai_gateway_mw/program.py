@@ -23,11 +23,13 @@ class CompiledRule:
 
 
 class Program:
-    """The rules of every phase, the secrets (vault, name) that they name, and what has to be opened for them."""
+    """The rules of every phase, the secrets (vault, name) that they name, what has to be opened for them, and the paths
+    that are theirs beside the AI paths."""
 
     __slots__ = ("_is_one_phase", "_on_request", "_on_tcp_connect", "_response_needs_body") + (
         "has_response_rules",
         "needs",
+        "paths",
         "rules",
         "secrets",
     )
@@ -37,10 +39,12 @@ class Program:
         rules: Mapping[Phase, Sequence[CompiledRule]] | None = None,
         secrets: frozenset[tuple[str, str]] = frozenset(),
         needs: frozenset[str] = frozenset(),
+        paths: frozenset[str] = frozenset(),
     ) -> None:
         self.rules = rules or {}
         self.secrets = secrets
         self.needs = needs
+        self.paths = paths
         self._on_tcp_connect = tuple(self.rules.get(Phase.ON_TCP_CONNECT, ()))
         self._on_request = tuple(self.rules.get(Phase.ON_HTTP_REQUEST, ()))
         self.has_response_rules = bool(self.rules.get(Phase.ON_HTTP_RESPONSE))

@@ -132,6 +132,7 @@ class Runtime:
     variables: set[str] = field(default_factory=set)  # read by what was made here
     secret_names: set[tuple[str, str]] = field(default_factory=set)  # of `secrets.get` with literal names, all phases
     needs: set[str] = field(default_factory=set)  # what has to be opened before requests come: `keys`
+    paths: set[str] = field(default_factory=set)  # that an action answers, beside the AI paths
 
     def at(self, phase: Phase, place: Place | None, locate: Callable[[Path], Place] | None = None) -> Runtime:
         """This runtime for one rule or action of a phase; the list of problems is shared."""

@@ -19,6 +19,8 @@ LAYERS = (
     {"compiler"},
     {"program"},
     {"actions"},
+    {"login"},
+    {"jose", "webhooks"},
     {"upstream"},
     {"runtime"},
     {"accounts"},

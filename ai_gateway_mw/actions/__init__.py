@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.actions.add_headers import AddHeaders
 from ai_gateway_mw.actions.ai_gateway import AIGateway
+from ai_gateway_mw.actions.basic_auth import BasicAuth
 from ai_gateway_mw.actions.circuit_breaker import CircuitBreaker
 from ai_gateway_mw.actions.close_connection import CloseConnection
 from ai_gateway_mw.actions.compress_response import CompressResponse
@@ -14,18 +15,23 @@ from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.forward_internal import ForwardInternal
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.actions.http_request import HTTPRequest
+from ai_gateway_mw.actions.jwt_validation import JWTValidation
 from ai_gateway_mw.actions.log import Log
+from ai_gateway_mw.actions.oauth import OAuth
+from ai_gateway_mw.actions.openid_connect import OpenIDConnect
 from ai_gateway_mw.actions.rate_limit import RateLimit
 from ai_gateway_mw.actions.redirect import Redirect
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
 from ai_gateway_mw.actions.url_rewrite import URLRewrite
+from ai_gateway_mw.actions.verify_webhook import VerifyWebhook
 from ai_gateway_mw.context import Action
 
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
     AddHeaders,
     AIGateway,
+    BasicAuth,
     CircuitBreaker,
     CloseConnection,
     CompressResponse,
@@ -34,28 +40,28 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     ForwardInternal,
     GatewayAuth,
     HTTPRequest,
+    JWTValidation,
     Log,
+    OAuth,
+    OpenIDConnect,
     RateLimit,
     Redirect,
     RemoveHeaders,
     RestrictIPs,
     SetVars,
     URLRewrite,
+    VerifyWebhook,
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
 
-_GUARDED = "guard the path in the app around the gateway"
+_WAF = "put a web application firewall with the OWASP Core Rule Set (Coraza, ModSecurity) in front of the app"
 _DONE = "do this in the app around the gateway, or in a proxy in front of it"
 # Types that Traffic Policy has and we refuse by name: silently skipping one would drop a protection.
 UNSUPPORTED: Mapping[str, str] = {
-    "owasp-crs-request": "put a web application firewall in front of the app",
-    "owasp-crs-response": "put a web application firewall in front of the app",
-    "saml": "authenticate people in the app around the gateway",
-    "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile)",
-    **dict.fromkeys(
-        ["basic-auth", "jwt-validation", "oauth", "openid-connect", "verify-webhook"],
-        _GUARDED,
-    ),
+    "owasp-crs-request": f"{_WAF}; what a rule can say, `deny` with an expression does here",
+    "owasp-crs-response": f"{_WAF}; what a rule can say, `custom-response` in on_http_response does here",
+    "saml": "use `openid-connect`, which most identity providers offer beside SAML, or one that bridges the two",
+    "terminate-tls": "give the server its certificate instead (uvicorn: --ssl-certfile), or a proxy in front of it",
     **dict.fromkeys(
         ["request-body-find-replace", "response-body-find-replace", "sse-find-replace"],
         _DONE,

@@ -323,4 +323,4 @@ class ResponseGate(Shortcuts):
             fields = [item for item in fields if not item[0].startswith(_RATE_LIMITS)] + limits
         if b"x-request-id" in b"".join(dict(fields)).lower():
             fields = [item for item in fields if item[0].lower() != b"x-request-id"]
-        return [*fields, (b"x-request-id", ctx.id.encode())]
+        return [*fields, *ctx.answer_fields, (b"x-request-id", ctx.id.encode())]

@@ -188,7 +188,8 @@ class GatewayMiddleware:
             return
         route, taken = None, self._intercept_all
         try:
-            route = route_of(route_path(scope), raw_route_path(scope))
+            route = route_of(path := route_path(scope), raw_route_path(scope))
+            taken = taken or path in self.gateway.program.paths
         except AmbiguousPath:
             taken = True  # and refused, where all requests are checked
         if route is None and not taken:

@@ -33,7 +33,8 @@ def _strict_scalars(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     walked = {key: item if key in _NOT_SCHEMAS else _strict_scalars(item) for key, item in schema.items()}
-    return {**walked, "strict": True} if walked.get("type") in _SCALARS else walked
+    kind = walked.get("type")  # a field may have that name, too
+    return {**walked, "strict": True} if isinstance(kind, str) and kind in _SCALARS else walked
 
 
 class ActionConfig(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ai_gateway_mw import Gateway
+from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.keys import generate
 from ai_gateway_mw.secrets import EnvSource, MemorySource, SecretStore
 from tests.asgi import Response, request
+from tests.gateways import Host
+from tests.issuers import RSA_KEY, rsa_jwk, token
 from tests.upstream.scripted import Providers, chat, failing
 
 pytestmark = pytest.mark.anyio
@@ -58,12 +61,15 @@ def test_there_is_a_policy_for_every_purpose() -> None:
         "error-rates",
         "guardrail",
         "ip-restricted",
+        "jwt",
         "key-failover",
         "load-distribution",
         "local-models",
         "multi-provider",
         "one-provider",
         "passthrough",
+        "password",
+        "people",
         "quota-aware",
         "rate-limited",
         "team",
@@ -81,7 +87,7 @@ def test_a_ready_policy_loads_without_a_doubt_and_opens_with_a_comment(file: Pat
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_ready_policy_holds_no_key(file: Path) -> None:
     values = re.findall(r"value: (.*)", file.read_text())
-    assert all(value.startswith("${secrets.get(") for value in values)
+    assert all(value.startswith(("${secrets.get(", "https://")) for value in values)
 
 
 async def test_default_passes_the_callers_key_to_any_provider(providers: Providers) -> None:
@@ -90,6 +96,47 @@ async def test_default_passes_the_callers_key_to_any_provider(providers: Provide
     await chat(gateway, "deepseek:deepseek-chat", key="sk-own-two")
     assert providers.keys == ["sk-own", "sk-own-two"]
     assert [sent.url.host for sent in providers.requests] == ["api.openai.com", "api.deepseek.com"]
+
+
+async def test_jwt_lets_in_tokens_with_the_scope(providers: Providers) -> None:
+    async def answer(sent: httpx.Request) -> httpx.Response:
+        if sent.url.host == "login.example.com":
+            return httpx.Response(200, json={"keys": [rsa_jwk(RSA_KEY)]})
+        return await providers.transport.handle_async_request(sent)
+
+    store = SecretStore([MemorySource(ONE)])
+    gateway = Gateway.from_file(POLICIES / "jwt.yaml", secrets=store, transport=httpx.MockTransport(answer))
+    claims = {"iss": "https://login.example.com/", "aud": "https://ai.example.com", "scope": "openid ai"}
+    assert (await ask(gateway, bearer=token(claims))).status == 200
+    assert providers.keys == ["sk-operator"]
+    for change, status in [({"scope": "openid"}, 403), ({"scope": None}, 403), ({"aud": "x"}, 403), ({"exp": 1}, 401)]:
+        assert (await ask(gateway, bearer=token(claims | change))).status == status
+    assert (await ask(gateway)).status == 401
+    assert len(providers.requests) == 1
+
+
+async def test_password_lets_in_every_team_and_tells_the_provider_nothing(providers: Providers) -> None:
+    gateway = policy("password", providers, {**ONE, "teams": {"research": "long enough", "support": "also long"}})
+    for pair, status in [("research:long enough", 200), ("support:also long", 200), ("support:long enough", 401)]:
+        headers = {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+        answer = await request(gateway.app, "POST", "/v1/chat/completions", headers=headers, json={"model": "gpt-4o"})
+        assert answer.status == status
+    assert providers.keys == ["sk-operator", "sk-operator"]
+
+
+async def test_people_are_sent_to_sign_in(providers: Providers) -> None:
+    places = {name: f"https://login.example.com/{name}" for name in ("authorization", "token")}
+    document = {f"{name}_endpoint": url for name, url in places.items()}
+    document |= {"issuer": "https://login.example.com", "jwks_uri": "https://login.example.com/jwks"}
+    transport = httpx.MockTransport(lambda sent: httpx.Response(200, json=document))
+    store = SecretStore([MemorySource({"idp": {"client-id": "c", "client-secret": "a-long-client-secret"}})])
+    gateway = Gateway.from_file(POLICIES / "people.yaml", secrets=store, transport=transport)
+    app = GatewayMiddleware(Host(), gateway=gateway, intercept="all")
+    answer = await request(app, path="/reports")
+    assert answer.status == 302
+    assert answer.headers["location"].startswith(
+        "https://login.example.com/authorization?response_type=code&client_id=c"
+    )
 
 
 async def test_one_provider_keeps_its_key_here_and_no_other_provider_is_reached(providers: Providers) -> None:

@@ -1,0 +1,28 @@
+"""Signing people in at an identity provider (OAuth 2.0, RFC 6749 and 9700; OpenID Connect), and the sessions that
+follow. All that is remembered of a person stands, sealed, in their own cookies. Needs joserfc."""
+
+from ai_gateway_mw.login.cookies import Jar
+from ai_gateway_mw.login.discovery import DiscoveredProvider, Discovery
+from ai_gateway_mw.login.flow import CALLBACK, LOGIN, LOGOUT, Login, LoginSettings, Outcome, identity_of
+from ai_gateway_mw.login.provider import Client, Endpoints, Identity, NamedProvider, Provider, Tokens
+from ai_gateway_mw.login.session import Session
+
+__all__ = [
+    "CALLBACK",
+    "LOGIN",
+    "LOGOUT",
+    "Client",
+    "DiscoveredProvider",
+    "Discovery",
+    "Endpoints",
+    "Identity",
+    "Jar",
+    "Login",
+    "LoginSettings",
+    "NamedProvider",
+    "Outcome",
+    "Provider",
+    "Session",
+    "Tokens",
+    "identity_of",
+]
