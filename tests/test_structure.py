@@ -26,6 +26,7 @@ LAYERS = (
     {"keys.store", "audit", "usage", "usage.store"},
     {"telemetry", "limits", "keys", "variables", "context"},
     {"settings", "database"},
+    {"facts"},
     {"providers", "state", "secrets", "upstream.http1"},
     {
         "policy",
