@@ -78,6 +78,7 @@ class Stores:
         self._own_transport: httpx.AsyncBaseTransport | None = None
         self._counters: Counters | None = None
         self._warned_of_counters = False
+        self._environments: dict[Phase, Environment] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -122,6 +123,45 @@ class Stores:
                 raise LimitsUnavailable from None
         return self._counters
 
+    def environment(self, phase: Phase) -> Environment:
+        """What expressions of a phase may use; made once, since every rule and action asks for it."""
+        made = self._environments.get(phase)
+        if made is None:
+            made = self._environments[phase] = Environment(
+                variables=variables(phase, self.sources),
+                functions=(*STANDARD_FUNCTIONS, *functions(phase), *self._functions()),
+            )
+        return made
+
+    def _functions(self) -> tuple[Overload, ...]:
+        secret = self._revealed
+
+        def rand_double(_: Any) -> float:
+            return self.random.random()
+
+        def rand_int(_: Any, low: int = 0, high: int = 1) -> int:
+            if low > high:
+                raise EvaluationError("rand.int wants the smaller number first")
+            return self.random.randint(low, high)
+
+        def from_default(name: str) -> str:
+            return secret(DEFAULT_VAULT, name)
+
+        return (
+            Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
+            Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
+            # Contextual: what is not is worked out once, at load, where its arguments are constant.
+            Overload("rand.double", (), DOUBLE, rand_double, contextual=True),
+            Overload("rand.int", (), INT, rand_int, contextual=True),
+            Overload("rand.int", (INT, INT), INT, rand_int, contextual=True),
+        )
+
+    def _revealed(self, vault: str, name: str) -> str:
+        try:
+            return self.secrets.get(vault, name).reveal()
+        except SecretError as error:
+            raise EvaluationError(str(error)) from None
+
     async def aclose(self) -> None:
         """Close what was opened here; a transport that was handed in stays open."""
         await self.accounts.aclose()
@@ -159,13 +199,10 @@ class Runtime:
     def secrets(self) -> SecretStore:
         return self.stores.secrets
 
-    @cached_property
+    @property
     def environment(self) -> Environment:
         """What expressions of this phase may use."""
-        return Environment(
-            variables=variables(self.phase, self.stores.sources),
-            functions=(*STANDARD_FUNCTIONS, *functions(self.phase), *self._store_functions()),
-        )
+        return self.stores.environment(self.phase)
 
     def problem(
         self,
@@ -279,35 +316,6 @@ class Runtime:
                     message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
                     break
             self.problem(message, _place(text, problem.offset, self.place), hint=hint or problem.hint)
-
-    def _store_functions(self) -> tuple[Overload, ...]:
-        secret = self._secret
-
-        def rand_double(_: Any) -> float:
-            return self.stores.random.random()
-
-        def rand_int(_: Any, low: int = 0, high: int = 1) -> int:
-            if low > high:
-                raise EvaluationError("rand.int wants the smaller number first")
-            return self.stores.random.randint(low, high)
-
-        def from_default(name: str) -> str:
-            return secret(DEFAULT_VAULT, name)
-
-        return (
-            Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
-            Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
-            # Contextual: what is not is worked out once, at load, where its arguments are constant.
-            Overload("rand.double", (), DOUBLE, rand_double, contextual=True),
-            Overload("rand.int", (), INT, rand_int, contextual=True),
-            Overload("rand.int", (INT, INT), INT, rand_int, contextual=True),
-        )
-
-    def _secret(self, vault: str, name: str) -> str:
-        try:
-            return self.stores.secrets.get(vault, name).reveal()
-        except SecretError as error:
-            raise EvaluationError(str(error)) from None
 
 
 def _place(text: str, offset: int, otherwise: Place | None) -> Place | None:

@@ -54,7 +54,7 @@ _SYSTEMS: Final = (
     ("Windows Phone", re.compile(r"Windows Phone(?: OS)? ?([\d.]*)")),
     ("Windows", re.compile(r"Windows(?: NT)? ?([\d.]*)")),
     ("iOS", re.compile(r"(?:iPhone|iPad|iPod)(?:.*? OS ([\d_.]+))?")),
-    ("macOS", re.compile(r"(?:Mac OS X|Macintosh|macOS)[ ;/]*([\d_.]*)")),
+    ("macOS", re.compile(r"(?:Macintosh|macOS|Mac OS X)(?:.*?Mac OS X)?[ ;/]*([\d_.]*)")),
     ("Android", re.compile(r"Android ?([\d.]*)")),
     ("CrOS", re.compile(r"CrOS \S+ ?([\d.]*)")),
     ("FreeBSD", re.compile(r"FreeBSD ?([\d.]*)")),
