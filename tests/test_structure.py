@@ -16,6 +16,7 @@ LAYERS = (
     {"__init__"},
     {"middleware"},
     {"admin"},
+    {"imports"},
     {"compiler"},
     {"program"},
     {"actions"},

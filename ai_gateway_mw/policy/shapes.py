@@ -32,13 +32,13 @@ def policy_node(root: Node, problems: Problems, endpoint: str | None = None) -> 
     if alone:
         return root
     if keys & {"apiVersion", "kind"}:
-        return _embedded(_in_kubernetes_object(root, problems), problems)
+        return embedded(_in_kubernetes_object(root, problems), problems)
     if "endpoints" in keys:
-        return _embedded(_in_agent_file(root.children["endpoints"], problems, endpoint), problems)
-    return _embedded(root.children["traffic_policy"], problems) if "traffic_policy" in keys else root
+        return embedded(_in_agent_file(root.children["endpoints"], problems, endpoint), problems)
+    return embedded(root.children["traffic_policy"], problems) if "traffic_policy" in keys else root
 
 
-def _embedded(node: Node, problems: Problems) -> Node:
+def embedded(node: Node, problems: Problems) -> Node:
     """A policy inside another document may be a string of YAML or JSON; its places are still those of the file."""
     if not isinstance(node.value, Text):
         return node

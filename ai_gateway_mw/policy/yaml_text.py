@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -31,6 +32,16 @@ def parse(source: Source, problems: Problems) -> Node | None:
     source = _readable(source, problems)
     try:
         return _Composer(source, problems).document()
+    except yaml.MarkedYAMLError as error:
+        message, offset = syntax_problem(error, source.text)
+        raise problems.fatal(message, source.place(offset)) from None
+
+
+def parse_all(source: Source, problems: Problems) -> list[Node]:
+    """Every document in `source`, which `---` separates."""
+    source = _readable(source, problems)
+    try:
+        return list(_Composer(source, problems).documents())
     except yaml.MarkedYAMLError as error:
         message, offset = syntax_problem(error, source.text)
         raise problems.fatal(message, source.place(offset)) from None
@@ -81,6 +92,12 @@ class _Composer:
                 raise self._fatal("a policy file holds one document, but here starts a second one", event)
             root = self._node(next(self._events), 0)
         return root
+
+    def documents(self) -> Iterator[Node]:
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self._anchors.clear()
+                yield self._node(next(self._events), 0)
 
     def _node(self, event: Any, depth: int) -> Node:
         self._check_limits(event, depth)

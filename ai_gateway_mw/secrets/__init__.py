@@ -4,6 +4,7 @@ from ai_gateway_mw.secrets.appearing import appearing
 from ai_gateway_mw.secrets.build import SOURCES, build_store
 from ai_gateway_mw.secrets.dotenv import DotenvSource
 from ai_gateway_mw.secrets.env import VARIABLE_PREFIX, EnvSource
+from ai_gateway_mw.secrets.env import variable as secret_variable
 from ai_gateway_mw.secrets.files import FilesSource
 from ai_gateway_mw.secrets.local import LocalVault, StoredSecret
 from ai_gateway_mw.secrets.master_key import MasterKey
@@ -31,5 +32,6 @@ __all__ = [
     "StreamRedactor",
     "appearing",
     "build_store",
+    "secret_variable",
     "usable",
 ]
