@@ -48,6 +48,7 @@ from ai_gateway_mw.variables import (
     functions,
     instead,
     is_bare,
+    nginx_variables,
     note_of,
     variables,
     variables_elsewhere,
@@ -228,7 +229,7 @@ class Runtime:
         if made is not None:
             self._warn_of_empty(made.variables, text)
             for doubt in doubts(text):
-                self._doubt(doubt.message, text, doubt.offset)
+                self._doubt(doubt.message, text, doubt.offset, doubt.severity)
         return made
 
     def _expression(self, text: str, expect: Type | None, environment: Environment) -> Expression | None:
@@ -256,6 +257,8 @@ class Runtime:
             made = template(str(text), self.environment)
             self._note(made)
             self._warn_of_empty(made.variables, text)
+            for doubt in nginx_variables(str(text)):
+                self._doubt(doubt.message, text, doubt.offset)
             if made.constant and is_bare(str(text)):
                 self._doubt("this is plain text; to have its value, write it within `${ }`", text, 0)
         except ExpressionError as error:
@@ -294,9 +297,9 @@ class Runtime:
             if name.startswith(("conn.client_ip.", "conn.server_ip.", "conn.geo.")):
                 self._read_intelligence()
 
-    def _doubt(self, message: str, text: str, offset: int) -> None:
+    def _doubt(self, message: str, text: str, offset: int, severity: Literal["error", "warning"] = "warning") -> None:
         """Warn, once, of what is probably not meant."""
-        problem = Problem(message, _place(text, offset, self.place), severity="warning")
+        problem = Problem(message, _place(text, offset, self.place), severity=severity)
         if problem not in self.problems:
             self.problems.append(problem)
 

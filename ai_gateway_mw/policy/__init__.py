@@ -3,6 +3,7 @@
 from ai_gateway_mw.policy.data_file import load_data
 from ai_gateway_mw.policy.document import Document, Node, Path
 from ai_gateway_mw.policy.durations import Duration, duration_text, long_seconds, long_text, seconds
+from ai_gateway_mw.policy.legacy import RENAMED_TYPES
 from ai_gateway_mw.policy.loader import load_file, load_nodes, load_policy, policy_in
 from ai_gateway_mw.policy.model import ActionConfig, ActionSpec, Phase, Policy, Rule
 from ai_gateway_mw.policy.problems import Problems
@@ -12,6 +13,7 @@ from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
 from ai_gateway_mw.policy.validation import validated
 
 __all__ = [
+    "RENAMED_TYPES",
     "ActionConfig",
     "ActionSpec",
     "Document",

@@ -11,6 +11,7 @@ import yaml
 
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.policy.document import Node
+from ai_gateway_mw.policy.legacy import SEVERAL_DOCUMENTS
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.syntax import syntax_problem, tag_problem
@@ -89,7 +90,7 @@ class _Composer:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
-                raise self._fatal("a policy file holds one document, but here starts a second one", event)
+                raise self._fatal(SEVERAL_DOCUMENTS, event)
             root = self._node(next(self._events), 0)
         return root
 

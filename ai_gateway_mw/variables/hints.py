@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 # ngrok's price list names functions that its reference does not have; others come from its examples.
 INSTEAD: Final[Mapping[str, str]] = {
+    ".basic_auth.username": "actions.ngrok.basic_auth.credentials.username",
+    ".ngrok.geo": "conn.geo",
     "conn.ts.end": "conn.ts.start",
     "req.path": "req.url.path",
     "req.query": "req.url.query_params",
@@ -46,10 +48,13 @@ def instead(text: str, message: str, offset: int) -> tuple[str, str]:
     called = _CALLED.match(text, offset)
     name = called[0] if called and known[1] == called[0].partition(".")[0] else known[1]
     named = next((each for each in _prefixes(name) if each in INSTEAD), "")
-    return (message.replace(f"`{known[1]}`", f"`{name}`", 1), INSTEAD[named]) if named else (message, "")
+    if not named:
+        return message, ""
+    return message.replace(f"`{known[1]}`", f"`{name}`", 1), INSTEAD[named] + name.removeprefix(named)
 
 
 def _prefixes(name: str) -> Iterator[str]:
+    """`a.b.c`, `a.b`, `a`."""
     parts = name.split(".")
     return (".".join(parts[:end]) for end in range(len(parts), 0, -1))
 
@@ -59,6 +64,7 @@ class Doubt(NamedTuple):
 
     offset: int
     message: str
+    severity: Literal["error", "warning"] = "warning"
 
 
 _DOUBTS: Final = (
@@ -71,6 +77,8 @@ _DOUBTS: Final = (
         "`split` into 1 part gives the whole text; for the first of all parts leave the 1 out",
     ),
 )
+_INTERPOLATED: Final = re.compile(r"""(?<!\$)'\$\{[^']*\}'|(?<!\$)"\$\{[^"]*\}\"""")
+_NO_TEMPLATE: Final = "`${ }` is not interpolated in the text of an expression; write what stands in it, without quotes"
 _LOOKS_LIKE_CEL: Final = re.compile(
     r"\s*(?:(?:conn|req|res|vars|actions|endpoint)\.[a-z_]\w*(?:\.\w+|\[[^\]]*\]|\([^()]*\))*|secrets\.get\([^()]*\)"
     r"|json\.(?:decode|encode)\(.*\))\s*"
@@ -82,6 +90,31 @@ def doubts(expression: str) -> Iterator[Doubt]:
     for form, message in _DOUBTS:
         for found in form.finditer(expression):
             yield Doubt(found.start(1), message.format(found[1]))
+    if found := _INTERPOLATED.search(expression):
+        yield Doubt(found.start(), _NO_TEMPLATE, "error")
+
+
+_NGINX: Final[Mapping[str, str]] = {
+    "args": "req.url.query",
+    "query_string": "req.url.query",
+    "is_args": "(req.url.query == '' ? '' : '?')",
+    "authority": "req.url.authority",
+    "host": "req.url.host",
+    "port": "req.url.port",
+    "scheme": "req.url.scheme",
+    "uri": "req.url.path",
+    "user": "req.url.user_password",
+    "is_user": "req.url.user_password != ''",
+}
+_OF_NGINX: Final = re.compile(rf"\$(arg_\w+|{'|'.join(_NGINX)})\b")
+
+
+def nginx_variables(template: str) -> Iterator[Doubt]:
+    """Variables as nginx writes them, which Traffic Policy once had: they are plain text now."""
+    for found in _OF_NGINX.finditer(template):
+        name = found[1]
+        means = f"req.url.query_params['{name[4:]}'][0]" if name.startswith("arg_") else _NGINX[name]
+        yield Doubt(found.start(), f"`{found[0]}` is plain text; to have what nginx means by it, write `${{{means}}}`")
 
 
 def is_bare(template: str) -> bool:
