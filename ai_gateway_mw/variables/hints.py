@@ -77,7 +77,7 @@ _DOUBTS: Final = (
         "`split` into 1 part gives the whole text; for the first of all parts leave the 1 out",
     ),
 )
-_INTERPOLATED: Final = re.compile(r"""(?<!\$)'\$\{[^']*\}'|(?<!\$)"\$\{[^"]*\}\"""")
+_INTERPOLATED: Final = re.compile(r"""(?<![$\\])(?:'\$\{(?:[^'\\]|\\.)*\}'|"\$\{(?:[^"\\]|\\.)*\}")""")
 _NO_TEMPLATE: Final = "`${ }` is not interpolated in the text of an expression; write what stands in it, without quotes"
 _LOOKS_LIKE_CEL: Final = re.compile(
     r"\s*(?:(?:conn|req|res|vars|actions|endpoint)\.[a-z_]\w*(?:\.\w+|\[[^\]]*\]|\([^()]*\))*|secrets\.get\([^()]*\)"
@@ -90,8 +90,8 @@ def doubts(expression: str) -> Iterator[Doubt]:
     for form, message in _DOUBTS:
         for found in form.finditer(expression):
             yield Doubt(found.start(1), message.format(found[1]))
-    if found := _INTERPOLATED.search(expression):
-        yield Doubt(found.start(), _NO_TEMPLATE, "error")
+    if interpolated := _INTERPOLATED.search(expression):
+        yield Doubt(interpolated.start(), _NO_TEMPLATE, "error")
 
 
 _NGINX: Final[Mapping[str, str]] = {
@@ -111,10 +111,10 @@ _OF_NGINX: Final = re.compile(rf"\$(arg_\w+|{'|'.join(_NGINX)})\b")
 
 def nginx_variables(template: str) -> Iterator[Doubt]:
     """Variables as nginx writes them, which Traffic Policy once had: they are plain text now."""
-    for found in _OF_NGINX.finditer(template):
-        name = found[1]
+    for used in _OF_NGINX.finditer(template):
+        name = used[1]
         means = f"req.url.query_params['{name[4:]}'][0]" if name.startswith("arg_") else _NGINX[name]
-        yield Doubt(found.start(), f"`{found[0]}` is plain text; to have what nginx means by it, write `${{{means}}}`")
+        yield Doubt(used.start(), f"`{used[0]}` is plain text; to have what nginx means by it, write `${{{means}}}`")
 
 
 def is_bare(template: str) -> bool:
