@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
 from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
-from ai_gateway_mw.policy import ActionSpec, Path, Phase, Policy, Rule, validated
+from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, validated
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.variables import reads_body
@@ -78,6 +79,7 @@ class _Compilation:
         return lambda path: self._policy.document.place((*spec.path, "config", *path))
 
     def _action(self, runtime: Runtime, spec: ActionSpec) -> Action | None:
+        spec = self._of_today(runtime, spec)
         kind = self._actions.get(spec.type)
         if kind is None:
             self._unknown(runtime, spec)
@@ -95,6 +97,14 @@ class _Compilation:
         action = kind(config, runtime)
         found = runtime.problems[before:]
         return None if any(problem.severity == "error" for problem in found) else action
+
+    def _of_today(self, runtime: Runtime, spec: ActionSpec) -> ActionSpec:
+        """An action under the name that its type has now."""
+        name = RENAMED_TYPES.get(spec.type)
+        if name is None:
+            return spec
+        runtime.problem(f"`{spec.type}` is the old name of `{name}`", spec.place, severity="warning")
+        return replace(spec, type=name)
 
     def _unknown(self, runtime: Runtime, spec: ActionSpec) -> None:
         if spec.type in UNSUPPORTED:

@@ -118,6 +118,7 @@ class Context:
             "when_over",
             "callout",
             "recoding",
+            "body_received_at",
         )
         + (
             "gateway_key",
@@ -167,6 +168,7 @@ class Context:
         self.refusal: GatewayError | None = None
         self.answer_fields: tuple[Field, ...] = ()  # of whatever answer this gets, past all rules: cookies of logins
         self.body: bytes | None = None
+        self.body_received_at: float | None = None
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
@@ -213,6 +215,10 @@ class Context:
         """What expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it those
         of our own. Not kept here: it refers to this."""
         return {**self._published_ours, "ngrok": _Results(self, self._published)}
+
+    def result(self, action: str) -> Any:
+        """What the last run of one of Traffic Policy's actions published, by its name in `actions.ngrok`; or None."""
+        return _Results(self, self._published).get(action) if action in self._published else None
 
     @property
     def api_format(self) -> Format:
@@ -273,6 +279,7 @@ class Context:
             self.body = body_at_hand(self.receive, limit)
             if self.body is None:
                 self.body = await read_body(self.receive, limit)
+            self.body_received_at = time.time()
         return self.body
 
     def check_body(self) -> None:

@@ -34,7 +34,8 @@ from ai_gateway_mw.cel import (
     template,
 )
 from ai_gateway_mw.context import Limits
-from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, Problem, SecretError
+from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, PolicyError, Problem, SecretError
+from ai_gateway_mw.facts import Intelligence, load_intelligence
 from ai_gateway_mw.hops import Hops
 from ai_gateway_mw.internal import Internal
 from ai_gateway_mw.limits import Counters
@@ -44,7 +45,17 @@ from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import Breakers, Circuits, MemoryProviderKeys, ModelMetrics, ProviderKeys
 from ai_gateway_mw.upstream.http1 import HTTPTransport
-from ai_gateway_mw.variables import functions, variables, variables_elsewhere
+from ai_gateway_mw.variables import (
+    Sources,
+    doubts,
+    functions,
+    instead,
+    is_bare,
+    nginx_variables,
+    note_of,
+    variables,
+    variables_elsewhere,
+)
 
 _log = logging.getLogger("ai_gateway_mw")
 
@@ -75,10 +86,22 @@ class Stores:
         self._own_transport: httpx.AsyncBaseTransport | None = None
         self._counters: Counters | None = None
         self._warned_of_counters = False
+        self._environments: dict[Phase, Environment] = {}
 
     @cached_property
     def catalog(self) -> Catalog:
         return Catalog.load(self.settings.catalog)
+
+    @cached_property
+    def intelligence(self) -> Intelligence | None:
+        """What the files of `IP_INTELLIGENCE` say; read on first use. Raises `PolicyError`."""
+        return load_intelligence(self.settings.ip_intelligence)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """What expressions may read beside the exchange."""
+        settings = self.settings
+        return Sources(lambda: self.intelligence, settings.tls_fields, settings.region, settings.endpoint_id)
 
     @property
     def limits(self) -> Limits:
@@ -107,6 +130,45 @@ class Stores:
                     _log.warning("requests that a limit applies to are refused: %s", error)
                 raise LimitsUnavailable from None
         return self._counters
+
+    def environment(self, phase: Phase) -> Environment:
+        """What expressions of a phase may use; made once, since every rule and action asks for it."""
+        made = self._environments.get(phase)
+        if made is None:
+            made = self._environments[phase] = Environment(
+                variables=variables(phase, self.sources),
+                functions=(*STANDARD_FUNCTIONS, *functions(phase), *self._functions()),
+            )
+        return made
+
+    def _functions(self) -> tuple[Overload, ...]:
+        secret = self._revealed
+
+        def rand_double(_: Any) -> float:
+            return self.random.random()
+
+        def rand_int(_: Any, low: int = 0, high: int = 1) -> int:
+            if low > high:
+                raise EvaluationError("rand.int wants the smaller number first")
+            return self.random.randint(low, high)
+
+        def from_default(name: str) -> str:
+            return secret(DEFAULT_VAULT, name)
+
+        return (
+            Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
+            Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
+            # Contextual: what is not is worked out once, at load, where its arguments are constant.
+            Overload("rand.double", (), DOUBLE, rand_double, contextual=True),
+            Overload("rand.int", (), INT, rand_int, contextual=True),
+            Overload("rand.int", (INT, INT), INT, rand_int, contextual=True),
+        )
+
+    def _revealed(self, vault: str, name: str) -> str:
+        try:
+            return self.secrets.get(vault, name).reveal()
+        except SecretError as error:
+            raise EvaluationError(str(error)) from None
 
     async def aclose(self) -> None:
         """Close what was opened here; a transport that was handed in stays open."""
@@ -146,13 +208,10 @@ class Runtime:
     def secrets(self) -> SecretStore:
         return self.stores.secrets
 
-    @cached_property
+    @property
     def environment(self) -> Environment:
         """What expressions of this phase may use."""
-        return Environment(
-            variables=variables(self.phase),
-            functions=(*STANDARD_FUNCTIONS, *functions(self.phase), *self._store_functions()),
-        )
+        return self.stores.environment(self.phase)
 
     def problem(
         self,
@@ -174,8 +233,16 @@ class Runtime:
         self, text: str, *, expect: Type | None = None, environment: Environment | None = None
     ) -> Expression | None:
         """One expression; None where it was reported as a problem."""
+        made = self._expression(text, expect, environment or self.environment)
+        if made is not None:
+            self._warn_of_empty(made.variables, text)
+            for doubt in doubts(text):
+                self._doubt(doubt.message, text, doubt.offset, doubt.severity)
+        return made
+
+    def _expression(self, text: str, expect: Type | None, environment: Environment) -> Expression | None:
         try:
-            made = (environment or self.environment).expression(text, expect=expect)
+            made = environment.expression(text, expect=expect)
             self._note(made)
             return made
         except ExpressionError as error:
@@ -190,13 +257,18 @@ class Runtime:
             return None
         if len(texts) == 1:
             return self.environment.expression(texts[0], expect=BOOL)
-        return self.expression(" && ".join(f"({text}\n)" for text in texts), expect=BOOL)
+        return self._expression(" && ".join(f"({text}\n)" for text in texts), BOOL, self.environment)
 
     def template(self, text: str, *, public: bool = False) -> Template:
         """One template. A public one ends in an answer, a log or a redirect, where a secret has no business."""
         try:
             made = template(str(text), self.environment)
             self._note(made)
+            self._warn_of_empty(made.variables, text)
+            for doubt in nginx_variables(str(text)):
+                self._doubt(doubt.message, text, doubt.offset)
+            if made.constant and is_bare(str(text)):
+                self._doubt("this is plain text; to have its value, write it within `${ }`", text, 0)
         except ExpressionError as error:
             self._report(text, error.problems)
             return template("${null}", self.environment)  # not a constant: nobody looks at it, and complains again
@@ -223,44 +295,38 @@ class Runtime:
             vault, name = names if len(names) == 2 else (DEFAULT_VAULT, *names)
             self.secret_names.add((vault, name))
 
+    def _warn_of_empty(self, names: Iterable[str], text: str) -> None:
+        """Say of variables that nothing here fills in that they stay empty: a rule about them never holds."""
+        settings = self.settings
+        for name in sorted(name for name in names if name.startswith("conn.")):
+            note = note_of(name, intelligence=bool(settings.ip_intelligence), tls_fields=settings.tls_fields)
+            if note:
+                self._doubt(note, text, max(0, text.find(name)))
+            if name.startswith(("conn.client_ip.", "conn.server_ip.", "conn.geo.")):
+                self._read_intelligence()
+
+    def _doubt(self, message: str, text: str, offset: int, severity: Literal["error", "warning"] = "warning") -> None:
+        """Warn, once, of what is probably not meant."""
+        problem = Problem(message, _place(text, offset, self.place), severity=severity)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _read_intelligence(self) -> None:
+        """Its files are read when the policy loads, and not by the first request."""
+        try:
+            _ = self.stores.intelligence
+        except PolicyError as error:
+            self.problems.extend(problem for problem in error.problems if problem not in self.problems)
+
     def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
         elsewhere = variables_elsewhere(self.phase)
         for problem in found:
-            message = problem.message
+            message, hint = instead(text, problem.message, problem.offset)
             for name, phases in elsewhere.items():
                 if f"`{name}`" in message or f"`{name.partition('.')[0]}`" in message:
                     message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
                     break
-            self.problem(message, _place(text, problem.offset, self.place), hint=problem.hint)
-
-    def _store_functions(self) -> tuple[Overload, ...]:
-        secret = self._secret
-
-        def rand_double(_: Any) -> float:
-            return self.stores.random.random()
-
-        def rand_int(_: Any, low: int = 0, high: int = 1) -> int:
-            if low > high:
-                raise EvaluationError("rand.int wants the smaller number first")
-            return self.stores.random.randint(low, high)
-
-        def from_default(name: str) -> str:
-            return secret(DEFAULT_VAULT, name)
-
-        return (
-            Overload("secrets.get", (STRING, STRING), STRING, secret, sensitive=True),
-            Overload("secrets.get", (STRING,), STRING, from_default, sensitive=True),
-            # Contextual: what is not is worked out once, at load, where its arguments are constant.
-            Overload("rand.double", (), DOUBLE, rand_double, contextual=True),
-            Overload("rand.int", (), INT, rand_int, contextual=True),
-            Overload("rand.int", (INT, INT), INT, rand_int, contextual=True),
-        )
-
-    def _secret(self, vault: str, name: str) -> str:
-        try:
-            return self.stores.secrets.get(vault, name).reveal()
-        except SecretError as error:
-            raise EvaluationError(str(error)) from None
+            self.problem(message, _place(text, problem.offset, self.place), hint=hint or problem.hint)
 
 
 def _place(text: str, offset: int, otherwise: Place | None) -> Place | None:

@@ -22,6 +22,8 @@ from pydantic_settings import (
 
 from ai_gateway_mw.addresses import Network, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
+from ai_gateway_mw.facts import FORWARDED
+from ai_gateway_mw.headers import field_name
 from ai_gateway_mw.hosts import (
     HostAddress,
     host_address,
@@ -82,6 +84,30 @@ def _internal(value: Any) -> Any:
     return {internal_name(name): internal_url(to) if isinstance(to, str) else to for name, to in value.items()}
 
 
+def _paths(value: Any) -> Any:
+    items = _items(value)
+    if isinstance(items, Path):
+        return (items.expanduser(),)
+    return tuple(Path(item).expanduser() for item in items) if isinstance(items, list | tuple) else items
+
+
+def _tls_fields(value: Any) -> Any:
+    if isinstance(value, str):
+        pairs = [item.partition("=") for item in _items(value)]
+        value = {name.strip(): field.strip() for name, _, field in pairs}
+    if not isinstance(value, Mapping):
+        return value
+    for name, field in value.items():
+        if name not in FORWARDED:
+            hint = closest(name, FORWARDED)
+            raise ValueError(
+                f"`{name}` is nothing that a proxy tells of TLS; "
+                + (f"did you mean `{hint}`?" if hint else f"there are {', '.join(FORWARDED)}")
+            )
+        field_name(field)
+    return dict(value)
+
+
 def _known_sources(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in SOURCES:
@@ -117,6 +143,8 @@ _Location = Annotated[Path, AfterValidator(Path.expanduser)]
 _Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 _Hosts = Annotated[Mapping[str, HostAddress], BeforeValidator(_hosts)]
 _Internal = Annotated[Mapping[str, str], BeforeValidator(_internal)]
+_Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+_TLSFields = Annotated[Mapping[str, str], BeforeValidator(_tls_fields)]
 _Sources = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_known_sources)]
 _Hidden = Annotated[Secret | None, BeforeValidator(_hidden)]
 _Seconds = Annotated[float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False)]
@@ -160,6 +188,18 @@ class Settings(BaseSettings):
     trusted_proxies: _Networks = Field(
         (), description="CIDR ranges of proxies whose X-Forwarded-For or Forwarded is believed, separated by commas."
     )
+    tls_fields: _TLSFields = Field(
+        default_factory=dict,
+        description="Fields in which trusted proxies tell of their client's TLS, as version=X-Tls-Version,...; the "
+        "proxy must drop them from what clients send.",
+    )
+    ip_intelligence: _Paths = Field(
+        (),
+        description="Files that say where addresses are and what they are known for, separated by commas: .yaml, .csv, "
+        "or .mmdb.",
+    )
+    region: str = Field("", description="What this place is called: conn.server_region.")
+    endpoint_id: str = Field("", description="What this endpoint is called: endpoint.id.")
     hosts: _Hosts = Field(
         default_factory=dict,
         description="Host names of upstreams that lead elsewhere than DNS says, as name=address[:port],...",

@@ -16,6 +16,7 @@ LAYERS = (
     {"__init__"},
     {"middleware"},
     {"admin"},
+    {"imports"},
     {"compiler"},
     {"program"},
     {"actions"},
@@ -28,6 +29,7 @@ LAYERS = (
     {"keys.store", "audit", "usage", "usage.store"},
     {"telemetry", "limits", "keys", "variables", "context"},
     {"settings", "database"},
+    {"facts"},
     {"providers", "state", "secrets", "upstream.http1"},
     {
         "policy",

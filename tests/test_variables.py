@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from ipaddress import ip_network
 from itertools import islice
 from typing import Any
@@ -36,8 +37,13 @@ def context(path: str = "/", body: bytes | None = None, method: str = "GET", **s
     return ctx
 
 
+@cache
+def stores() -> Stores:
+    return Stores(Settings(), secrets=secret_store())
+
+
 def value(text: str, ctx: Context, phase: Phase = REQUEST) -> Any:
-    runtime = Runtime(Stores(Settings(), secrets=secret_store()), phase)
+    runtime = Runtime(stores(), phase)
     expression = runtime.expression(text)
     assert expression is not None, runtime.problems
     return expression(ctx)
@@ -132,7 +138,10 @@ def test_every_variable_has_a_value_when_the_server_tells_as_little_as_it_may(ro
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_every_variable_is_described(row: Any) -> None:
-    assert row.name.startswith(("conn.", "endpoint.", "time.", "req.", "res.")) or row.name in ("vars", "actions")
+    assert row.name.startswith(("conn.", "endpoint.", "time.", "req.", "res.", "actions.ngrok.")) or row.name in (
+        "vars",
+        "actions",
+    )
     assert isinstance(row.doc, str)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -33,6 +34,22 @@ class CustomResponse:
         headers: dict[str, TemplateText] = Field(
             default_factory=dict, max_length=10, description="Fields of the answer; values may be templates."
         )
+
+        @model_validator(mode="before")
+        @classmethod
+        def _of_today(cls, value: Any) -> Any:
+            """`content_type` beside `content` is how older policies say it."""
+            if not isinstance(value, dict) or not isinstance(value.get("content_type"), str):
+                return value
+            headers = value.get("headers") or {}
+            if not isinstance(headers, dict):
+                return value
+            if any(str(name).lower() == "content-type" for name in headers):
+                raise ValueError(
+                    "`content_type` and the field `content-type` in `headers` say the same; keep the latter"
+                )
+            rest = {name: given for name, given in value.items() if name != "content_type"}
+            return {**rest, "headers": {**headers, "content-type": value["content_type"]}}
 
         @model_validator(mode="after")
         def _body_fits_status(self) -> CustomResponse.Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -91,11 +92,12 @@ class _Match:
     action: str
     cidr: str = ""
     entry: Entry | None = None
-    result: Mapping[str, str] = field(init=False)
+    result: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         label = self.entry.label if self.entry is not None else ""
-        result = {"action": self.action, "matched_cidr": self.cidr, "matched_label": label}
+        error = {"code": "", "message": ""}
+        result = {"action": self.action, "matched_cidr": self.cidr, "matched_label": label, "error": error}
         object.__setattr__(self, "result", result)
 
 

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "run": Entry("run", "Serve a policy."),
     "check": Entry("check", "Tell what is wrong with policies."),
     "init": Entry("init", "Write a first policy."),
+    "import": Entry("importing", "Make policies of a configuration for ngrok or LiteLLM."),
     "schema": Entry("schema", "Print the JSON Schema of policies, for editors."),
     "doctor": Entry("doctor", "Tell what is wrong with this installation."),
     "demo": Entry("demo_command", "Show a failover with a real local language model."),

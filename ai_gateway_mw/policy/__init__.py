@@ -3,15 +3,18 @@
 from ai_gateway_mw.policy.data_file import load_data
 from ai_gateway_mw.policy.document import Document, Node, Path
 from ai_gateway_mw.policy.durations import Duration, duration_text, long_seconds, long_text, seconds
-from ai_gateway_mw.policy.loader import load_file, load_policy
+from ai_gateway_mw.policy.legacy import RENAMED_TYPES
+from ai_gateway_mw.policy.loader import load_file, load_nodes, load_policy, policy_in
 from ai_gateway_mw.policy.model import ActionConfig, ActionSpec, Phase, Policy, Rule
 from ai_gateway_mw.policy.phrases import demand
 from ai_gateway_mw.policy.problems import Problems
+from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.schema import policy_schema
 from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
 from ai_gateway_mw.policy.validation import validated
 
 __all__ = [
+    "RENAMED_TYPES",
     "ActionConfig",
     "ActionSpec",
     "Document",
@@ -29,9 +32,12 @@ __all__ = [
     "duration_text",
     "load_data",
     "load_file",
+    "load_nodes",
     "load_policy",
     "long_seconds",
     "long_text",
+    "plain_scalar",
+    "policy_in",
     "policy_schema",
     "seconds",
     "validated",

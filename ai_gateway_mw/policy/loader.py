@@ -13,9 +13,9 @@ from ai_gateway_mw.policy.document import Document, Node
 from ai_gateway_mw.policy.model import Policy
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.rules import RuleReader
-from ai_gateway_mw.policy.shapes import policy_node
+from ai_gateway_mw.policy.shapes import embedded, policy_node
 from ai_gateway_mw.policy.text import Source, Span
-from ai_gateway_mw.policy.yaml_text import MAX_BYTES, parse
+from ai_gateway_mw.policy.yaml_text import MAX_BYTES, parse, parse_all
 
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
@@ -35,19 +35,45 @@ def load_policy(
 
 def load_file(path: Path | str, *, endpoint: str | None = None, strict: bool = True) -> Policy:
     """The policy in a file; `endpoint` names the one that is meant where an agent file has several."""
+    return _policy(_text_of(path), str(path), endpoint, strict)
+
+
+def _text_of(path: Path | str) -> str:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PolicyError([Problem(f"{path}: cannot be read: {error.strerror or error}")]) from error
-    return _policy(decoded(data, str(path)), str(path), endpoint, strict)
+    return decoded(data, str(path))
+
+
+def _check_size(text: str, source: Source, problems: Problems) -> None:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise problems.fatal(f"a policy may not be larger than {MAX_BYTES // 1024} KiB", source.place(0))
+
+
+def load_nodes(path: Path | str) -> tuple[Node, ...]:
+    """The documents of a YAML or JSON file, whatever they are about. Raises `PolicyError`."""
+    problems = Problems()
+    text = _text_of(path)
+    source = Source(str(path), text.removeprefix("\ufeff"))
+    _check_size(text, source, problems)
+    nodes = parse_all(source, problems)
+    problems.warnings()  # raises what is wrong already
+    return tuple(node for node in nodes if node.value is not None)
+
+
+def policy_in(node: Node, name: str) -> Policy:
+    """The policy that a node of another document holds, as a mapping or as text; its `problems` tell what is wrong."""
+    problems = Problems()
+    held = embedded(node, problems)
+    return Policy(RuleReader(problems).phases(held), Document(name, held), problems.in_order())
 
 
 def _policy(text: str, name: str, endpoint: str | None, strict: bool) -> Policy:
     problems = Problems()
     source = Source(name, text.removeprefix("\ufeff"))
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise problems.fatal(f"a policy may not be larger than {MAX_BYTES // 1024} KiB", source.place(0))
+    _check_size(text, source, problems)
     root = parse(source, problems) or Node({}, Span(source, 0, 0))
     node = policy_node(root, problems, endpoint)
     rules = RuleReader(problems).phases(node)

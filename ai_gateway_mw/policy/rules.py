@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from ai_gateway_mw.errors import Place, closest
 from ai_gateway_mw.policy.document import Node, Path
+from ai_gateway_mw.policy.legacy import DISABLED, ENABLED, GONE
 from ai_gateway_mw.policy.model import ActionSpec, Phase, Rule
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.shapes import LEGACY_PHASES, PHASE_KEYS
@@ -24,11 +25,6 @@ _FRAMES = {
     ),
     "api_keys": "on_http_request: [{type: ai-gateway, config: {providers: [{id: …, %s: …}]}}]",
     "strategy": "on_http_request: [{type: ai-gateway, config: {api_key_selection: {%s: …}}}]",
-}
-_GONE = {
-    "enabled": "`enabled` is no longer part of a policy; to switch rules off, remove them",
-    "version": "`version` belongs to an agent file; a policy has none",
-    "policy": "`policy` is the old name of `traffic_policy`",
 }
 
 
@@ -70,11 +66,19 @@ class RuleReader:
             return phase
         if key in PHASE_KEYS:
             return Phase(key)
-        if key in _GONE:
-            self._problems.error(_GONE[key], place)
+        if key == "enabled":
+            self._enabled(root.children[key], place)
+        elif key in GONE:
+            self._problems.error(GONE[key], place)
         elif key != "$schema":
             self._unknown_key(key, closest(key, Phase), list(Phase), "a policy", place)
         return None
+
+    def _enabled(self, node: Node, place: Place) -> None:
+        if node.value is True:
+            self._problems.warning(ENABLED, place)
+        else:
+            self._problems.error(DISABLED, place)
 
     def _rules(self, node: Node, path: Path, place: Place | None = None) -> tuple[Rule, ...]:
         """The rules of a phase: a list, or one rule that is not in a list."""

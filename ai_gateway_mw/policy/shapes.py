@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ai_gateway_mw.errors import closest
 from ai_gateway_mw.policy.document import Node, Path
+from ai_gateway_mw.policy.legacy import BOTH, LIST_OF_OBJECTS, OLD_POLICY
 from ai_gateway_mw.policy.model import Phase
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.text import Source, Text
@@ -32,13 +33,26 @@ def policy_node(root: Node, problems: Problems, endpoint: str | None = None) -> 
     if alone:
         return root
     if keys & {"apiVersion", "kind"}:
-        return _embedded(_in_kubernetes_object(root, problems), problems)
+        return embedded(_in_kubernetes_object(root, problems), problems)
     if "endpoints" in keys:
-        return _embedded(_in_agent_file(root.children["endpoints"], problems, endpoint), problems)
-    return _embedded(root.children["traffic_policy"], problems) if "traffic_policy" in keys else root
+        return embedded(_in_agent_file(root.children["endpoints"], problems, endpoint), problems)
+    if keys & {"traffic_policy", "policy"}:
+        return embedded(_under_either_name(root, problems), problems)
+    return root
 
 
-def _embedded(node: Node, problems: Problems) -> Node:
+def _under_either_name(holder: Node, problems: Problems) -> Node:
+    """What stands under `traffic_policy`, or under its old name."""
+    if "policy" not in holder.children:
+        return holder.children["traffic_policy"]
+    place = holder.key_place("policy")
+    if "traffic_policy" in holder.children:
+        raise problems.fatal(BOTH, place)
+    problems.warning(OLD_POLICY, place)
+    return holder.children["policy"]
+
+
+def embedded(node: Node, problems: Problems) -> Node:
     """A policy inside another document may be a string of YAML or JSON; its places are still those of the file."""
     if not isinstance(node.value, Text):
         return node
@@ -50,6 +64,8 @@ def _in_kubernetes_object(root: Node, problems: Problems) -> Node:
     kind = str(root.value.get("kind"))
     if kind not in _IN_KUBERNETES:
         place = root.at(("kind",))[0].place
+        if kind.endswith("List") and "items" in root.children:
+            raise problems.fatal(LIST_OF_OBJECTS, place)
         hint = closest(kind, _IN_KUBERNETES)
         raise problems.fatal(f"expected an object of kind {listed(_IN_KUBERNETES)}", place, hint=hint)
     for path in _IN_KUBERNETES[kind]:
@@ -84,7 +100,7 @@ def _by_name(endpoints: Node) -> dict[str, Node]:
 
 def _of_endpoint(name: str, endpoint: Node, problems: Problems) -> Node:
     if "policy" in endpoint.children:
-        raise problems.fatal("`policy` is an old name", endpoint.key_place("policy"), hint="traffic_policy")
+        return _under_either_name(endpoint, problems)
     if "traffic_policy_file" in endpoint.children:
         place = endpoint.key_place("traffic_policy_file")
         raise problems.fatal(f"the policy of endpoint `{name}` is in another file; load that one", place)

@@ -11,6 +11,7 @@ from ai_gateway_mw.errors import Place, PolicyError, closest
 from ai_gateway_mw.policy.document import Document, Path
 from ai_gateway_mw.policy.fields import fields_at
 from ai_gateway_mw.policy.findings import Finding, findings, value_at
+from ai_gateway_mw.policy.legacy import RENAMED_FIELDS
 from ai_gateway_mw.policy.model import ActionConfig, ActionSpec
 from ai_gateway_mw.policy.phrases import options_of, sentence
 from ai_gateway_mw.policy.problems import Problems
@@ -86,7 +87,8 @@ class _Report:
         self._problems.error(f"unknown field `{path[-1]}`{instead}", self._place(path, key=True), hint=hint)
 
     def _meant(self, path: Path) -> str:
-        return closest(str(path[-1]), fields_at(self._schema, path[:-1]))
+        renamed = RENAMED_FIELDS.get(self._spec.type, {}).get(str(path[-1]))
+        return renamed or closest(str(path[-1]), fields_at(self._schema, path[:-1]))
 
     @cached_property
     def _schema(self) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.policy.document import Node
+from ai_gateway_mw.policy.legacy import SEVERAL_DOCUMENTS
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.syntax import syntax_problem, tag_problem
@@ -31,6 +33,16 @@ def parse(source: Source, problems: Problems) -> Node | None:
     source = _readable(source, problems)
     try:
         return _Composer(source, problems).document()
+    except yaml.MarkedYAMLError as error:
+        message, offset = syntax_problem(error, source.text)
+        raise problems.fatal(message, source.place(offset)) from None
+
+
+def parse_all(source: Source, problems: Problems) -> list[Node]:
+    """Every document in `source`, which `---` separates."""
+    source = _readable(source, problems)
+    try:
+        return list(_Composer(source, problems).documents())
     except yaml.MarkedYAMLError as error:
         message, offset = syntax_problem(error, source.text)
         raise problems.fatal(message, source.place(offset)) from None
@@ -78,9 +90,15 @@ class _Composer:
             if not isinstance(event, yaml.DocumentStartEvent):
                 continue
             if root is not None:
-                raise self._fatal("a policy file holds one document, but here starts a second one", event)
+                raise self._fatal(SEVERAL_DOCUMENTS, event)
             root = self._node(next(self._events), 0)
         return root
+
+    def documents(self) -> Iterator[Node]:
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self._anchors.clear()
+                yield self._node(next(self._events), 0)
 
     def _node(self, event: Any, depth: int) -> Node:
         self._check_limits(event, depth)

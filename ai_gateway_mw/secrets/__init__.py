@@ -4,6 +4,7 @@ from ai_gateway_mw.secrets.appearing import appearing
 from ai_gateway_mw.secrets.build import SOURCES, build_store
 from ai_gateway_mw.secrets.dotenv import DotenvSource
 from ai_gateway_mw.secrets.env import VARIABLE_PREFIX, EnvSource
+from ai_gateway_mw.secrets.env import variable as secret_variable
 from ai_gateway_mw.secrets.envelope import seal, unseal
 from ai_gateway_mw.secrets.files import FilesSource
 from ai_gateway_mw.secrets.local import LocalVault, StoredSecret
@@ -33,6 +34,7 @@ __all__ = [
     "appearing",
     "build_store",
     "seal",
+    "secret_variable",
     "unseal",
     "usable",
 ]

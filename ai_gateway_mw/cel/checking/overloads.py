@@ -100,6 +100,8 @@ def _unusable(
         counts = sorted({len(each.params) - each.member for each in styled})
         given = len(types) - member
         wanted = " or ".join(map(str, counts))
+        if name == "sort":
+            return CallError("`sort` takes no arguments; to sort by a key, write list.sortBy(x, key)")
         return CallError(
             f"`{name}` takes {wanted} argument{'' if counts == [1] else 's'}, not {given}: {_forms(styled)}"
         )

@@ -1,0 +1,6 @@
+"""Configurations of other gateways -> policies that run here, with a report of what could not be carried over."""
+
+from ai_gateway_mw.imports.files import import_file
+from ai_gateway_mw.imports.result import Imported, ImportedPolicy, NeededSecret, Remark
+
+__all__ = ["Imported", "ImportedPolicy", "NeededSecret", "Remark", "import_file"]

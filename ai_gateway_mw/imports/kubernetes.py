@@ -1,0 +1,84 @@
+"""Objects of ngrok's Kubernetes operator that hold a policy; all others are remarked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ai_gateway_mw.imports.policies import PolicyImport
+from ai_gateway_mw.imports.result import Imported, unknown_file
+from ai_gateway_mw.policy import Node, Path
+from ai_gateway_mw.runtime import Stores
+
+# Where each kind holds its policy, and where it may name one instead.
+_HELD: Final[dict[str, tuple[Path, ...]]] = {
+    "NgrokTrafficPolicy": (("spec", "policy"),),
+    "AgentEndpoint": (("spec", "trafficPolicy", "inline"),),
+    "CloudEndpoint": (("spec", "trafficPolicy", "policy"), ("spec", "trafficPolicy")),
+}
+_NAMED: Final[dict[str, Path]] = {
+    "AgentEndpoint": ("spec", "trafficPolicy", "targetRef", "name"),
+    "CloudEndpoint": ("spec", "trafficPolicyName"),
+}
+_ADDRESSES: Final = ("url", "upstream")
+
+
+def import_objects(nodes: Sequence[Node], stores: Stores) -> Imported:
+    """The policies of the objects in one file. Raises `PolicyError` where none has one."""
+    imported = Imported("Kubernetes objects")
+    policies = PolicyImport(imported, stores)
+    objects = [each for node in nodes for each in _objects(node)]
+    names = {_text(each, ("metadata", "name")) for each in objects if _kind(each) == "NgrokTrafficPolicy"}
+    for each in objects:
+        _import(each, names, policies, imported)
+    if not imported.policies and not imported.remarks:
+        raise unknown_file("no object of this file holds a policy", nodes[0].place)
+    return imported
+
+
+def _objects(node: Node) -> Iterator[Node]:
+    """The object, or those of a list of objects."""
+    if _kind(node).endswith("List") and "items" in node.children:
+        for item in node.children["items"].items:
+            yield from _objects(item)
+    else:
+        yield node
+
+
+def _import(node: Node, names: set[str], policies: PolicyImport, imported: Imported) -> None:
+    kind, name = _kind(node), _text(node, ("metadata", "name")) or "unnamed"
+    if kind not in _HELD:
+        place = node.at(("kind",))[0].place
+        imported.remark(place, f"{kind or 'this object'} `{name}` holds no policy", "routes belong to the app or proxy")
+        return
+    for field in _ADDRESSES:
+        at, missing = node.at(("spec", field))
+        if not missing:
+            imported.remark(at.place, f"`{field}` of {name} has no meaning here", _instead(field))
+    held = next((at for path in _HELD[kind] for at, missing in [node.at(path)] if not missing and at.value), None)
+    named = _text(node, _NAMED.get(kind, ())) if kind in _NAMED else ""
+    if named:
+        place = node.at(_NAMED[kind])[0].place
+        if named not in names:
+            imported.remark(place, f"the policy `{named}` is not in this file", "import the file that has it, too")
+    elif held is None:
+        imported.remark(node.place, f"{kind} `{name}` has no policy")
+    elif policy := policies.carried(held):
+        imported.add(name, policy, f"{kind} {name}")
+    else:
+        imported.remark(held.place, f"nothing of the policy of {kind} `{name}` was left to write")
+
+
+def _instead(field: str) -> str:
+    if field == "url":
+        return "serve the policy under that name: `ai-gateway run`, behind your own ingress"
+    return "put the gateway around the app that listens there, or name it as the `base_url` of a provider"
+
+
+def _kind(node: Node) -> str:
+    return _text(node, ("kind",))
+
+
+def _text(node: Node, path: Path) -> str:
+    at, missing = node.at(path)
+    return "" if missing or at.children or at.value is None else str(at.text)

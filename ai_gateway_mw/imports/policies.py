@@ -1,0 +1,146 @@
+"""A Traffic Policy inside another document -> one that loads here, rule by rule.
+
+What cannot run here is never skipped where it may have been a protection: what it would have guarded is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from ai_gateway_mw.compiler import compile_policy
+from ai_gateway_mw.errors import Place, PolicyError, Problem
+from ai_gateway_mw.imports.hiding import Hiding
+from ai_gateway_mw.imports.result import Imported
+from ai_gateway_mw.policy import ActionSpec, Document, Node, Path, Phase, Policy, Rule, load_policy, policy_in
+from ai_gateway_mw.runtime import Stores
+
+# Without these a request is served all the same, and nothing is let in that was kept out.
+_HARMLESS: Final = frozenset({"add-headers", "remove-headers", "log", "compress-response"})
+_REFUSING: Final = (Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST)
+_IN_ITS_PLACE: Final = "until you write something else, what it was for is refused"
+
+
+class PolicyImport:
+    """Carries policies over; remarks and secrets go to one report."""
+
+    def __init__(self, imported: Imported, stores: Stores) -> None:
+        self._imported = imported
+        self._stores = stores
+        self.hiding = Hiding(imported)
+        self._broken: frozenset[Path] = frozenset()
+        self._at: Place | None = None  # where all of it stands, if it was not written as a policy
+
+    def carried(self, node: Node) -> dict[str, Any]:
+        """The policy at a node, as data; empty where there is nothing to carry over."""
+        return self._carried(policy_in(node, node.place.file))
+
+    def _carried(self, policy: Policy) -> dict[str, Any]:
+        for problem in policy.problems:
+            self._tell(problem)
+        self._broken = _broken(policy)
+        made = {phase: [self._rule(phase, rule, policy) for rule in rules] for phase, rules in policy.rules.items()}
+        made_plain: dict[str, Any] = self.hiding.whole(
+            {phase.value: kept for phase, rules in made.items() if (kept := [rule for rule in rules if rule])}
+        )
+        return made_plain
+
+    def _remark(self, place: Place, message: str, instead: str = "") -> None:
+        self._imported.remark(self._at or place, message, instead)
+
+    def written(self, phase: str, actions: Any, node: Node) -> list[dict[str, Any]]:
+        """A rule of actions that something else than a rule was written for, at a node."""
+        listed = actions if isinstance(actions, list) else [actions]
+        if not listed:
+            return []
+        self._at = node.place
+        rules = self._carried(load_policy({phase: [{"actions": listed}]}, strict=False)).get(phase, [])
+        self._at = None
+        return list(rules)
+
+    def _rule(self, phase: Phase, rule: Rule, policy: Policy) -> dict[str, Any] | None:
+        place = policy.document.place(rule.path)
+        expressions = [self.hiding.expression(str(text), rule.name or "rule", place) for text in rule.expressions]
+        head: dict[str, Any] = {"name": rule.name} if rule.name else {}
+        if rule.path in self._broken or not self._loads(phase, rule, policy.document, actions=()):
+            if phase not in _REFUSING or all(spec.type in _HARMLESS for spec in rule.actions):
+                self._remark(
+                    place, "the rule was left out: it cannot be read, or its expressions cannot be evaluated here"
+                )
+                return None
+            self._remark(place, "this rule cannot be read, or its expressions cannot be evaluated here", _IN_ITS_PLACE)
+            return {**head, "actions": [{"type": "deny"}]}
+        actions = self._actions(phase, rule, policy)
+        if not actions:
+            return None
+        return {**head, **({"expressions": expressions} if expressions else {}), "actions": actions}
+
+    def _actions(self, phase: Phase, rule: Rule, policy: Policy) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = []
+        kept: list[ActionSpec] = []
+        for spec in rule.actions:
+            config = self._config(spec, policy.document)
+            if self._loads(phase, rule, policy.document, actions=(spec,)):
+                if not self._loads(phase, rule, policy.document, actions=(*kept, spec)):
+                    break  # it is never reached
+                action = {"type": str(spec.type), **({"config": config} if config else {})}
+                if self._loads_as_written(phase, action, spec):
+                    kept.append(spec)
+                    made.append(action)
+                    continue
+            if phase in _REFUSING and spec.type not in _HARMLESS:
+                self._remark(spec.place, f"in the place of `{spec.type}` stands `deny`", _IN_ITS_PLACE)
+                return [*made, {"type": "deny"}]
+        return made
+
+    def _config(self, spec: ActionSpec, document: Document) -> Mapping[str, Any]:
+        made: dict[str, Any] = self.hiding.config(
+            dict(spec.config), spec.type, lambda path: self._at or document.place((*spec.path, "config", *path))
+        )
+        return made
+
+    def _loads(self, phase: Phase, rule: Rule, document: Document, *, actions: tuple[ActionSpec, ...]) -> bool:
+        """Whether a rule with these of its actions can run here; what keeps it from that is told."""
+        tried = replace(rule, actions=actions, expressions=() if actions else rule.expressions)
+        try:
+            compile_policy(Policy({phase: (tried,)}, document), self._stores)
+        except PolicyError as error:
+            for problem in error.problems:
+                self._tell(problem)
+            return False
+        return True
+
+    def _loads_as_written(self, phase: Phase, action: dict[str, Any], spec: ActionSpec) -> bool:
+        """Whether it still can run now that its secrets are read from elsewhere: not all places may hold one."""
+        try:
+            compile_policy(load_policy({phase.value: [{"actions": [action]}]}, strict=False), self._stores)
+        except PolicyError as error:
+            said = next(each.headline for each in error.problems if each.severity == "error")
+            self._remark(spec.place, f"`{spec.type}` cannot hold the secret that stands in it: {said}")
+            return False
+        return True
+
+    def _tell(self, problem: Problem) -> None:
+        if problem.severity != "error" or problem.place is None:
+            return
+        message, _, instead = self.hiding.message(problem.headline).partition(": ")
+        if instead and "is not supported" in message:
+            self._remark(problem.place, message, instead)
+        else:
+            self._remark(problem.place, f"{message}: {instead}" if instead else message)
+
+
+def _broken(policy: Policy) -> frozenset[Path]:
+    """The rules in which something could not be read: without it they would do something else."""
+    starts = sorted(
+        (place.line, place.column, rule.path)
+        for rules in policy.rules.values()
+        for rule in rules
+        for place in [policy.document.place(rule.path)]
+    )
+    wrong = [
+        (each.place.line, each.place.column) for each in policy.problems if each.place and each.severity == "error"
+    ]
+    before = [[path for line, column, path in starts if (line, column) <= at] for at in wrong]
+    return frozenset(paths[-1] for paths in before if paths)
