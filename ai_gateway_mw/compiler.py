@@ -54,7 +54,8 @@ class _Compilation:
             if getattr(action or self._actions.get(spec.type), "terminating", False):
                 ended_by = ended_by or spec.type
         name = rule.name or f"{number} of {phase.value}"
-        return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
+        variables = frozenset(runtime.variables)
+        return CompiledRule(name, when, tuple(actions), reads_body(variables), variables)
 
     def _locator(self, spec: ActionSpec) -> Callable[[Path], Place]:
         return lambda path: self._policy.document.place((*spec.path, "config", *path))

@@ -26,6 +26,9 @@ from ai_gateway_mw.policy import Phase
 _ALL = frozenset(Phase)
 _HTTP = _ALL - {Phase.ON_TCP_CONNECT}
 _ANSWER = frozenset({Phase.ON_HTTP_RESPONSE, Phase.ON_EVENT_STREAM_MESSAGE})
+_MESSAGE = frozenset({Phase.ON_EVENT_STREAM_MESSAGE})
+_OF_BODY = frozenset({"req.body", "ai.request.text", "ai.request.messages"})
+_OF_ANSWER = frozenset({"ai.response.text", "ai.response.delta"})
 _STRINGS = ListType(STRING)
 _MULTIMAP = MapType(STRING, _STRINGS)
 
@@ -57,7 +60,12 @@ def functions(phase: Phase) -> tuple[Overload, ...]:
 
 def reads_body(names: Iterable[str]) -> bool:
     """Whether the body must have been read before an expression with these variables runs."""
-    return "req.body" in names
+    return not _OF_BODY.isdisjoint(names)
+
+
+def reads_answer(names: Iterable[str]) -> bool:
+    """Whether what an answer says must be followed for an expression with these variables."""
+    return not _OF_ANSWER.isdisjoint(names)
 
 
 def _media_type(value: str) -> str:
@@ -144,6 +152,18 @@ def _body(ctx: Context) -> Mapping[str, Any]:
     return {} if ctx.payload is None else ctx.payload.value
 
 
+def _messages(ctx: Context) -> list[dict[str, str]]:
+    return [each._asdict() for each in ctx.said()]
+
+
+def _field_of_message(name: str) -> Callable[[Context], str]:
+    return lambda ctx: ctx.stream.message.get(name) if ctx.stream else ""
+
+
+def _retry(ctx: Context) -> int:
+    return _length(ctx.stream.message.get("retry")) if ctx.stream else 0
+
+
 def _end(ctx: Context, end: str, index: int) -> Any:
     pair = ctx.scope.get(end)
     return pair[index] if pair else ("" if index == 0 else 0)
@@ -217,6 +237,45 @@ ROWS: tuple[Row, ...] = (
     Row("res.content_encoding", _STRINGS, lambda ctx: _listed(_response_field(ctx, b"content-encoding")), _ANSWER, ""),
     Row("res.content_length", INT, lambda ctx: _length(_response_field(ctx, b"content-length")), _ANSWER, ""),
     Row("res.location", STRING, lambda ctx: _response_field(ctx, b"location"), _ANSWER, ""),
+    Row(
+        "ai.request.text",
+        STRING,
+        lambda ctx: "\n".join(each.text for each in ctx.said()),
+        _HTTP,
+        "All that the request says to a model, in any of the API formats; reading it buffers the request.",
+    ),
+    Row(
+        "ai.request.messages",
+        ListType(MapType(STRING, STRING)),
+        _messages,
+        _HTTP,
+        "The same message by message: `role` and `text`.",
+    ),
+    Row(
+        "ai.response.text",
+        STRING,
+        lambda ctx: ctx.stream.answered.text if ctx.stream else "",
+        _MESSAGE,
+        "What the streamed answer has said up to this message; the last 64 Ki characters of each choice.",
+    ),
+    Row(
+        "ai.response.delta",
+        STRING,
+        lambda ctx: ctx.stream.answered.delta if ctx.stream else "",
+        _MESSAGE,
+        "The piece of text that this message brings.",
+    ),
+    Row("sse.data", STRING, _field_of_message("data"), _MESSAGE, "The message's data; its lines joined by `\\n`."),
+    Row("sse.event", STRING, _field_of_message("event"), _MESSAGE, "The message's event type, empty without one."),
+    Row("sse.id", STRING, _field_of_message("id"), _MESSAGE, "The message's id, empty without one."),
+    Row("sse.retry", INT, _retry, _MESSAGE, "The message's reconnection time in milliseconds, 0 without one."),
+    Row(
+        "sse.json",
+        DYN,
+        lambda ctx: ctx.stream.message.json if ctx.stream else None,
+        _MESSAGE,
+        "The message's data as JSON, null where it is none, such as `[DONE]`.",
+    ),
 )
 
 # Contextual, although it asks for nothing: what is not is worked out once, at load.

@@ -30,6 +30,8 @@ LAYERS = (
     {
         "policy",
         "cel",
+        "streams",
+        "texts",
         "asgi",
         "replies",
         "body",

@@ -11,9 +11,13 @@ from ai_gateway_mw.actions.deny import Deny
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.actions.log import Log
 from ai_gateway_mw.actions.rate_limit import RateLimit
+from ai_gateway_mw.actions.redact import Redact
 from ai_gateway_mw.actions.remove_headers import RemoveHeaders
+from ai_gateway_mw.actions.request_body_find_replace import RequestBodyFindReplace
+from ai_gateway_mw.actions.response_body_find_replace import ResponseBodyFindReplace
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.actions.set_vars import SetVars
+from ai_gateway_mw.actions.sse_find_replace import SSEFindReplace
 from ai_gateway_mw.context import Action
 
 _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a nested class is no class variable
@@ -24,8 +28,12 @@ _KINDS: tuple[type[Action], ...] = (  # type: ignore[assignment]  # to mypy, a n
     GatewayAuth,
     Log,
     RateLimit,
+    Redact,
     RemoveHeaders,
+    RequestBodyFindReplace,
+    ResponseBodyFindReplace,
     RestrictIPs,
+    SSEFindReplace,
     SetVars,
 )
 ACTIONS: Mapping[str, type[Action]] = {kind.name: kind for kind in _KINDS}
@@ -43,8 +51,7 @@ UNSUPPORTED: Mapping[str, str] = {
         _GUARDED,
     ),
     **dict.fromkeys(
-        ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"]
-        + ["request-body-find-replace", "response-body-find-replace", "sse-find-replace", "url-rewrite"],
+        ["close-connection", "compress-response", "forward-internal", "http-request", "redirect"] + ["url-rewrite"],
         _DONE,
     ),
 }

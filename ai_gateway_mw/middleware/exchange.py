@@ -22,6 +22,8 @@ from ai_gateway_mw.asgi import (
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.errors import BadRequest, ClientGone, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
+from ai_gateway_mw.middleware.held_answer import HeldAnswer
+from ai_gateway_mw.middleware.stream_rules import StreamRules, is_event_stream, stream_rules
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.replies import error_reply
@@ -71,11 +73,15 @@ async def exchange(work: Work, ctx: Context, gate: ResponseGate, app: ASGIApp, *
         ctx.refusal = error
         if gate.started:
             _log.warning("request %s: %s after the answer had begun", ctx.id, error.code)
+            if gate.complete:  # a stream that a rule has ended: its client was told
+                error.without_trace()
+                return
             raise
         error.without_trace()
         reply = error_reply(error, ctx.api_format, ctx.id, len(ctx.attempts))
         await reply(ctx.scope, ctx.receive, gate.send_past_rules)
     finally:
+        gate.close()
         if ctx.upstream is not None:  # nobody streamed it where a response rule refused
             await ctx.upstream.aclose()
         if outermost:
@@ -146,7 +152,7 @@ class ResponseGate(Shortcuts):
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_holds_head", "_program", "_send", "_write_body") + (
+    __slots__ = ("_ctx", "_held", "_holds_head", "_program", "_send", "_stream", "_write_body") + (
         "complete",
         "decided",
         "refusal",
@@ -160,6 +166,8 @@ class ResponseGate(Shortcuts):
         self._holds_head = program.has_response_rules
         self._send = send
         self._write_body = body_writer(send)
+        self._held: HeldAnswer | None = None  # as long as response rules wait for its body
+        self._stream: StreamRules | None = None
         self.decided = False
         self.refusal: GatewayError | None = None
         self.started = False
@@ -172,11 +180,15 @@ class ResponseGate(Shortcuts):
             raise ResponseDecided
         if self._holds_head and message["type"] == "http.response.start":
             return self._send_through_rules(message)
+        if self._held is not None:
+            return self._hold(message.get("body", b""), last=not message.get("more_body", False))
         return self.send_past_rules(message)
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
         """See `answer_written`: not where response rules have to see the head."""
-        if self._holds_head or self.decided or not answer_written(self._send, status, self._with_ours(fields), body):
+        if self._holds_head or self.decided or (self._program.has_stream_rules and is_event_stream(fields)):
+            return False
+        if not answer_written(self._send, status, self._with_ours(fields), body):
             return False
         self.started = self.complete = True
         self.status = status
@@ -184,12 +196,22 @@ class ResponseGate(Shortcuts):
 
     def write_body(self, body: bytes) -> Written:
         """See `body_writer`; for an answer whose head has passed."""
+        if self._stream is not None or self._held is not None or self.decided:
+            return self.send({"type": "http.response.body", "body": body, "more_body": True})
         return self._write_body(body)
+
+    def close(self) -> None:
+        """The exchange is over, wherever that was."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def send_past_rules(self, message: Message) -> Awaitable[None]:
         """What does not meet the response rules."""
         kind = message["type"]
         if kind == "http.response.body":
+            if self._stream is not None:
+                return self._send_through_stream_rules(self._stream, message)
             self.complete = not message.get("more_body", False)
         elif kind == "http.response.start":
             message = self._start(message)
@@ -200,8 +222,18 @@ class ResponseGate(Shortcuts):
         ctx.response = ResponseHead(
             message["status"], Fields([(name.lower(), value) for name, value in message.get("headers", ())])
         )
+        if self._program.edits_answers:
+            self._held = HeldAnswer(message, self._answer_of_rules(ctx), ctx)
+            if await self._held.wants_body():
+                return  # what follows is held, and the head until then
+        await self._go_on(message)
+
+    async def _go_on(self, message: Message) -> None:
+        """Let the rules end, and what they have made of the head pass; the body, if they have it."""
+        ctx, held, self._held = self._ctx, self._held, None
+        assert ctx.response is not None
         try:
-            answer = await self._answer_of_rules(ctx)
+            answer = await (held.decision if held is not None else self._answer_of_rules(ctx))
         except GatewayError as error:
             self.decided, self.refusal = True, error
             raise ResponseDecided from None
@@ -209,8 +241,32 @@ class ResponseGate(Shortcuts):
             self.decided = True
             await answer(ctx.scope, ctx.receive, self.send_past_rules)
             raise ResponseDecided
-        edited = {**message, "status": ctx.response.status, "headers": list(ctx.response.fields)}
-        await self.send_past_rules(edited)
+        await self.send_past_rules({**message, "status": ctx.response.status, "headers": list(ctx.response.fields)})
+        if held is not None and held.is_whole:
+            await self.send_past_rules({"type": "http.response.body", "body": held.body})
+
+    async def _hold(self, body: bytes, *, last: bool) -> None:
+        held = self._held
+        assert held is not None
+        if held.take(body, last=last):
+            await self._go_on(held.head)
+
+    async def _send_through_stream_rules(self, stream: StreamRules, message: Message) -> None:
+        try:
+            last = not message.get("more_body", False)
+            passed = await stream.feed(message.get("body", b""))
+            if last:
+                passed += await stream.ending()
+        except GatewayError as error:
+            self.decided, self.refusal, self._stream = True, error.without_trace(), None
+            self.complete = True
+            await self._send({"type": "http.response.body", "body": stream.last_words(error)})
+            raise ResponseDecided from None
+        if last:
+            self.complete = True
+            await self._send({"type": "http.response.body", "body": passed})
+        elif passed and (wait := self._write_body(passed)) is not None:
+            await wait
 
     async def _answer_of_rules(self, ctx: Context) -> ASGIApp | None:
         try:
@@ -223,7 +279,14 @@ class ResponseGate(Shortcuts):
     def _start(self, message: Message) -> Message:
         self.started = True
         self.status = message["status"]
-        return {**message, "headers": self._with_ours(list(message.get("headers", ())))}
+        fields = list(message.get("headers", ()))
+        if self._program.has_stream_rules:
+            self._stream = stream_rules(self._ctx, self._program, self.status, fields)
+            if self._stream is not None:
+                fields = [item for item in fields if item[0].lower() != b"content-length"]
+                if self._ctx.response is None:
+                    self._ctx.response = ResponseHead(self.status, Fields([(n.lower(), v) for n, v in fields]))
+        return {**message, "headers": self._with_ours(fields)}
 
     def _with_ours(self, fields: list[Field]) -> list[Field]:
         ctx = self._ctx
