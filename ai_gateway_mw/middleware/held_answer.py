@@ -27,7 +27,8 @@ class HeldAnswer:
 
     async def wants_body(self) -> bool:
         """Whether the rules wait for the body; False: they have decided."""
-        await asyncio.wait({self.decision, self._body.wanted}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self.decision, self._body.wanted}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return not self.decision.done()
 
     def take(self, piece: bytes, *, last: bool) -> bool:
