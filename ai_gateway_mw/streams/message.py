@@ -40,6 +40,8 @@ class MessageCutter:
             end = match.end()
             if held[end - 1] == 13 and end == len(held):
                 break  # the LF that belongs to this CR may still be to come
+            if end - at > MAX_MESSAGE:
+                raise MessageTooLong
             yield bytes(held[at:end])
             at = start = end
         del held[:at]

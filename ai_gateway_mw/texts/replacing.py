@@ -91,13 +91,14 @@ class Replacer:
 def replaced(data: bytes, replacer: Replacer, most: int = _MOST) -> tuple[bytes, bytes | None]:
     """The text with all matches replaced, and the first of them; the same object where there is none."""
     pieces: list[bytes] = []
-    at, first, expand = 0, None, replacer.expand
+    at, first, expand, last = 0, None, replacer.expand, -1
     for number, match in enumerate(replacer.program.finditer(data)):
         if number >= most:
             raise TooManyMatches
         start, end = match.span()
-        if start == end and start < len(data) and 0x80 <= data[start] < 0xC0:
-            continue  # between the bytes of one character there is nothing to match
+        if start == end and (start == last or (start < len(data) and 0x80 <= data[start] < 0xC0)):
+            continue  # nothing, right behind a match (Go's rule) or between the bytes of one character
+        last = end
         made = expand(match)
         if made is None:
             continue

@@ -5,13 +5,14 @@ The SDKs and the raw client speak to a gateway under uvicorn, in front of a prov
 
 from __future__ import annotations
 
+import itertools
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import anthropic
+import anyio
 import httpx
 import openai
 import pytest
@@ -26,8 +27,8 @@ from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
 from ai_gateway_mw.secrets import SecretStore
 from tests.asgi import Exchange, request
-from tests.fake_upstream import Gate, ThreadedUpstream, Upstream, ok
-from tests.gateways import CHAT, CHAT_PATH, Pieces, Provider, gateway, request_log
+from tests.fake_upstream import ThreadedUpstream, Upstream, ok
+from tests.gateways import CHAT, CHAT_PATH, gateway, request_log
 from tests.servers import serving
 
 pytestmark = pytest.mark.anyio
@@ -100,18 +101,24 @@ async def answer(app: ASGIApp, *rules: Rule, path: str = CHAT_PATH, **phases: An
 
 def test_openai_chat(threaded_upstream: ThreadedUpstream) -> None:
     threaded_upstream.on(ok(SECRET))
-    with served(threaded_upstream, rule(REDACT)) as url, openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client:
-        with client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True) as stream:
-            text = "".join(each.choices[0].delta.content or "" for each in stream if each.choices)
+    with (
+        served(threaded_upstream, rule(REDACT)) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client,
+        client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True) as stream,
+    ):
+        text = "".join(each.choices[0].delta.content or "" for each in stream if each.choices)
     assert text == CLEAN
 
 
 def test_openai_responses(threaded_upstream: ThreadedUpstream) -> None:
     threaded_upstream.on(ok(SECRET))
-    with served(threaded_upstream, rule(REDACT)) as url, openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client:
-        with client.responses.stream(model="gpt-4o", input="hi") as stream:
-            seen = list(stream)
-            final = stream.get_final_response()
+    with (
+        served(threaded_upstream, rule(REDACT)) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client,
+        client.responses.stream(model="gpt-4o", input="hi") as stream,
+    ):
+        seen = list(stream)
+        final = stream.get_final_response()
     assert "".join(each.delta for each in seen if each.type == "response.output_text.delta") == CLEAN
     assert [each.text for each in seen if each.type == "response.output_text.done"] == [CLEAN]
     assert final.output_text == CLEAN
@@ -119,12 +126,15 @@ def test_openai_responses(threaded_upstream: ThreadedUpstream) -> None:
 
 def test_anthropic_messages(threaded_upstream: ThreadedUpstream) -> None:
     threaded_upstream.on(ok(SECRET))
-    with served(threaded_upstream, rule(REDACT)) as url, anthropic.Anthropic(base_url=url, api_key="x") as client:
-        with client.messages.stream(
+    with (
+        served(threaded_upstream, rule(REDACT)) as url,
+        anthropic.Anthropic(base_url=url, api_key="x") as client,
+        client.messages.stream(
             model="anthropic-model", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
-        ) as stream:
-            text = "".join(stream.text_stream)
-            final = stream.get_final_message()
+        ) as stream,
+    ):
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
     assert text == CLEAN
     assert final.stop_reason == "end_turn"
 
@@ -143,26 +153,31 @@ def test_a_rule_that_denies_ends_the_stream_as_the_openai_sdk_understands_it(
 ) -> None:
     threaded_upstream.on(ok("fine fine forbidden never"))
     stop = rule({"type": "deny"}, when=["ai.response.text.contains('forbidden')"])
-    with served(threaded_upstream, stop) as url, openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client:
-        texts = []
-        with client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True) as stream:
-            with pytest.raises(openai.APIError, match="denied"):
-                texts += [each.choices[0].delta.content or "" for each in stream]
-    assert texts == []  # the list was never made; what came is seen below
+    texts = []
+    with (
+        served(threaded_upstream, stop) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="x") as client,
+        client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True) as stream,
+        pytest.raises(openai.APIError, match="denied"),
+    ):
+        for each in stream:
+            texts.append(each.choices[0].delta.content or "")
+    assert "".join(texts) == "fine fine"
 
 
 def test_a_rule_that_fails_ends_the_stream_as_the_anthropic_sdk_understands_it(
     threaded_upstream: ThreadedUpstream,
 ) -> None:
     broken = rule({"type": "deny"}, when=["sse.json.delta.text == 'never'"])
-    with served(threaded_upstream, broken) as url, anthropic.Anthropic(base_url=url, api_key="x") as client:
-        with (
-            client.messages.stream(
-                model="anthropic-model", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
-            ) as stream,
-            pytest.raises(anthropic.APIStatusError, match="refused by policy"),
-        ):
-            list(stream)
+    with (
+        served(threaded_upstream, broken) as url,
+        anthropic.Anthropic(base_url=url, api_key="x") as client,
+        client.messages.stream(
+            model="anthropic-model", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
+        ) as stream,
+        pytest.raises(anthropic.APIStatusError, match="refused by policy"),
+    ):
+        list(stream)
 
 
 def test_the_error_event_of_a_broken_stream_passes_behind_what_was_held_back(
@@ -186,11 +201,9 @@ def test_a_wrapped_and_a_mounted_app_under_uvicorn() -> None:
 
     inner = Starlette()
     inner.add_route("/v1/chat/completions", endpoint, methods=["POST"])
-    for app, path in (
-        (inner, CHAT_PATH),
-        (Starlette(routes=[Mount("/sub", around(inner, rule(SSN)))]), "/sub" + CHAT_PATH),
-    ):
-        with serving(around(app, rule(SSN)) if app is inner else app) as url:
+    wrapped = around(inner, rule(SSN))
+    for app, path in ((wrapped, CHAT_PATH), (Starlette(routes=[Mount("/sub", wrapped)]), f"/sub{CHAT_PATH}")):
+        with serving(app) as url:
             assert httpx.post(url + path, json=STREAM).content == b"data: [ssn]\n\ndata: [DONE]\n\n"
 
 
@@ -209,7 +222,6 @@ def test_a_wrapped_and_a_mounted_app_under_uvicorn() -> None:
         ("ai.request.text == 'hi'", True),
         ("ai.request.messages[0].role == 'user'", True),
         ("vars.a == 1", True),
-        ("actions.ngrok.sse_find_replace == null", True),
         ("ai.response.text == ''", True),
         ("sse.data == 'one'", False),
     ],
@@ -247,16 +259,16 @@ async def test_what_the_answer_has_said_so_far() -> None:
 # What passes, and how ---------------------------------------------------------------------------------------------
 
 
-MESSY = b"\xef\xbb\xbf: hello\r\n\r\nid: 1\rdata: a\r\rdata:b\ndata:  c\nfield\n\n\n\nevent: e\n\ndata: \xff\n\ndata: [DONE]"
+MESSY = (
+    b"\xef\xbb\xbf: hello\r\n\r\nid: 1\rdata: a\r\rdata:b\ndata:  c\nfield\n\n\n\nevent: e\n\ndata: \xff\n\n"
+    b"data: [DONE]"
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.sets(st.integers(0, len(MESSY))))
 def test_any_chunks_give_the_same_stream_and_what_no_rule_changes_stays(cuts: set[int]) -> None:
-    import anyio
-
-    places = [0, *sorted(cuts), len(MESSY)]
-    pieces = [MESSY[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [MESSY[a:b] for a, b in itertools.pairwise([0, *sorted(cuts), len(MESSY)])]
     touch = {"type": "sse-find-replace", "config": {"replacements": [{"from": "^a$", "to": "A"}]}}
     got = anyio.run(answer, Streaming(*pieces), rule(touch))
     assert got == MESSY.replace(b"data: a", b"data: A")
@@ -281,8 +293,7 @@ async def test_what_is_no_readable_event_stream_passes_as_it_is(
 
 
 async def test_messages_pass_one_by_one_as_they_come(upstream: Upstream) -> None:
-    gate = Gate()
-    upstream.on(ok("one two three", hold_after=2, gate=gate)) if False else upstream.on(ok("one two three"))
+    upstream.on(ok("one two three"))
     made = Gateway.from_policy(policy(rule(SSN), url=upstream.url), secrets=SecretStore([]))
     async with made.lifespan(), Exchange(made.app, method="POST", path=CHAT_PATH, json=STREAM, window=1) as ex:
         await ex.start()
@@ -324,20 +335,15 @@ async def test_a_failure_ends_the_stream_with_an_error_event_and_is_logged(
     rules: list[Rule], code: str, reason: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = request_log(caplog)
-    provider = Provider(
-        headers=[("content-type", "text/event-stream")],
-        stream=Pieces(events(chunk("one")), events(chunk("two"), "[DONE]")),
-    )
-    provider._headers = [("content-type", "text/event-stream")]
-    made = gateway(policy(*rules), provider=provider)
-    got = (await request(made.app, "POST", CHAT_PATH, json=STREAM)).body
+    app = Streaming(events(chunk("one")), events(chunk("two"), "[DONE]"))
+    got = await answer(app, *rules)
     last = got.split(b"\n\n")[-2]
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == code
     assert b"[DONE]" not in got
     (record,) = log()
     assert record["refused"] == code
     assert reason is None or reason in record["reason"]
-    assert logging.getLevelName("WARNING") and code in caplog.text
+    assert code in caplog.text
 
 
 async def test_a_message_that_is_too_long_to_be_looked_at_does_not_pass() -> None:
