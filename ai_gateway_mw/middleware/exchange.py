@@ -105,9 +105,10 @@ async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
         if reason is None:
             raise
         raise reason from None
-    except (GatewayError, ResponseDecided):
-        if not gate.decided:  # else it is only what our own exception in `send` led to
+    except (GatewayError, ResponseDecided) as error:
+        if not gate.decided:
             raise
+        error.__traceback__ = None  # only what our own exception in `send` led to; its frames know it
     except Exception as error:
         if not gate.decided:
             raise _our_failure(ctx) from error
@@ -120,9 +121,10 @@ async def _answered(work: Work, ctx: Context, gate: ResponseGate) -> bool:
 async def _passed_on(ctx: Context, gate: ResponseGate, app: ASGIApp) -> None:
     try:
         await app(edited_scope(ctx), _receive(ctx), gate.send)
-    except Exception:
+    except Exception as error:
         if not gate.decided:
             raise
+        error.__traceback__ = None
 
 
 def _our_failure(ctx: Context) -> InternalError:

@@ -67,8 +67,13 @@ class _Stage:
         before = self._before
         data = before + b"".join([text for _, text in self.held])
         edits, end = self._edits(data, len(before), last=last)
-        made = list(_cut(self.held, edits, len(before), end))
-        self.held = list(_left(self.held, len(before), end))
+        if edits or len(before) < end < len(data):
+            made = list(_cut(self.held, edits, len(before), end))
+            self.held = list(_left(self.held, len(before), end))
+        elif end == len(data):  # as nearly always: all of it is settled, or nothing is
+            made, self.held = self.held, []
+        else:
+            return []
         self._before = data[max(0, end - _CONTEXT) : end]
         return made
 
