@@ -34,6 +34,8 @@ LAYERS = (
     {
         "policy",
         "cel",
+        "streams",
+        "texts",
         "asgi",
         "replies",
         "body",

@@ -8,7 +8,8 @@ from ai_gateway_mw.cel.environment import Environment, Expression
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
 from ai_gateway_mw.cel.moments import Duration, Timestamp
-from ai_gateway_mw.cel.patterns import bad_pattern, compiled
+from ai_gateway_mw.cel.patterns import bad_pattern
+from ai_gateway_mw.cel.patterns import compiled as compiled_pattern
 from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError, ExpressionProblem
 from ai_gateway_mw.cel.rendering import render_value, to_json
 from ai_gateway_mw.cel.template import Template, template
@@ -73,7 +74,7 @@ __all__ = [
     "UInt",
     "Variable",
     "bad_pattern",
-    "compiled",
+    "compiled_pattern",
     "render_value",
     "template",
     "to_json",
