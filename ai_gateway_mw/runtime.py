@@ -27,6 +27,7 @@ from ai_gateway_mw.cel import (
     Expression,
     ExpressionError,
     ExpressionProblem,
+    Observer,
     Overload,
     Template,
     Type,
@@ -64,6 +65,7 @@ class Stores:
         self.breakers = Breakers(jitter=self.random.random)
         self.model_metrics = ModelMetrics()
         self.accounts = Accounts(settings, lambda: self.counters)
+        self.observer: Observer | None = None  # is told of every evaluation of what is compiled from then on
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
         self._counters: Counters | None = None
@@ -144,6 +146,7 @@ class Runtime:
         return Environment(
             variables=variables(self.phase),
             functions=(*STANDARD_FUNCTIONS, *functions(self.phase), *self._store_functions()),
+            observer=self.stores.observer,
         )
 
     def problem(
