@@ -47,7 +47,15 @@ class Watching:
     """One expression that tells an observer of each of its evaluations."""
 
     def __init__(
-        self, text: str, root: Node, secret: set[Node], observer: Observer, kinds: Kinds, limits: Limits, *, lenient: bool
+        self,
+        text: str,
+        root: Node,
+        secret: set[Node],
+        observer: Observer,
+        kinds: Kinds,
+        limits: Limits,
+        *,
+        lenient: bool,
     ) -> None:
         self._root = root
         self._secret = secret
@@ -79,7 +87,11 @@ class Watching:
 
     def _parts(self, trace: _Trace) -> Iterator[Explanation]:
         node = trace.node
-        if isinstance(node, (Select, Index)) and not trace.error and not any(below.node in self._secret for below in trace.below):
+        if (
+            isinstance(node, (Select, Index))
+            and not trace.error
+            and not any(below.node in self._secret for below in trace.below)
+        ):
             return  # a path is one thing to read, unless it breaks off
         if not isinstance(node, (Logic, Conditional)):
             yield from (self._told(below) for below in trace.below)

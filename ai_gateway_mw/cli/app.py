@@ -21,6 +21,7 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "run": Entry("run", "Serve a policy."),
     "check": Entry("check", "Tell what is wrong with policies."),
+    "explain": Entry("explain", "Tell what a policy would do with a request, and why."),
     "init": Entry("init", "Write a first policy."),
     "schema": Entry("schema", "Print the JSON Schema of policies, for editors."),
     "doctor": Entry("doctor", "Tell what is wrong with this installation."),

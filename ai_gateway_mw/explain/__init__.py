@@ -1,0 +1,26 @@
+"""What a policy does, shown without doing it: explain one request, test exchanges, compare two policies.
+
+It runs the program that `run` runs, with an observer, in front of doubles: nothing is sent, and nothing is opened.
+"""
+
+from ai_gateway_mw.explain.asked import Asked, NoRequest, body_of, field_of, from_curl, from_file, from_har
+from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
+from ai_gateway_mw.explain.doubles import Providers
+from ai_gateway_mw.explain.rehearsal import Rehearsal
+
+__all__ = [
+    "ActionTaken",
+    "Asked",
+    "Considered",
+    "Course",
+    "NoRequest",
+    "Providers",
+    "Rehearsal",
+    "RuleTaken",
+    "Sent",
+    "body_of",
+    "field_of",
+    "from_curl",
+    "from_file",
+    "from_har",
+]
