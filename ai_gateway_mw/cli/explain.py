@@ -84,8 +84,8 @@ def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
 
 
 async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
-    with Rehearsal(load_file(policy, strict=False), settings, key=key) as rehearsal:
+    with Rehearsal(load_file(policy, strict=False), settings) as rehearsal:
         try:
-            return await rehearsal.ask(asked)
+            return await rehearsal.ask(asked, key)
         finally:
             await rehearsal.aclose()

@@ -6,6 +6,8 @@ It runs the program that `run` runs, with an observer, in front of doubles: noth
 from ai_gateway_mw.explain.asked import Asked, NoRequest, body_of, field_of, from_curl, from_file, from_har
 from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
 from ai_gateway_mw.explain.doubles import Providers
+from ai_gateway_mw.explain.exchanges import exchanges_schema, files_of, load_exchanges, policy_of
+from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, judged
 from ai_gateway_mw.explain.rehearsal import Rehearsal
 
 __all__ = [
@@ -13,14 +15,22 @@ __all__ = [
     "Asked",
     "Considered",
     "Course",
+    "Difference",
     "NoRequest",
     "Providers",
     "Rehearsal",
     "RuleTaken",
     "Sent",
+    "Verdict",
+    "asked_of",
     "body_of",
+    "exchanges_schema",
     "field_of",
+    "files_of",
     "from_curl",
     "from_file",
     "from_har",
+    "judged",
+    "load_exchanges",
+    "policy_of",
 ]

@@ -21,7 +21,22 @@ _WITH_VALUE: Final = {  # options of curl that matter, and their short forms
     "-e": "referer", "--referer": "referer",
 }  # fmt: skip
 _IGNORED_WITH_VALUE: Final = frozenset(
-    "-o --output -m --max-time --connect-timeout -w --write-out -x --proxy --retry --cacert --cert --key --resolve".split()
+    [
+        "-o",
+        "--output",
+        "-m",
+        "--max-time",
+        "--connect-timeout",
+        "-w",
+        "--write-out",
+        "-x",
+        "--proxy",
+        "--retry",
+        "--cacert",
+        "--cert",
+        "--key",
+        "--resolve",
+    ]
 )
 _NOT_SENT: Final = frozenset({"content-length", "connection", "transfer-encoding"})
 
@@ -198,7 +213,7 @@ def of_data(data: Mapping[str, Any]) -> Asked:
     usual = Asked()
     unknown = data.keys() - {"method", "path", "headers", "body", "ip"}
     if unknown:
-        raise NoRequest(f"a request has no `{sorted(unknown)[0]}`: it has method, path, headers, body and ip")
+        raise NoRequest(f"a request has no `{min(unknown)}`: it has method, path, headers, body and ip")
     headers = data.get("headers") or {}
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     try:

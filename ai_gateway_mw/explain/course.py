@@ -53,6 +53,7 @@ class Sent:
     body: str
     outcome: str
     status: int
+    content: str = field(default="", repr=False)  # the whole body
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class Course:
     body: str = ""
     refused: dict[str, str] | None = None
     notes: list[str] = field(default_factory=list)
+    answer: str = field(default="", repr=False)  # the whole body
 
     @property
     def matched(self) -> Sequence[RuleTaken]:
@@ -81,4 +83,9 @@ class Course:
         return [f"{one.candidate} with {one.key}" if one.key else one.candidate for one in self.sent]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without the whole bodies: what is shown of them is enough."""
+        told = asdict(self)
+        del told["answer"]
+        for sent in told["sent"]:
+            del sent["content"]
+        return told

@@ -11,7 +11,7 @@ import httpx
 
 from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.errors import KeyStoreUnavailable
-from ai_gateway_mw.keys import Found, GatewayKey, generate
+from ai_gateway_mw.keys import Found, GatewayKey, generate, well_formed
 from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.settings import Settings
 
@@ -90,7 +90,7 @@ class Providers(httpx.AsyncBaseTransport):
 
 
 class Placeholders:
-    """A source that has every secret: a text that says which one it stands for, or a gateway key where one is needed."""
+    """A source that has every secret: a text that says which one it is, or a gateway key where one is needed."""
 
     name = "placeholders"
 
@@ -117,27 +117,27 @@ class Placeholders:
 
 
 class PretendedAccounts(Accounts):
-    """Stored keys without a database: there is one key at most, which was made up. `looked_up` says whether another
-    would have been looked for."""
+    """Stored keys without a database: those that are pretended. `looked_up` says whether one was looked for."""
 
-    def __init__(self, settings: Settings, counters: Callable[[], Counters], name: str | None) -> None:
+    def __init__(self, settings: Settings, counters: Callable[[], Counters]) -> None:
         super().__init__(settings, counters)
-        self.token = generate(random.Random(f"pretended {name}"))
         self.looked_up = False
-        self._key = None if name is None else GatewayKey(f"key_{name}", name, b"", environment=_environment(name))
+        self._pretended: dict[str, GatewayKey] = {}
+
+    def pretend(self, name: str) -> str:
+        """A key of this name, to be presented."""
+        token = generate(random.Random(f"pretended {name}"))
+        self._pretended.setdefault(token, GatewayKey(f"key_{name}", name, b"", environment=_environment(name)))
+        return token
 
     def known(self, presented: str) -> GatewayKey | None:
-        if self._key is None or presented != self.token:
-            return None
-        self.looked_up = True
-        return self._key
+        self.looked_up = self.looked_up or well_formed(presented)
+        return self._pretended.get(presented)
 
     async def find(self, presented: str) -> Found:
-        found = Found(None) if not presented.startswith("gw_sk_") else None
-        if found is None:
-            self.looked_up = True
+        if well_formed(presented):
             raise KeyStoreUnavailable("a key would be looked up here, and no database is opened for that")
-        return found
+        return Found(None)
 
     async def open(self) -> None:
         """Nothing is opened."""

@@ -63,15 +63,26 @@ class Masks:
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """The value as JSON has it."""
+        if depth < _DEEPEST and isinstance(value, Mapping):
+            shown = {self.bounded(str(k)): self.value(v, depth + 1) for k, v in list(value.items())[:_ITEMS]}
+            return shown | ({"…": f"{len(value) - _ITEMS} more"} if len(value) > _ITEMS else {})
+        if depth < _DEEPEST and isinstance(value, list | tuple):
+            items = [self.value(item, depth + 1) for item in value[:_ITEMS]]
+            return items + ([f"… {len(value) - _ITEMS} more"] if len(value) > _ITEMS else [])
+        if isinstance(value, OptionalValue):
+            return self.value(value.value, depth) if value.present else None
+        if value is None or isinstance(value, bool | float):
+            return value
+        return int(value) if isinstance(value, UInt | int) else self._as_text(value)
+
+    def _as_text(self, value: Any) -> str:
         match value:
-            case None | bool() | float():
-                return value
-            case UInt() | int():
-                return int(value)
             case str():
                 return self.bounded(value)
             case bytes():
                 return self.bounded(value.decode("utf-8", "backslashreplace"))
+            case Mapping() | list() | tuple():
+                return "…"
             case Secret():
                 return repr(value)
             case Model():
@@ -80,19 +91,8 @@ class Masks:
                 return value.id
             case ProviderKey():
                 return f"key {self.name_of(value)}"
-            case OptionalValue():
-                return self.value(value.value, depth) if value.present else None
-            case Mapping() | list() | tuple() if depth >= _DEEPEST:
-                return "…"
-            case Mapping():
-                shown = {self.bounded(str(k)): self.value(v, depth + 1) for k, v in list(value.items())[:_ITEMS]}
-                return shown | ({"…": f"{len(value) - _ITEMS} more"} if len(value) > _ITEMS else {})
-            case list() | tuple():
-                items = [self.value(item, depth + 1) for item in value[:_ITEMS]]
-                return items + ([f"… {len(value) - _ITEMS} more"] if len(value) > _ITEMS else [])
-        return (
-            self.bounded(str(value)) if type(value).__module__.startswith("ai_gateway_mw.cel") else type(value).__name__
-        )
+        ours = type(value).__module__.startswith("ai_gateway_mw.cel")
+        return self.bounded(str(value)) if ours else type(value).__name__
 
     def explanation(self, told: Explanation) -> dict[str, Any]:
         """An explanation as JSON has it; `value` only where there is one."""

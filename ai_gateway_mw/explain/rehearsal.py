@@ -1,4 +1,4 @@
-"""Rehearsal: the gateway of a policy as `run` has it, in front of doubles, with everything that it does written down."""
+"""Rehearsal: the gateway of a policy as `run` has it, in front of doubles, with all that it does written down."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import Phase, Policy
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.providers import Model
-from ai_gateway_mw.secrets import SecretSource, build_store
+from ai_gateway_mw.secrets import build_store
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
 
@@ -45,34 +45,30 @@ class Rehearsal:
         *,
         providers: Providers | None = None,
         given: Mapping[str, Mapping[str, str]] | None = None,
-        key: str | None = None,
         own_secrets: bool = True,
     ) -> None:
-        """`given` are secrets by vault and name, `key` the name of a gateway key that clients have. Without
-        `own_secrets`, those of this installation are left alone."""
+        """`given` are secrets by vault and name. Without `own_secrets`, those of this installation are left alone."""
         self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")
         self._declared: dict[str, str] = {}
         self._rule: RuleTaken | None = None
         self._action: ActionTaken | None = None
         self.providers = providers or Providers()
         self.placeholders = Placeholders(given)
-        sources: list[SecretSource] = [self.placeholders] if given or not own_secrets else []
-        if own_secrets and not given:
-            sources = [*build_store(settings).sources, self.placeholders]
-        self._store = WatchedStore(sources)
+        own = build_store(settings).sources if own_secrets else ()
+        self._store = WatchedStore([*own, self.placeholders])
         self.masks = Masks(self._store)
         quiet = {"data_dir": Path(self._directory.name), "audit_requests": "off", "admin_token": None}
         self.gateway = Gateway(
             policy, settings=settings.model_copy(update=quiet), secrets=self._store, transport=self.providers
         )
         stores = self.gateway.stores
-        self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters, key)
+        self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
         stores.accounts = self._accounts
         stores.random = random.Random(1)
         stores.observer = self._told
         self.gateway.reload(policy)  # once more: with an observer, and without a database
         self._find_gateway_keys()
-        self._key = key
+        self._key: str | None = None
         self.gateway.program = self._watched(self.gateway.program)
         self.gateway.is_open = True
         self._begin(Asked())
@@ -88,15 +84,25 @@ class Rehearsal:
     async def aclose(self) -> None:
         await self.gateway.stores.aclose()
 
-    async def ask(self, asked: Asked) -> Course:
-        """What becomes of a request. Raises `NoRequest`."""
-        if self._key is not None:
-            asked = asked.with_credential(self._declared.get(self._key) or self._accounts.token)
+    async def ask(self, asked: Asked, key: str | None = None) -> Course:
+        """What becomes of a request, from a client that has the gateway key of this name. Raises `NoRequest`."""
+        self._key = key
+        if key is not None:
+            asked = asked.with_credential(self._declared.get(key) or self._accounts.pretend(key))
         scope = asked.scope()
         course = self._begin(asked)
         await self.gateway.app(scope, _Receiving(asked.body), self._send)
         self._finish(course)
         return course
+
+    @property
+    def names_of_turn(self) -> Sequence[str]:
+        """Whose turn it is: the key, the candidate, the provider."""
+        if self._ctx is None or not self._ctx.attempts:
+            return ()
+        candidate = self._ctx.attempts[-1].candidate
+        key = (self.masks.name_of(candidate.key),) if candidate.key is not None else ()
+        return (*key, candidate.name, candidate.provider.id)
 
     # beginning and end of one request
 
@@ -104,24 +110,13 @@ class Rehearsal:
         for name, value in asked.credentials:
             if value not in self._declared.values():
                 self.masks.hide(value, f"client/{name}")
-        self.masks.hide(self._accounts.token, f"gateway-key/{self._key}")
         self._ctx: Context | None = None
         self._rest: list[Candidate] = []
         self._rings: dict[str, Sequence[ProviderKey]] = {}
         self._rule, self._action = None, None
         self._answer = b""
         self._first_sent = len(self.providers.sent)
-        fields = [(name, self.masks.bounded(value)) for name, value in asked.fields]
-        body = self.masks.bounded(asked.body.decode("utf-8", "replace"), _BODY)
-        self._course = Course(
-            {
-                "method": asked.method,
-                "path": self.masks.bounded(asked.target),
-                "fields": fields,
-                "body": body,
-                "ip": asked.ip,
-            }
-        )
+        self._course = Course(_request(asked, self.masks))
         self._taken = {
             (phase, place): RuleTaken(phase.value, rule.name, self._place(phase, place))
             for phase, rules in self.gateway.program.rules.items()
@@ -141,7 +136,8 @@ class Rehearsal:
             self._answer += message.get("body", b"")
 
     def _finish(self, course: Course) -> None:
-        course.body = self.masks.bounded(self._answer.decode("utf-8", "replace"), _BODY)
+        course.answer = self.masks.text(self._answer.decode("utf-8", "replace"))
+        course.body = self.masks.bounded(course.answer, _BODY)
         if self._accounts.looked_up:
             self._accounts.looked_up = False
             told = f"`{self._key}` is pretended" if self._key else "`--key NAME` pretends one"
@@ -161,6 +157,8 @@ class Rehearsal:
         order = {id(offer.model): place for place, offer in enumerate(ctx.offers, 1) if offer.model is not None}
         offered = [offer.model for offer in ctx.offers if offer.model is not None]
         strategies = ctx.selection.strategies or []
+        if strategies and not strategies[-1]["kept"]:
+            offered = []  # all of them came back empty
         chosen = (
             f"chosen by strategy {len(strategies)}" if strategies else "asked for" if ctx.names_models else "on offer"
         )
@@ -216,6 +214,7 @@ class Rehearsal:
                     self.masks.bounded(request.content.decode("utf-8", "replace"), _BODY),
                     attempt.outcome.value,
                     attempt.status,
+                    self.masks.text(request.content.decode("utf-8", "replace")),
                 )
             )
 
@@ -301,14 +300,10 @@ class Rehearsal:
 
     def _find_gateway_keys(self) -> None:
         """The keys that the policy declares, by their names; their placeholders must be gateway keys, too."""
-        declared = [
-            pair
-            for rules in self.gateway.program.rules.values()
-            for rule in rules
-            for action in rule.actions
-            if isinstance(action, GatewayAuth)
-            for pair in action.declared
+        actions: list[Any] = [
+            action for rules in self.gateway.program.rules.values() for rule in rules for action in rule.actions
         ]
+        declared = [pair for action in actions if isinstance(action, GatewayAuth) for pair in action.declared]
         for _, template in declared:
             self.placeholders.gateway_keys |= {
                 (names[0], names[1]) if len(names) == 2 else ("default", names[0]) for names in template.secrets
@@ -364,6 +359,16 @@ class _Receiving:
 
     async def __call__(self) -> Message:
         return self._messages.pop() if self._messages else {"type": "http.disconnect"}
+
+
+def _request(asked: Asked, masks: Masks) -> dict[str, Any]:
+    return {
+        "method": asked.method,
+        "path": masks.bounded(asked.target),
+        "fields": [(name, masks.bounded(value)) for name, value in asked.fields],
+        "body": masks.bounded(asked.body.decode("utf-8", "replace"), _BODY),
+        "ip": asked.ip,
+    }
 
 
 def _named(model: Model) -> str:
