@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "check": Entry("check", "Tell what is wrong with policies."),
     "explain": Entry("explain", "Tell what a policy would do with a request, and why."),
     "test": Entry("test", "Run the tests that lie beside policies."),
+    "diff": Entry("diff", "Tell what changes between two policies."),
     "init": Entry("init", "Write a first policy."),
     "schema": Entry("schema", "Print the JSON Schema of policies, for editors."),
     "doctor": Entry("doctor", "Tell what is wrong with this installation."),
