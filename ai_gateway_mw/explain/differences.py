@@ -47,7 +47,7 @@ class _Phase:
         self._before, self._after = tuple(old.rules.get(phase, ())), tuple(new.rules.get(phase, ()))
 
     def changes(self) -> Iterator[Change]:
-        pairs = matched(self._before, self._after, (_written, lambda rule: rule.name or _NOTHING, lambda rule: True))
+        pairs = matched(self._before, self._after, _SAME_RULE)
         kept = [(one, other) for one, other in pairs if one is not None and other is not None]
         moved = _moved([(self._before.index(one), self._after.index(other)) for one, other in kept])
         for one, other in pairs:
@@ -83,7 +83,7 @@ class _Phase:
     def _actions(self, one: Rule, other: Rule, before: ActionSpec | None, after: ActionSpec | None) -> Iterator[Change]:
         if before is None or after is None:
             kind: Kind = "removed" if before is not None else "added"
-            places = (before and str(before.place), after and str(after.place))
+            places = (None if before is None else str(before.place), None if after is None else str(after.place))
             yield self._change(
                 kind, "action", one, other, before.type if before else None, after.type if after else None, places
             )
@@ -95,8 +95,7 @@ class _Phase:
                 str(self._new.document.place((*after.path, "config", *path))),
             )
             what = f"{before.type}: {_dotted(path)}"
-            shown = [None if value is _NOTHING else _safe(value) for value in (old, new)]
-            yield self._change(kind, what, one, other, *shown, places)
+            yield self._change(kind, what, one, other, _safe(old), _safe(new), places)
 
     def _change(
         self,
@@ -143,9 +142,13 @@ def _moved(places: Sequence[tuple[int, int]]) -> set[int]:
     longest: list[list[int]] = []
     for index, (before, _) in enumerate(places):
         chains = [longest[earlier] for earlier in range(index) if places[earlier][0] < before]
-        longest.append([*max(chains, key=len, default=[]), index])
-    in_order = set(max(longest, key=len, default=[]))
+        longest.append([*_longest(chains), index])
+    in_order = set(_longest(longest))
     return {after for index, (_, after) in enumerate(places) if index not in in_order}
+
+
+def _longest(chains: list[list[int]]) -> list[int]:
+    return max(chains, key=lambda chain: len(chain)) if chains else []
 
 
 def _members(old: Any, new: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:
@@ -169,6 +172,16 @@ def _spelled(spec: ActionSpec) -> Hashable:
     return spec.type, repr(_plain(spec.config))
 
 
+# A rule is the same where all of it is, or its name, or what it does and when; then by when, or by its actions' types.
+_SAME_RULE: tuple[Callable[[Rule], Any], ...] = (
+    _written,
+    lambda rule: rule.name or _NOTHING,
+    lambda rule: (tuple(map(str, rule.expressions)), tuple(map(_spelled, rule.actions))),
+    lambda rule: tuple(map(str, rule.expressions)) or _NOTHING,
+    lambda rule: tuple(spec.type for spec in rule.actions),
+)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
@@ -179,6 +192,8 @@ def _plain(value: Any) -> Any:
 
 def _safe(value: Any) -> Any:
     """Without what looks like a key: one may stand in a policy."""
+    if value is _NOTHING:
+        return None
     if isinstance(value, str):
         return without_keys(value)
     if isinstance(value, dict):

@@ -28,6 +28,7 @@ from ai_gateway_mw.providers import Model
 from ai_gateway_mw.secrets import build_store
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
+from ai_gateway_mw.upstream.key_selection import KeyNote
 
 _CANDIDATES: Final = 64
 _MODELS: Final = 40
@@ -113,6 +114,7 @@ class Rehearsal:
         self._ctx: Context | None = None
         self._rest: list[Candidate] = []
         self._rings: dict[str, Sequence[ProviderKey]] = {}
+        self._key_notes: list[tuple[Model | None, list[KeyNote]]] = []
         self._rule, self._action = None, None
         self._answer = b""
         self._first_sent = len(self.providers.sent)
@@ -186,18 +188,29 @@ class Rehearsal:
             else:
                 name = f"{candidate.provider.id}: no key"
             order.setdefault(name, len(order) + 1)
-        course.keys = [Considered(name, place, self._why_kept(name, ctx)) for name, place in order.items()]
+        course.keys = [Considered(name, place, self._why_kept(name)) for name, place in order.items()]
         for provider, keys in self._rings.items():
-            names = [f"{provider}: {self.masks.name_of(key)}" for key in keys]
-            course.keys += [Considered(name, None, "no strategy chose it") for name in names if name not in order]
+            names = {f"{provider}: {self.masks.name_of(key)}": key for key in keys}
+            course.keys += [
+                Considered(name, None, self._why_dropped(provider, key))
+                for name, key in names.items()
+                if name not in order
+            ]
 
-    @staticmethod
-    def _why_kept(name: str, ctx: Context) -> str:
-        provider = name.partition(":")[0]
-        for model, notes in ctx.key_notes:
-            if model is not None and model.provider_id == provider and notes and notes[-1].keys:
-                return f"chosen by strategy {len(notes)}"
-        return "in the order of the policy"
+    def _notes_of(self, provider: str) -> Sequence[KeyNote]:
+        return next(
+            (notes for model, notes in self._key_notes if model is not None and model.provider_id == provider), ()
+        )
+
+    def _why_kept(self, name: str) -> str:
+        notes = self._notes_of(name.partition(":")[0])
+        return f"chosen by strategy {len(notes)}" if notes and notes[-1].keys else "in the order of the policy"
+
+    def _why_dropped(self, provider: str, key: ProviderKey) -> str:
+        notes = self._notes_of(provider)
+        if notes and not any(one is key for note in notes for one in note.keys):
+            return "no strategy chose it" if len(notes) > 1 or not notes[-1].keys else "strategy 1 left it out"
+        return f"stands back: it is {key.state}"
 
     def _tell_sent(self, course: Course, ctx: Context) -> None:
         for attempt, request in zip(ctx.attempts, self.providers.sent[self._first_sent :], strict=False):
@@ -289,7 +302,12 @@ class Rehearsal:
         with suppress(GatewayError, EvaluationError):
             for candidate in islice(ctx.candidates, _CANDIDATES):
                 self._rest.append(candidate)
-        self._notes, ctx.key_notes, ctx.keys = ctx.key_notes, notes, keys
+        self._key_notes, ctx.key_notes, ctx.keys = ctx.key_notes, notes, keys
+        action, self._action, self._rule = self._action, None, None  # nobody is told of what follows
+        for candidate in (*(attempt.candidate for attempt in ctx.attempts), *self._rest):
+            if candidate.key is not None:
+                self._rings.setdefault(candidate.provider.id, candidate.key.ring.keys(ctx))
+        self._action = action
 
     # places and keys of the policy
 
