@@ -84,8 +84,5 @@ def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
 
 
 async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
-    with Rehearsal(load_file(policy, strict=False), settings) as rehearsal:
-        try:
-            return await rehearsal.ask(asked, key)
-        finally:
-            await rehearsal.aclose()
+    async with Rehearsal(load_file(policy, strict=False), settings) as rehearsal:
+        return await rehearsal.ask(asked, key)

@@ -86,9 +86,8 @@ async def compared(old: Policy, new: Policy, settings: Settings, samples: Sequen
     """The requests that are answered otherwise by the new policy. Raises `PolicyError` and `NoRequest`."""
     found = []
     async with AsyncExitStack() as stack:
-        before, after = [Rehearsal(policy, settings, own_secrets=False) for policy in (old, new)]
-        for each in (before, after):
-            stack.push_async_callback(each.aclose)
+        before = await stack.enter_async_context(Rehearsal(old, settings, own_secrets=False))
+        after = await stack.enter_async_context(Rehearsal(new, settings, own_secrets=False))
         for sample in samples:
             courses = [await _course(rehearsal, sample) for rehearsal in (before, after)]
             differences = list(_differences(*courses))

@@ -148,7 +148,7 @@ def _moved(places: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def _longest(chains: list[list[int]]) -> list[int]:
-    return max(chains, key=lambda chain: len(chain)) if chains else []
+    return max(chains, key=len) if chains else []
 
 
 def _members(old: Any, new: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any, Any]]:

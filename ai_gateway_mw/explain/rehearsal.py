@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
@@ -49,7 +48,6 @@ class Rehearsal:
         own_secrets: bool = True,
     ) -> None:
         """`given` are secrets by vault and name. Without `own_secrets`, those of this installation are left alone."""
-        self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")
         self._declared: dict[str, str] = {}
         self._rule: RuleTaken | None = None
         self._action: ActionTaken | None = None
@@ -58,6 +56,14 @@ class Rehearsal:
         own = build_store(settings).sources if own_secrets else ()
         self._store = WatchedStore([*own, self.placeholders])
         self.masks = Masks(self._store)
+        self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")
+        try:
+            self._open(policy, settings)
+        except BaseException:
+            self._directory.cleanup()
+            raise
+
+    def _open(self, policy: Policy, settings: Settings) -> None:
         quiet = {"data_dir": Path(self._directory.name), "audit_requests": "off", "admin_token": None}
         self.gateway = Gateway(
             policy, settings=settings.model_copy(update=quiet), secrets=self._store, transport=self.providers
@@ -74,16 +80,15 @@ class Rehearsal:
         self.gateway.is_open = True
         self._begin(Asked())
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._directory.cleanup()
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         await self.gateway.stores.aclose()
+        self._directory.cleanup()
 
     async def ask(self, asked: Asked, key: str | None = None) -> Course:
         """What becomes of a request, from a client that has the gateway key of this name. Raises `NoRequest`."""
