@@ -38,6 +38,7 @@ _IGNORED_WITH_VALUE: Final = frozenset(
         "--resolve",
     ]
 )
+_CREDENTIAL_PARAMETERS: Final = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
 _NOT_SENT: Final = frozenset({"content-length", "connection", "transfer-encoding"})
 
 
@@ -57,10 +58,14 @@ class Asked:
 
     @property
     def credentials(self) -> Iterator[tuple[str, str]]:
-        """What nobody shall read, by the names of its fields."""
+        """What nobody shall read, by the names of its fields or of its query parameters."""
         for name, value in self.fields:
             if name.lower().encode("latin-1", "replace") in PRIVATE_FIELDS:
-                yield name.lower(), value.rpartition(" ")[2]
+                yield name.lower(), value if name.lower() == "cookie" else value.rpartition(" ")[2]
+        for pair in self.target.partition("?")[2].split("&"):
+            name, _, value = pair.partition("=")
+            if name.lower() in _CREDENTIAL_PARAMETERS:
+                yield name.lower(), value
 
     def with_credential(self, token: str) -> Asked:
         """The same from a client that authenticates with this and nothing else."""

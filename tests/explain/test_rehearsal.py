@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.explain import Asked, Course, Providers, Rehearsal
-from ai_gateway_mw.policy import load_policy
+from ai_gateway_mw.policy import Phase, load_policy
 from ai_gateway_mw.settings import Settings
-from tests.gateways import actions
+from tests.gateways import KEY, actions, bearer
 from tests.gateways import gateway as gateway_of
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +86,7 @@ async def test_no_secret_is_told_in_whatever_disguise() -> None:
                             ]
                         },
                     ),
-                    when="secrets.get('openai', 'primary').size() > 3 && !req.url.path.contains(secrets.get('openai', 'backup'))",
+                    when="secrets.get('openai', 'primary') != req.method && secrets.get('openai', 'backup').size() > 3",
                 ),
                 rule(("add-headers", {"headers": {"x-copy": "${vars.key}"}})),
                 rule(("ai-gateway", OPENAI)),
@@ -193,10 +194,7 @@ async def test_an_expression_that_fails_is_told_with_its_reason() -> None:
 async def test_a_refusal_is_told_with_what_the_client_is_not_told() -> None:
     told = await course(actions(("restrict-ips", {"allow": ["10.0.0.0/8"]}), "ai-gateway"))
     assert told.refused is not None
-    assert (told.status, told.refused["code"]) == (
-        403,
-        "ip_denied" if "ip" in told.refused["code"] else told.refused["code"],
-    )
+    assert (told.status, told.refused["code"]) == (403, "ip_not_allowed")
     assert told.rules[0].actions[0].outcome == "refused"
     assert told.rules[0].actions[0].result == {"action": "deny", "matched_cidr": "", "matched_label": ""}
 
@@ -207,7 +205,6 @@ async def test_stored_keys_are_not_looked_up_but_told_of() -> None:
     assert pretended.status == 200
     assert pretended.rules[0].actions[0].result["key"]["environment"] == "production"
     assert "a key would be looked up in the database here; `production-web-chat` is pretended" in pretended.notes[0]
-    from tests.gateways import KEY, bearer
 
     presented = await course(policy, Asked(fields=tuple(bearer(KEY).items()), body=CHAT.body))
     assert presented.status == 503
@@ -220,7 +217,9 @@ async def test_a_declared_key_is_known_by_its_name() -> None:
     keys = [{"name": "web", "value": "${secrets.get('gateway', 'web')}", "scopes": ["read"]}]
     policy = actions(("gateway-auth", {"keys": keys}), ("ai-gateway", OPENAI))
     told = await course(policy, key="web")
-    assert (told.status, told.refused and told.refused["code"]) == (403, "insufficient_scope") or told.status == 403
+    assert told.refused is not None
+    assert told.status == 403
+    assert "web" in told.refused["message"]
 
 
 async def test_missing_secrets_have_placeholders_and_own_ones_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,6 +227,10 @@ async def test_missing_secrets_have_placeholders_and_own_ones_are_used(monkeypat
     told = await course(actions(("ai-gateway", OPENAI)), given=None, own_secrets=True)
     assert told.notes == ["placeholders stand for secrets: openai/backup"]
     assert "sk-from-the-environment" not in json.dumps(told.as_json())
+
+
+def _files(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
 
 
 async def test_nothing_is_written_where_the_gateway_would_write(
@@ -240,13 +243,13 @@ async def test_nothing_is_written_where_the_gateway_would_write(
     async with Rehearsal(load_policy(policy), settings, own_secrets=False) as rehearsal:
         assert (await rehearsal.ask(CHAT, "a")).status == 200
         assert (await rehearsal.ask(CHAT, "a")).status == 429
-    assert list(tmp_path.iterdir()) == []
+    assert _files(tmp_path) == []
 
 
 async def test_a_gateway_itself_observes_nothing() -> None:
     made = gateway_of(actions("ai-gateway", expressions=["req.method == 'POST'"]))
     assert made.stores.observer is None
-    assert type(made.program.rules[next(iter(made.program.rules))][0].when).__name__ == "Expression"
+    assert isinstance(made.program.rules[Phase.ON_HTTP_REQUEST][0].when, Expression)
 
 
 async def test_what_was_learned_stays_for_the_next_request() -> None:
