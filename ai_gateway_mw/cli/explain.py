@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from ai_gateway_mw.addresses import parse_address
 from ai_gateway_mw.cli.console import say_json, stop
 from ai_gateway_mw.cli.courses import say_course
 from ai_gateway_mw.cli.loading import settings_or_stop
@@ -57,13 +56,11 @@ def explain(
         if body is not None:
             asked = replace(asked, body=body_of(body))
         fields = (*asked.fields, *map(field_of, header or ()))
-        address = str(parse_address(ip)) if ip is not None else asked.ip
+        address = asked.ip if ip is None else ip
         asked = replace(asked, method=method or asked.method, target=path or asked.target, fields=fields, ip=address)
         course = asyncio.run(_course(policy, settings, asked, key))
     except NoRequest as error:
         stop(str(error), code=2)
-    except ValueError:
-        stop(f"`{ip}` is no IP address; write one such as 203.0.113.7 or 2001:db8::1", code=2)
     except PolicyError as error:
         stop(*error.problems)
     if as_json:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ai_gateway_mw.addresses import parse_address
 from ai_gateway_mw.asgi import Scope
 from ai_gateway_mw.headers import PRIVATE_FIELDS
 
@@ -75,6 +76,10 @@ class Asked:
     def scope(self) -> Scope:
         """As a server hands it on. Raises `NoRequest`."""
         target, _, query = self.target.partition("?")
+        try:
+            address = str(parse_address(self.ip))
+        except ValueError:
+            raise NoRequest(f"`{self.ip}` is no IP address; write one such as 203.0.113.7 or 2001:db8::1") from None
         if not target.startswith("/"):
             raise NoRequest(f"a path begins with `/`, not like `{target[:40]}`")
         try:
@@ -101,7 +106,7 @@ class Asked:
             "query_string": query.encode(),
             "root_path": "",
             "headers": fields,
-            "client": (self.ip, 50_000),
+            "client": (address, 50_000),
             "server": ("127.0.0.1", 8080),
             "state": {},
         }

@@ -172,13 +172,14 @@ def _spelled(spec: ActionSpec) -> Hashable:
     return spec.type, repr(_plain(spec.config))
 
 
-# A rule is the same where all of it is, or its name, or what it does and when; then by when, or by its actions' types.
+# A rule is the same where all of it is, or its name, or what it does and when; then by when, or by types of actions.
 _SAME_RULE: tuple[Callable[[Rule], Any], ...] = (
     _written,
     lambda rule: rule.name or _NOTHING,
     lambda rule: (tuple(map(str, rule.expressions)), tuple(map(_spelled, rule.actions))),
     lambda rule: tuple(map(str, rule.expressions)) or _NOTHING,
     lambda rule: tuple(spec.type for spec in rule.actions),
+    lambda rule: rule.actions[-1].type if rule.actions else _NOTHING,
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from ai_gateway_mw.errors import Place, PolicyError
+from ai_gateway_mw.errors import Place, PolicyError, Problem
 from ai_gateway_mw.explain.asked import Asked, NoRequest, of_data
 from ai_gateway_mw.explain.course import Course, Sent
 from ai_gateway_mw.explain.doubles import Providers
@@ -100,7 +100,7 @@ class _Run:
             try:
                 course = await rehearsal.ask(asked_of(exchange.request), exchange.request.key)
             except NoRequest as error:
-                raise PolicyError([]) from error
+                raise PolicyError([Problem(str(error), exchange.name.place_of())]) from None
             found = list(_differences(exchange.expect, course))
             if found:
                 break

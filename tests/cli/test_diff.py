@@ -53,7 +53,9 @@ def test_requests_that_would_be_answered_otherwise(command: Command) -> None:
         "",
         "~ POST /v1/embeddings for text-embedding-3-small (logged 2 times)",
         "    status: 401 -> 404",
-        "    refused: no_provider_key -> null",
+        "    refused: no_provider_key -> denied",
+        "    models:",
+        "      - openai:text-embedding-3-small",
         "1 of 2 requests would be answered otherwise",
     ]
 

@@ -65,7 +65,7 @@ def test_a_rule_that_moved() -> None:
 def test_changes_have_their_places() -> None:
     old, new = load_policy(A), load_policy(A.replace("404", "410"))
     (change,) = changes(old, new)
-    assert (change.phase, change.old_place, change.new_place) == ("on_http_request", "<policy>:4:49", "<policy>:4:49")
+    assert (change.phase, change.old_place, change.new_place) == ("on_http_request", "<policy>:4:50", "<policy>:4:50")
 
 
 def test_a_key_that_stands_in_a_policy_is_not_told() -> None:
