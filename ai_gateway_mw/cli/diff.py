@@ -34,9 +34,10 @@ def diff(
     key: Annotated[str | None, typer.Option("--key", help="Pretend that clients have the key of this name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Tell what changes between two policies: rules and actions that came, went or were changed, with their places.
+    """Tell what changes between two policies.
 
-    With --requests, also which of these requests would be answered otherwise; nothing is sent. A request log holds no
+    Rules and actions that came, went or were changed, with their places. With --requests, also which of these
+    requests would be answered otherwise; nothing is sent. A request log holds no
     bodies and no credentials: each of its requests asks for the model that was used. Ends with 0 where nothing
     changes, 1 where something does, 2 where a file cannot be used.
     """

@@ -44,10 +44,10 @@ def explain(
     key: Annotated[str | None, typer.Option("--key", help="Pretend that the client has the key of this name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Tell what a policy would do with a request: which rules match and why, which models and keys would be tried in
-    which order, and what would be sent.
+    """Tell what a policy would do with a request, and why.
 
-    Nothing is sent and no database is opened: providers answer with a canned 200, and secrets that are missing have
+    Which rules match, which models and keys would be tried in which order, and what would be sent. Nothing is sent
+    and no database is opened: providers answer with a canned 200, and secrets that are missing have
     placeholders. Ends with 0 whatever the answer would be, 1 where the policy cannot be used, 2 for wrong usage.
     """
     settings = settings_or_stop(code=2)

@@ -39,9 +39,10 @@ def run_tests(
         typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of the files."),
     ] = False,
 ) -> None:
-    """Run the tests that lie beside policies: `exchanges.yaml` beside `policy.yaml`, or `NAME.exchanges.yaml`.
+    """Run the tests that lie beside policies.
 
-    Nothing is sent: providers answer what the file says. Ends with 0 where all exchanges came out as expected, 1 where
+    They are `exchanges.yaml` beside `policy.yaml`, or `NAME.exchanges.yaml` beside `NAME.yaml`. Nothing is sent:
+    providers answer what the file says. Ends with 0 where all exchanges came out as expected, 1 where
     one did not, 2 where a file or its policy cannot be used.
     """
     settings = settings_or_stop(code=2)

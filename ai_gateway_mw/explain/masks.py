@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ai_gateway_mw.cel import Explanation, OptionalValue, UInt
+from ai_gateway_mw.errors import without_keys
 from ai_gateway_mw.keys import without_gateway_keys
 from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.secrets import Secret, SecretSource, SecretStore
@@ -16,6 +17,7 @@ _LONGEST: Final = 400
 _ITEMS: Final = 12
 _DEEPEST: Final = 5
 _SHORT: Final = 4  # a secret as short as this is masked only where it stands alone
+_CLIENTS: Final = "client/"
 _HIDDEN: Final = "(made from a secret)"
 
 
@@ -27,7 +29,9 @@ class WatchedStore(SecretStore):
         super().__init__(sources)
 
     def remember(self, secret: Secret) -> None:
-        self.names.setdefault(secret.reveal(), secret.name)
+        value = secret.reveal()
+        if self.names.get(value, _CLIENTS).startswith(_CLIENTS):  # what both have goes by the operator's name
+            self.names[value] = secret.name
         super().remember(secret)
 
 
@@ -96,7 +100,7 @@ class Masks:
 
     def explanation(self, told: Explanation) -> dict[str, Any]:
         """An explanation as JSON has it; `value` only where there is one."""
-        shown: dict[str, Any] = {"source": self.text(told.source)}
+        shown: dict[str, Any] = {"source": without_keys(self.text(told.source))}
         if told.variables:
             shown["with"] = {name: self.value(value) for name, value in told.variables.items()}
         if not told.reached:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,34 @@ async def test_what_was_learned_stays_for_the_next_request() -> None:
     assert [(one.name, one.reason) for one in second.keys if one.order is None] == [
         ("openai: openai/primary", "stands back: it is cooling")
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (Asked(body=b"{"), "invalid_request"),
+        (Asked(target="/v1/%2e%2e/v1/models"), "invalid_request"),
+        (Asked(target="/nowhere"), ""),
+    ],
+    ids=["no JSON", "an ambiguous path", "no AI path"],
+)
+async def test_what_no_action_refuses_is_told_too(asked: Asked, code: str) -> None:
+    told = await course(actions(("ai-gateway", OPENAI), expressions=["req.body.model != ''"]), asked)
+    assert told.status in (400, 404)
+    assert (told.refused or {}).get("code", "") == code
+
+
+async def test_a_stream_that_breaks_off_ends_as_it_does_in_a_gateway() -> None:
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+            raise httpx.ReadError("gone")
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Broken())
+
+    asked = Asked(body=b'{"model": "gpt-4o", "stream": true, "messages": []}')
+    told = await course(actions(("ai-gateway", OPENAI)), asked, providers=Providers(answer))
+    assert told.status == 200
+    assert "hi" in told.answer
+    assert "error" in told.answer
