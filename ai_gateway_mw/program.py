@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ai_gateway_mw.asgi import ASGIApp
-from ai_gateway_mw.cel import EvaluationError, Expression
+from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import GatewayError, PolicyDenied
 from ai_gateway_mw.policy import Phase
@@ -18,7 +19,7 @@ class CompiledRule:
     """A rule as it runs: `when` is None for a rule that always matches."""
 
     name: str
-    when: Expression | None
+    when: Callable[[Context], Any] | None
     actions: Sequence[Action]
     needs_body: bool = False
     variables: frozenset[str] = frozenset()

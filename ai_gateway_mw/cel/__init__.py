@@ -5,6 +5,7 @@ It stands alone: nothing here knows of HTTP or of policies.
 
 from ai_gateway_mw.cel.declarations import Overload, Variable
 from ai_gateway_mw.cel.environment import Environment, Expression
+from ai_gateway_mw.cel.explaining import Explanation, Observer
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
 from ai_gateway_mw.cel.moments import Duration, Timestamp
@@ -56,6 +57,7 @@ __all__ = [
     "Duration",
     "Environment",
     "EvaluationError",
+    "Explanation",
     "Expression",
     "ExpressionError",
     "ExpressionProblem",
@@ -64,6 +66,7 @@ __all__ = [
     "MapType",
     "Nullable",
     "ObjectType",
+    "Observer",
     "OptionalType",
     "OptionalValue",
     "Overload",
