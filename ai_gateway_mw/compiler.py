@@ -61,7 +61,8 @@ class _Compilation:
                 ended_by = ended_by or spec.type
         name = rule.name or f"{number} of {phase.value}"
         self._see_guards(name, when, rule)
-        return CompiledRule(name, when, tuple(actions), reads_body(runtime.variables))
+        variables = frozenset(runtime.variables)
+        return CompiledRule(name, when, tuple(actions), reads_body(variables), variables)
 
     def _see_guards(self, name: str, when: Expression | None, rule: Rule) -> None:
         """Warn of a rewrite behind a guard that looks at the URL: it does not look at the new one."""

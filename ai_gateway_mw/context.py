@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,9 @@ from ai_gateway_mw.form import FormBody, form_boundary
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, Fields
 from ai_gateway_mw.keys import ClientCredential, GatewayKey, presented_credentials
 from ai_gateway_mw.policy import ActionConfig, Phase
+from ai_gateway_mw.streams import Answered, EventMessage, Windows
 from ai_gateway_mw.surfaces import Format, Route
+from ai_gateway_mw.texts import Replacer, Said, said
 
 if TYPE_CHECKING:
     from ai_gateway_mw.accounts import Account
@@ -54,6 +57,50 @@ class ResponseHead:
 
     status: int
     fields: Fields = field(default_factory=Fields)
+
+
+class AnswerBody:
+    """The body of an answer whose head is held back: whoever wants it waits until all of it has come.
+
+    `edited` is what it becomes, None as long as nobody has changed it.
+    """
+
+    __slots__ = ("_come", "edited", "wanted")
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.wanted: asyncio.Future[None] = loop.create_future()
+        self._come: asyncio.Future[bytes] = loop.create_future()
+        self.edited: bytes | None = None
+
+    async def read(self) -> bytes:
+        """The body as it is now. Raises the `GatewayError` of one that could not be held."""
+        if self.edited is not None:
+            return self.edited
+        if not self.wanted.done():
+            self.wanted.set_result(None)
+        return await self._come
+
+    def come(self, body: bytes) -> None:
+        self._come.set_result(body)
+
+    def fail(self, error: GatewayError) -> None:
+        self._come.set_exception(error)
+
+
+class StreamState:
+    """What rules know of the event stream that passes: the message whose turn it is, and what was said so far.
+
+    `wanted` holds the replacements across messages that rules want for this message.
+    """
+
+    __slots__ = ("answered", "message", "wanted", "windows")
+
+    def __init__(self) -> None:
+        self.message = EventMessage(b"")
+        self.windows = Windows()
+        self.wanted: list[Replacer] = []
+        self.answered = Answered()
 
 
 class _Later(NamedTuple):
@@ -119,6 +166,8 @@ class Context:
             "callout",
             "recoding",
             "body_received_at",
+            "stream",
+            "answer_body",
         )
         + (
             "gateway_key",
@@ -141,6 +190,7 @@ class Context:
             "_located",
             "_client_ip",
             "_payload",
+            "_said",
             "_presented",
             "_presented_in",
         )
@@ -171,6 +221,8 @@ class Context:
         self.body_received_at: float | None = None
         self.vars: dict[str, Any] = {}
         self.watch: Watch | None = None
+        self.stream: StreamState | None = None  # while an event stream passes through rules: the edge
+        self.answer_body: AnswerBody | None = None  # while response rules may ask for it: the edge
         self.gateway_key: GatewayKey | None = None  # what the client authenticated with: gateway-auth
         self.scoped_key: GatewayKey | None = None  # it, where its scopes were held against the path: gateway-auth
         self.key_was_cached = False  # the database could not be asked: gateway-auth
@@ -196,6 +248,7 @@ class Context:
         self._located = False
         self._client_ip: Address | None = None
         self._payload: JSONBody | FormBody | None = None
+        self._said: tuple[JSONBody | FormBody, list[Said]] | None = None
         self._presented: ClientCredential | None = None
         self._presented_in: tuple[tuple[Field, ...], tuple[Field, ...], bytes] | None = None
 
@@ -282,6 +335,25 @@ class Context:
             self.body_received_at = time.time()
         return self.body
 
+    def replace_body(self, body: bytes) -> None:
+        """Put another body in the place of the client's: it is sent on, and what everybody reads from now on."""
+        self.body = body
+        self._payload = None
+        self.input_tokens = None
+        fields = self.request_fields
+        if fields.has("content-length"):
+            fields.remove(b"content-length")
+            fields.append(b"content-length", b"%d" % len(body))
+
+    def said(self) -> list[Said]:
+        """What the request says to a model, once its body has been read."""
+        payload = self.payload
+        if payload is None:
+            return []
+        if self._said is None or self._said[0] is not payload:
+            self._said = payload, said(payload.value)
+        return self._said[1]
+
     def check_body(self) -> None:
         """Parse the body before an expression reads it: what cannot be parsed is the client's fault (`BadBody`), and
         not a failed expression."""
@@ -366,6 +438,7 @@ class Context:
         self.scope, self.vars = {}, {}
         self.account = None
         self.when_over = ()
+        self.stream = self.answer_body = None
         self.refusal = None  # one that goes on to the server knows the frames it went through, and they know this
 
 

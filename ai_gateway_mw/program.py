@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ai_gateway_mw.asgi import ASGIApp
-from ai_gateway_mw.cel import EvaluationError, Expression
+from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import GatewayError, PolicyDenied
 from ai_gateway_mw.policy import Phase
+from ai_gateway_mw.variables import reads_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +19,21 @@ class CompiledRule:
     """A rule as it runs: `when` is None for a rule that always matches."""
 
     name: str
-    when: Expression | None
+    when: Callable[[Context], Any] | None
     actions: Sequence[Action]
     needs_body: bool = False
+    variables: frozenset[str] = frozenset()
 
 
 class Program:
     """The rules of every phase, the secrets (vault, name) that they name, what has to be opened for them, and the paths
     that are theirs beside the AI paths."""
 
-    __slots__ = ("_is_one_phase", "_on_request", "_on_tcp_connect", "_response_needs_body") + (
+    __slots__ = ("_is_one_phase", "_on_request", "_on_tcp_connect", "_answer_needs_body", "_on_message") + (
+        "edits_answers",
         "has_response_rules",
+        "has_stream_rules",
+        "hears_answers",
         "needs",
         "paths",
         "rules",
@@ -48,8 +54,17 @@ class Program:
         self._on_tcp_connect = tuple(self.rules.get(Phase.ON_TCP_CONNECT, ()))
         self._on_request = tuple(self.rules.get(Phase.ON_HTTP_REQUEST, ()))
         self.has_response_rules = bool(self.rules.get(Phase.ON_HTTP_RESPONSE))
-        self._response_needs_body = self.needs_body(Phase.ON_HTTP_RESPONSE)
-        self._is_one_phase = not (self._on_tcp_connect or self._response_needs_body)
+        self.edits_answers = any(
+            getattr(action, "edits_answers", False)
+            for rule in self.rules.get(Phase.ON_HTTP_RESPONSE, ())
+            for action in rule.actions
+        )
+        self._on_message = tuple(self.rules.get(Phase.ON_EVENT_STREAM_MESSAGE, ()))
+        self.has_stream_rules = bool(self._on_message)
+        self.hears_answers = any(reads_answer(rule.variables) for rule in self._on_message)
+        answering = (Phase.ON_HTTP_RESPONSE, Phase.ON_EVENT_STREAM_MESSAGE)
+        self._answer_needs_body = any(map(self.needs_body, answering))
+        self._is_one_phase = not (self._on_tcp_connect or self._answer_needs_body)
 
     def needs_body(self, phase: Phase) -> bool:
         """Whether a rule of the phase reads the request body."""
@@ -68,9 +83,13 @@ class Program:
             if answer is not None:
                 return answer
         answer = await _run(self._on_request, Phase.ON_HTTP_REQUEST, ctx)
-        if answer is None and self._response_needs_body:
+        if answer is None and self._answer_needs_body:
             await ctx.read_body()  # the app will have taken it by then
         return answer
+
+    def on_message(self, ctx: Context) -> Awaitable[ASGIApp | None]:
+        """Run the rules for the message in `ctx.stream`; nothing that they do is an answer."""
+        return _run(self._on_message, Phase.ON_EVENT_STREAM_MESSAGE, ctx)
 
     async def run(self, phase: Phase, ctx: Context) -> ASGIApp | None:
         """The same for one phase. In the response phase, an answer takes the place of the one in `ctx.response`."""

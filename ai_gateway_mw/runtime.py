@@ -28,6 +28,7 @@ from ai_gateway_mw.cel import (
     Expression,
     ExpressionError,
     ExpressionProblem,
+    Observer,
     Overload,
     Template,
     Type,
@@ -82,6 +83,7 @@ class Stores:
         self.circuits = Circuits()
         self.model_metrics = ModelMetrics()
         self.accounts = Accounts(settings, lambda: self.counters)
+        self.observer: Observer | None = None  # is told of every evaluation of what is compiled from then on
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
         self._counters: Counters | None = None
@@ -138,6 +140,7 @@ class Stores:
             made = self._environments[phase] = Environment(
                 variables=variables(phase, self.sources),
                 functions=(*STANDARD_FUNCTIONS, *functions(phase), *self._functions()),
+                observer=self.observer,
             )
         return made
 

@@ -222,7 +222,8 @@ class Settings(BaseSettings):
         None, description="File or directory of providers and models that are laid over the built-in catalogue."
     )
     max_body: Annotated[ByteSize, Field(gt=0)] = Field(
-        ByteSize(32 * 1024 * 1024), description="Largest request body that is read, such as 32MiB."
+        ByteSize(32 * 1024 * 1024),
+        description="Largest request body that is read, and answer that a rule may edit: 32MiB.",
     )
     dialect_errors: bool = Field(
         True, description="Answer errors in the format of the API that was called; off: always in that of OpenAI."

@@ -87,7 +87,7 @@ def test_an_action_that_we_lack_is_refused_by_name(kind: str) -> None:
         ("ai-gateway", "on_http_response"),
         ("gateway-auth", "on_tcp_connect"),
         ("custom-response", "on_tcp_connect"),
-        ("log", "on_event_stream_message"),
+        ("custom-response", "on_event_stream_message"),
     ],
 )
 def test_an_action_in_a_phase_where_it_cannot_run_is_refused(kind: str, phase: str) -> None:

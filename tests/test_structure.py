@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 LAYERS = (
     {"cli", "__main__"},
     {"__init__"},
+    {"explain"},
     {"middleware"},
     {"admin"},
     {"imports"},
@@ -34,6 +35,8 @@ LAYERS = (
     {
         "policy",
         "cel",
+        "streams",
+        "texts",
         "asgi",
         "replies",
         "body",

@@ -22,6 +22,7 @@ from tests.asgi import http_scope
 from tests.gateways import actions, problems_of, secret_store
 
 REQUEST, RESPONSE, CONNECT = Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE, Phase.ON_TCP_CONNECT
+MESSAGE = Phase.ON_EVENT_STREAM_MESSAGE
 
 FORM = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--B--'
 
@@ -131,17 +132,15 @@ def test_what_an_expression_reads(text: str, expected: Any) -> None:
 def test_every_variable_has_a_value_when_the_server_tells_as_little_as_it_may(row: Any) -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": None, "server": None}
     ctx = Context(scope, nothing)
-    phase = RESPONSE if RESPONSE in row.phases else REQUEST
+    phase = next(phase for phase in (RESPONSE, REQUEST, MESSAGE) if phase in row.phases)
     ctx.response = ResponseHead(200, Fields()) if phase is RESPONSE else None
     value(row.name, ctx, phase)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_every_variable_is_described(row: Any) -> None:
-    assert row.name.startswith(("conn.", "endpoint.", "time.", "req.", "res.", "actions.ngrok.")) or row.name in (
-        "vars",
-        "actions",
-    )
+    ours = ("conn.", "endpoint.", "time.", "req.", "res.", "ai.", "sse.", "actions.ngrok.")
+    assert row.name.startswith(ours) or row.name in ("vars", "actions")
     assert isinstance(row.doc, str)
 
 

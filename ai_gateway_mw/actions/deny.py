@@ -1,4 +1,4 @@
-"""`deny`: refuse with a bare status."""
+"""`deny`: refuse with a bare status; or, of a stream that has begun, end it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ai_gateway_mw.runtime import Runtime
 
 
 class Deny:
-    """Refuse the request: a status, no body, and no response phase."""
+    """Refuse the request: a status, no body, and no response phase. In an event stream: end it with an error event,
+    in the place of the message."""
 
     name = "deny"
-    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST})
+    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_EVENT_STREAM_MESSAGE})
     terminating = True
 
     class Config(ActionConfig):

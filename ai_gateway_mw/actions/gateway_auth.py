@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
 from ai_gateway_mw.accounts import DeclaredKey, DeclaredKeys, Keys, StoredKeys
+from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
 from ai_gateway_mw.keys import GatewayKey, Scope, result_of, scope_for, well_formed
@@ -60,6 +62,11 @@ class GatewayAuth:
             self._check(self._keys, runtime)
         else:
             runtime.needs.add("keys")
+
+    @property
+    def declared(self) -> Sequence[tuple[DeclaredKey, Template]]:
+        """The keys that the policy itself declares, with the templates of their values."""
+        return self._keys.templates if isinstance(self._keys, DeclaredKeys) else ()
 
     @staticmethod
     def _check(keys: DeclaredKeys, runtime: Runtime) -> None:

@@ -18,7 +18,9 @@ class Log:
     """Write one structured log entry. It never fails the request: what cannot be evaluated is noted as null."""
 
     name = "log"
-    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE})
+    phases = frozenset(
+        {Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE, Phase.ON_EVENT_STREAM_MESSAGE}
+    )
 
     class Config(ActionConfig):
         metadata: dict[str, Any] = Field(

@@ -16,7 +16,9 @@ class SetVars:
     """Set `vars.<name>`, one after the other; a later value may use an earlier one."""
 
     name = "set-vars"
-    phases = frozenset({Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE})
+    phases = frozenset(
+        {Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST, Phase.ON_HTTP_RESPONSE, Phase.ON_EVENT_STREAM_MESSAGE}
+    )
 
     class Config(ActionConfig):
         vars: tuple[dict[str, Any], ...] = Field(

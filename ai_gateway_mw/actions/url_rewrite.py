@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from ai_gateway_mw.actions.gateway_auth import check_scope_of_path
-from ai_gateway_mw.cel import EvaluationError, Expression, Template, bad_pattern, compiled
+from ai_gateway_mw.cel import EvaluationError, Expression, Template, bad_pattern, compiled_pattern
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import PolicyDenied
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
@@ -128,7 +128,7 @@ class Replacement:
                 text.place_of(),
                 severity="warning",
             )
-        return compiled(pattern)
+        return compiled_pattern(pattern)
 
     def __call__(self, ctx: Context) -> tuple[URL | None, list[str]]:
         """The new URL, None where nothing has changed; and what was replaced."""
@@ -151,7 +151,7 @@ class Replacement:
 
     def _found(self, template: Template, ctx: Context) -> Any:
         try:
-            return compiled(template.render(ctx))
+            return compiled_pattern(template.render(ctx))
         except EvaluationError as error:
             raise PolicyDenied(f"{self._action}: {error}") from None
 

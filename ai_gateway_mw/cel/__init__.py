@@ -5,10 +5,12 @@ It stands alone: nothing here knows of HTTP or of policies.
 
 from ai_gateway_mw.cel.declarations import Overload, Variable
 from ai_gateway_mw.cel.environment import Environment, Expression
+from ai_gateway_mw.cel.explaining import Explanation, Observer
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
 from ai_gateway_mw.cel.moments import Duration, Timestamp
-from ai_gateway_mw.cel.patterns import bad_pattern, compiled
+from ai_gateway_mw.cel.patterns import bad_pattern
+from ai_gateway_mw.cel.patterns import compiled as compiled_pattern
 from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError, ExpressionProblem
 from ai_gateway_mw.cel.rendering import render_value, to_json
 from ai_gateway_mw.cel.template import Template, template
@@ -55,6 +57,7 @@ __all__ = [
     "Duration",
     "Environment",
     "EvaluationError",
+    "Explanation",
     "Expression",
     "ExpressionError",
     "ExpressionProblem",
@@ -63,6 +66,7 @@ __all__ = [
     "MapType",
     "Nullable",
     "ObjectType",
+    "Observer",
     "OptionalType",
     "OptionalValue",
     "Overload",
@@ -73,7 +77,7 @@ __all__ = [
     "UInt",
     "Variable",
     "bad_pattern",
-    "compiled",
+    "compiled_pattern",
     "render_value",
     "template",
     "to_json",

@@ -39,6 +39,7 @@ class Checked:
     functions: set[str] = field(default_factory=set)
     selects: set[str] = field(default_factory=set)
     sensitive: bool = False
+    secret: set[Node] = field(default_factory=set)  # nodes whose value was made from a secret
 
 
 def check(tree: Node, scope: Scope, limits: Limits, expect: Type | None, *, strict: bool) -> Checked:
@@ -61,10 +62,10 @@ class Checker:
         self.bindings: Bindings = {}
         self.locals: dict[str, tuple[str, Type]] = {}
         self.secret_locals: set[str] = set()
-        self.secret: set[Node] = set()
         self.loops = 0
         self.patterns = limits.patterns
         self.out = Checked(Literal(0, 0, None), {})
+        self.secret = self.out.secret
         self._count = 0
 
     def whole(self, tree: Node, expect: Type | None) -> Checked:

@@ -8,6 +8,7 @@ from typing import Any
 from ai_gateway_mw.cel.checker import check
 from ai_gateway_mw.cel.declarations import Kinds, Overload, Variable, object_types
 from ai_gateway_mw.cel.evaluator import Evaluator
+from ai_gateway_mw.cel.explaining import Observer, Watching
 from ai_gateway_mw.cel.folding import folded
 from ai_gateway_mw.cel.functions import STANDARD_FUNCTIONS
 from ai_gateway_mw.cel.limits import Limits
@@ -64,7 +65,8 @@ class Environment:
     """The variables, functions and object types that expressions may use; immutable.
 
     `container` is the namespace in which names are looked up first. `lenient` makes a test or key inside a macro that
-    fails count as false or as absent instead of failing the expression.
+    fails count as false or as absent instead of failing the expression. An `observer` is told of every evaluation, part
+    by part: expressions are then walked by the evaluator instead of being planned.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class Environment:
         container: str = "",
         lenient: bool = False,
         limits: Limits | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = observer
         self.variables: Mapping[str, Variable] = {each.name: each for each in variables}
         self.functions = tuple(functions)
         self.types = tuple(types)
@@ -102,6 +106,7 @@ class Environment:
             container=self.container,
             lenient=self.lenient if lenient is None else lenient,
             limits=self.limits,
+            observer=self.observer,
         )
 
     def expression(self, text: str, *, expect: Type | None = None, check_types: bool = True) -> Expression:
@@ -117,6 +122,10 @@ class Environment:
         root = folded(checked, evaluator)
         type_ = checked.types[checked.root]
         run = plan(root, checked, evaluator)
+        if self.observer is not None:
+            run = Watching(
+                text, checked.root, checked.secret, self.observer, self._kinds, self.limits, lenient=self.lenient
+            )
         if expect is not None and is_open(type_) and not is_open(expect):
             run = _expecting(expect, run, self._kinds)
         return Expression(

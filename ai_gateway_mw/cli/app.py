@@ -21,6 +21,9 @@ class Entry(NamedTuple):
 COMMANDS: Final = {
     "run": Entry("run", "Serve a policy."),
     "check": Entry("check", "Tell what is wrong with policies."),
+    "explain": Entry("explain", "Tell what a policy would do with a request, and why."),
+    "test": Entry("test", "Run the tests that lie beside policies."),
+    "diff": Entry("diff", "Tell what changes between two policies."),
     "init": Entry("init", "Write a first policy."),
     "import": Entry("importing", "Make policies of a configuration for ngrok or LiteLLM."),
     "schema": Entry("schema", "Print the JSON Schema of policies, for editors."),

@@ -12,8 +12,7 @@ from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.cli.writing import write_whole
 from ai_gateway_mw.errors import PolicyError
-from ai_gateway_mw.imports import Imported, ImportedPolicy, import_file
-from ai_gateway_mw.imports.text import policy_text
+from ai_gateway_mw.imports import Imported, ImportedPolicy, import_file, policy_text
 from ai_gateway_mw.runtime import Stores
 
 app = typer.Typer(add_completion=False)

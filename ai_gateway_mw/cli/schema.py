@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,11 @@ from typing import Annotated
 import typer
 
 from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.actions.examples import EXAMPLES
 from ai_gateway_mw.cli.console import say, stop
 from ai_gateway_mw.cli.writing import write_whole
-from ai_gateway_mw.policy import policy_schema
+from ai_gateway_mw.context import Action
+from ai_gateway_mw.policy import About, policy_schema
 
 app = typer.Typer(add_completion=False)
 
@@ -37,4 +40,13 @@ def schema(
 
 def schema_text() -> str:
     """The schema, made from the configs of all actions."""
-    return json.dumps(policy_schema({name: action.Config for name, action in ACTIONS.items()}), indent=2) + "\n"
+    configs = {name: action.Config for name, action in ACTIONS.items()}
+    return (
+        json.dumps(policy_schema(configs, {name: _about(action) for name, action in ACTIONS.items()}), indent=2) + "\n"
+    )
+
+
+def _about(action: type[Action]) -> About:
+    """The first paragraph of its docstring, and its example."""
+    said = inspect.cleandoc(action.__doc__ or "").partition("\n\n")[0]
+    return About(" ".join(said.split()), EXAMPLES.get(action.name, {}))

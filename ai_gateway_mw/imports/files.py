@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ai_gateway_mw.errors import Place
+from ai_gateway_mw.compiler import compile_policy
+from ai_gateway_mw.errors import Place, PolicyError
 from ai_gateway_mw.imports.kubernetes import import_objects
 from ai_gateway_mw.imports.litellm import import_litellm
 from ai_gateway_mw.imports.ngrok import import_agent, import_policy
-from ai_gateway_mw.imports.result import Imported, unknown_file
-from ai_gateway_mw.policy import Node, load_nodes
+from ai_gateway_mw.imports.result import Imported, ImportedPolicy, unknown_file
+from ai_gateway_mw.policy import Node, load_nodes, load_policy
 from ai_gateway_mw.runtime import Stores
 
 _LITELLM = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
@@ -27,9 +28,21 @@ _KNOWN = (
 def import_file(path: Path, stores: Stores) -> Imported:
     """The policies of a configuration file. Raises `PolicyError` where it cannot be read, or is nothing known."""
     imported = _imported(path, stores)
+    imported.policies = [policy for policy in imported.policies if _loads(policy, imported, stores, path)]
     written = json.dumps([policy.data for policy in imported.policies], ensure_ascii=False)
     imported.secrets = [secret for secret in imported.secrets if f"'{secret.name}'" in written]
     return imported
+
+
+def _loads(policy: ImportedPolicy, imported: Imported, stores: Stores, path: Path) -> bool:
+    """Whether a policy loads as it would be written; each of its parts did, but together they may not."""
+    try:
+        compile_policy(load_policy(policy.data, strict=False), stores)
+    except PolicyError as error:
+        said = next(problem.message for problem in error.problems if problem.severity == "error")
+        imported.remark(Place(str(path), 1, 1), f"the policy of {policy.about} cannot be written: {said}")
+        return False
+    return True
 
 
 def _imported(path: Path, stores: Stores) -> Imported:

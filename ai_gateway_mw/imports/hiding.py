@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ai_gateway_mw.errors import Place
@@ -36,6 +36,9 @@ class Hiding:
         """`secrets.get('imported', 'openai-1')` in place of a value."""
         if value not in self._names:
             self._names[value] = self._new(label, place)
+        return self._known(value)
+
+    def _known(self, value: str) -> str:
         return f"secrets.get('{VAULT}', '{self._names[value]}')"
 
     def another(self, label: str, place: Place, note: str) -> str:
@@ -93,16 +96,7 @@ class Hiding:
     def expression(self, text: str, label: str, place: Place) -> str:
         """An expression in which a literal that holds a key is put together anew."""
 
-        def hidden(found: re.Match[str]) -> str:
-            quote, inner = found[1][0], found[1][1:-1]
-            key = _KEY.search(inner)
-            if key is None:
-                return found[0]
-            parts = [inner[: key.start()], inner[key.end() :]]
-            before, after = (f"{quote}{part}{quote}" if part else "" for part in parts)
-            return f"({' + '.join(filter(None, (before, self.call(key[0], label, place), after)))})"
-
-        return _LITERAL.sub(hidden, text)
+        return _in_literals(text, _KEY, lambda key: self.call(key, label, place))
 
     def message(self, text: str) -> str:
         """A message without the values: what is wrong with one may be told by showing it."""
@@ -110,24 +104,44 @@ class Hiding:
             text = text.replace(value, "***") if len(value) >= _SHORTEST else text
         return text
 
-    def whole(self, data: Any) -> Any:
-        """The finished policy, in which no value may stand anywhere, such as a password that is also in a comment."""
+    def whole(self, data: Any, *path: str) -> Any:
+        """The finished policy, in which no value may stand anywhere, such as a password that is also in a log entry."""
         if isinstance(data, dict):
-            return {self._anywhere(str(key)): self.whole(item) for key, item in data.items()}
+            return {str(key): self.whole(item, *path, str(key)) for key, item in data.items()}
         if isinstance(data, list):
-            return [self.whole(item) for item in data]
-        return self._anywhere(data) if isinstance(data, str) else data
+            return [self.whole(item, *path) for item in data]
+        return self._anywhere(data, path) if isinstance(data, str) else data
 
-    def _anywhere(self, text: str) -> str:
+    def _anywhere(self, text: str, path: Sequence[str]) -> str:
         for value, name in self._names.items():
-            if len(value) >= _SHORTEST and value in text and f"'{name}'" not in text:
-                text = text.replace(value, f"${{secrets.get('{VAULT}', '{name}')}}")
+            if len(value) < _SHORTEST or value not in text or f"'{name}'" in text:
+                continue
+            if _is_expression(path):
+                text = _in_literals(text, re.compile(re.escape(value)), self._known)
+            else:
+                text = text.replace(value, f"${{{self._known(value)}}}")
         return text
+
+
+def _in_literals(text: str, form: re.Pattern[str], call: Callable[[str], str]) -> str:
+    """An expression in which each literal that has such a value in it is put together from what is around that."""
+
+    def together(found: re.Match[str]) -> str:
+        quote, inner = found[1][0], found[1][1:-1]
+        value = form.search(inner)
+        if value is None:
+            return found[0]
+        before, after = (
+            f"{quote}{part}{quote}" if part else "" for part in (inner[: value.start()], inner[value.end() :])
+        )
+        return f"({' + '.join(filter(None, (before, call(value[0]), after)))})"
+
+    return _LITERAL.sub(together, text)
 
 
 def _is_expression(path: Sequence[str | int]) -> bool:
     fields = [step for step in path if isinstance(step, str)]
-    return bool(fields) and fields[-1] in ("strategy", "bucket_key", "retry_condition")
+    return bool(fields) and fields[-1] in ("expressions", "strategy", "bucket_key", "retry_condition")
 
 
 def _is_credential(path: Sequence[str | int]) -> bool:

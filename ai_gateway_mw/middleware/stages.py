@@ -15,7 +15,8 @@ from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyDenied, PolicyError
-from ai_gateway_mw.middleware.exchange import ResponseGate, check, edited_scope, exchange
+from ai_gateway_mw.middleware.exchange import check, edited_scope, exchange
+from ai_gateway_mw.middleware.response_gate import ResponseGate
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.policy import ActionConfig, Phase, load_policy, validated
 from ai_gateway_mw.program import Program

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
@@ -16,6 +16,16 @@ _Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 IDENTIFIER = "urn:ai-gateway-mw:policy"
 
+_NO_EXAMPLE: Mapping[str, Any] = {}
+
+
+class About(NamedTuple):
+    """What an editor shows of an action type: what it does, and a config to begin with, if there is one."""
+
+    description: str
+    example: Mapping[str, Any] = _NO_EXAMPLE
+
+
 _PHASES = {
     Phase.ON_TCP_CONNECT: "Rules that run first, when only the connection is known.",
     Phase.ON_HTTP_REQUEST: "Rules that run for each request; the first action that answers ends the phase.",
@@ -27,6 +37,7 @@ _EXPRESSIONS: _Schema = {
     "description": "CEL expressions that must all be true for the actions to run; without any, they always run.",
     "type": "array",
     "items": {"type": "string", "format": "cel", "minLength": 1},
+    "examples": [["req.method == 'POST'", "!inCidrRange(conn.client_ip, '10.0.0.0/8')"]],
 }
 _RULE: _Schema = {
     "title": "rule",
@@ -44,6 +55,9 @@ _RULE: _Schema = {
     },
     "required": ["actions"],
     "additionalProperties": False,
+    "examples": [
+        {"name": "reading only", "expressions": ["req.method != 'GET'"], "actions": [{"type": "deny"}]},
+    ],
 }
 
 
@@ -63,8 +77,9 @@ class _Generator(GenerateJsonSchema):
         return made
 
 
-def policy_schema(configs: Mapping[str, type[ActionConfig]]) -> _Schema:
-    """JSON Schema 2020-12 of a policy in every form that stands alone; `configs` has the config of each action type."""
+def policy_schema(configs: Mapping[str, type[ActionConfig]], about: Mapping[str, About] | None = None) -> _Schema:
+    """JSON Schema 2020-12 of a policy in every form that stands alone; `configs` has the config of each action type,
+    `about` what to say of it."""
     classes: list[Any] = [(config, "validation") for config in dict.fromkeys(configs.values())]
     references, made = models_json_schema(classes, schema_generator=_Generator)
     definitions: _Schema = made.get("$defs", {})
@@ -77,7 +92,7 @@ def policy_schema(configs: Mapping[str, type[ActionConfig]]) -> _Schema:
         "type": "object",
         "properties": _properties(),
         "additionalProperties": False,
-        "$defs": definitions | _structure(actions, definitions),
+        "$defs": definitions | _structure(actions, definitions, about or {}),
     }
 
 
@@ -90,32 +105,49 @@ def _properties() -> _Schema:
     return {"$schema": {"description": "Where editors find this schema.", "type": "string"}} | phases | legacy
 
 
-def _structure(actions: list[tuple[str, str]], definitions: _Schema) -> _Schema:
+def _structure(actions: list[tuple[str, str]], definitions: _Schema, about: Mapping[str, About]) -> _Schema:
     """A phase is a list of items, or one item; an item is a rule, or an action that is a rule of its own."""
     item = {"anyOf": [_ref("rule"), _ref("shorthand")]}
     return {
-        "phase": {"anyOf": [{"type": "array", "items": item}, *item["anyOf"], {"type": "null"}]},
+        "phase": {
+            "description": "A list of rules, or one rule.",
+            "anyOf": [{"type": "array", "items": item}, *item["anyOf"], {"type": "null"}],
+        },
         "rule": _RULE,
-        "action": {"oneOf": [_action(name, config, definitions, {}) for name, config in actions]},
-        "shorthand": {"oneOf": [_action(name, config, definitions, _LABELS) for name, config in actions]},
+        "action": {
+            "description": "One action: its type and its settings.",
+            "oneOf": [_action(name, config, definitions, {}, about.get(name)) for name, config in actions],
+        },
+        "shorthand": {
+            "description": "An action that is a rule of its own.",
+            "oneOf": [_action(name, config, definitions, _LABELS, about.get(name)) for name, config in actions],
+        },
     }
 
 
-def _action(name: str, config: str, definitions: _Schema, labels: _Schema) -> _Schema:
+def _action(name: str, config: str, definitions: _Schema, labels: _Schema, about: About | None) -> _Schema:
     """The branch of the choice by `type` that is this action; with labels it is a rule."""
     schema = definitions[config.rpartition("/")[2]]
+    said = about.description if about else schema.get("description", f"The action `{name}`.")
     return {
         "title": name,
-        "description": schema.get("description", f"The action `{name}`."),
+        "description": said,
+        **(_examples(name, about.example) if about and about.example else {}),
         "type": "object",
         "properties": {
-            "type": {"description": "Which action this is.", "const": name},
+            "type": {"description": said if about else "Which action this is.", "const": name},
             "config": {"description": f"The settings of `{name}`.", "$ref": config},
             **labels,
         },
         "required": ["type", "config"] if schema.get("required") else ["type"],
         "additionalProperties": False,
     }
+
+
+def _examples(name: str, config: Mapping[str, Any]) -> _Schema:
+    """The same twice: as JSON Schema has it, and as the YAML language server offers it (`defaultSnippets`)."""
+    written = {"type": name, "config": dict(config)}
+    return {"examples": [written], "defaultSnippets": [{"label": f"{name}, for example", "body": written}]}
 
 
 def _ref(name: str) -> _Schema:

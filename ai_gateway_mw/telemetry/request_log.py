@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.errors import BodyNotEdited, PolicyDenied
 from ai_gateway_mw.keys import without_gateway_keys
 
 _requests = logging.getLogger("ai_gateway_mw.requests")
@@ -39,7 +39,7 @@ def log_request(ctx: Context, status: int) -> None:
             record["usage"] = {"input_tokens": attempt.usage.input_tokens, "output_tokens": attempt.usage.output_tokens}
     if ctx.refusal is not None:
         record["refused"] = ctx.refusal.code
-    if isinstance(ctx.refusal, PolicyDenied):
+    if isinstance(ctx.refusal, PolicyDenied | BodyNotEdited):
         record["reason"] = ctx.refusal.reason
     _requests.info("%s", _line(record))
 

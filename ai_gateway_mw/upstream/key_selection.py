@@ -43,6 +43,10 @@ class KeyRing:
         self._keys: Sequence[ProviderKey] = ()
         self._reading: Reading | None = None
 
+    @property
+    def provider_id(self) -> str:
+        return self._provider.id
+
     def keys(self, ctx: Context) -> Sequence[ProviderKey]:
         """Every key whose secret can be had; a missing one is logged by its place and left out."""
         if self._reading is not None and self.secrets.still_holds(self._reading):

@@ -4,7 +4,7 @@ from ai_gateway_mw.variables.connection import NO_SOURCES, Sources
 from ai_gateway_mw.variables.hints import doubts, instead, is_bare, nginx_variables
 from ai_gateway_mw.variables.notes import note_of
 from ai_gateway_mw.variables.row import Row
-from ai_gateway_mw.variables.tables import ROWS, functions, reads_body, variables, variables_elsewhere
+from ai_gateway_mw.variables.tables import ROWS, functions, reads_answer, reads_body, variables, variables_elsewhere
 
 __all__ = [
     "NO_SOURCES",
@@ -17,6 +17,7 @@ __all__ = [
     "is_bare",
     "nginx_variables",
     "note_of",
+    "reads_answer",
     "reads_body",
     "variables",
     "variables_elsewhere",

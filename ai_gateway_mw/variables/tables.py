@@ -10,12 +10,14 @@ from ai_gateway_mw.variables.connection import NO_SOURCES, Sources, connection_r
 from ai_gateway_mw.variables.exchange import EVERYWHERE, EXCHANGE_ROWS, REQUEST, RESPONSE
 from ai_gateway_mw.variables.results import RESULT_ROWS
 from ai_gateway_mw.variables.row import ANSWER, HTTP, Row
+from ai_gateway_mw.variables.sayings import SAYING_ROWS
 
-_BODY = frozenset({"req.body", "req.ts.body_received"})
+_BODY = frozenset({"req.body", "req.ts.body_received", "ai.request.text", "ai.request.messages"})
+_SAID = frozenset({"ai.response.text", "ai.response.delta"})
 
 
 def _rows(sources: Sources) -> tuple[Row, ...]:
-    return (*connection_rows(sources), *EXCHANGE_ROWS, *RESULT_ROWS)
+    return (*connection_rows(sources), *EXCHANGE_ROWS, *RESULT_ROWS, *SAYING_ROWS)
 
 
 ROWS = _rows(NO_SOURCES)
@@ -40,3 +42,8 @@ def functions(phase: Phase) -> tuple[Overload, ...]:
 def reads_body(names: Iterable[str]) -> bool:
     """Whether the body must have been read before an expression with these variables runs."""
     return not _BODY.isdisjoint(names)
+
+
+def reads_answer(names: Iterable[str]) -> bool:
+    """Whether what an answer says must be followed for an expression with these variables."""
+    return not _SAID.isdisjoint(names)

@@ -151,8 +151,10 @@ class Client:
         self._free.clear()
 
 
-async def connect(port: int) -> Connection:
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, _HOST, port)
+async def connect(port: int, *, source: str | None = None) -> Connection:
+    """A new connection; `source` is the address that it comes from, where it is not the usual one."""
+    loop, local = asyncio.get_running_loop(), None if source is None else (source, 0)
+    _, connection = await loop.create_connection(Connection, _HOST, port, local_addr=local)
     return connection
 
 

@@ -27,6 +27,7 @@ _WORKERS = 4
 _BOUND, _BOUND_OF_POSTGRESQL = 1.0, 2.0  # seconds
 _PATIENCE = 15.0
 _POLL = 0.01  # seconds between two requests of a poller
+_HEARD = 0.1  # seconds until a worker hears of a change
 _REMEMBERED = 30.0  # seconds for which a key that was in use goes on without the database
 _SLACK = 1.5
 _MENDED = 10.0
@@ -138,6 +139,7 @@ class Workers:
         refused at once. Afterwards all is as before. A quick run does not wait until what is remembered is too old."""
         known = await new_key(self._services, "known")
         unknown = await new_key(self._services, "unknown")
+        await asyncio.sleep(5 * _HEARD)  # who hears of a key that it knows already forgets it, and looks it up anew
         asked = await self.pinned.of_each()
         for connection in asked.values():
             connection.send(request(known.text, "before"))

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from benchmarks.contract.client import Connection, connect, get
@@ -16,12 +17,16 @@ _ATTEMPTS = 60
 
 
 class Pinned:
-    """Connections to every worker of a gateway, opened until all of them are held by one or another."""
+    """Connections to every worker of a gateway, opened until all of them are held by one or another.
+
+    Each comes from an address of its own: what is done to one that brings too many dead keys is done to no other.
+    """
 
     def __init__(self, port: int, supervisor: int, workers: int) -> None:
         self._port = port
         self._supervisor = supervisor
         self._workers = workers
+        self._sources = (f"127.77.{number // 200 % 200}.{1 + number % 200}" for number in count())
         self._free: defaultdict[int, list[Connection]] = defaultdict(list)
 
     async def of_each(self) -> dict[int, Connection]:
@@ -49,14 +54,14 @@ class Pinned:
 
     def _taken(self, worker: int) -> Connection | None:
         while self._free[worker]:
-            connection = self._free[worker].pop()
+            connection = self._free[worker].pop(0)  # all of them in turn
             if connection.open:
                 return connection
         return None
 
     async def _more(self) -> None:
         """At one go: workers that are busy leave connections to others."""
-        opened = await asyncio.gather(*(connect(self._port) for _ in range(_BURST)))
+        opened = await asyncio.gather(*(connect(self._port, source=next(self._sources)) for _ in range(_BURST)))
         for connection in opened:
             connection.send(get("/healthz"))
         for connection in opened:

@@ -31,6 +31,7 @@ def verdict_of(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.subprocess
+@pytest.mark.timeout(180)  # seconds each, but for a machine that is busy with much else
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER)])
 def test_a_promise_is_kept(name: str) -> None:
     verdict = verdict_of(name)

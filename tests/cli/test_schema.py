@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from jsonschema import Draft202012Validator
+
 from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.actions.examples import EXAMPLES
 from tests.cli.conftest import Command
 
 
@@ -35,3 +39,38 @@ def test_a_directory_that_is_not_there(command: Command) -> None:
         1,
         "nowhere/policy.schema.json: cannot be written: No such file or directory\n",
     )
+
+
+def test_every_action_says_what_it_does(command: Command) -> None:
+    schema = json.loads(command("schema").stdout)
+    for branch in schema["$defs"]["action"]["oneOf"]:
+        assert branch["description"] != f"The action `{branch['title']}`."
+        assert branch["properties"]["type"]["description"] == branch["description"]
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS.keys() & EXAMPLES.keys()))
+def test_every_example_is_one(command: Command, tmp_path: Path, name: str) -> None:
+    schema = json.loads(command("schema").stdout)
+    (branch,) = [each for each in schema["$defs"]["action"]["oneOf"] if each["title"] == name]
+    policy = {"on_http_request": [{"actions": branch["examples"]}]}
+    assert Draft202012Validator(schema).is_valid(policy)
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    assert command("check", "policy.json").exit_code == 0
+
+
+def test_examples_are_of_actions(command: Command) -> None:
+    assert EXAMPLES.keys() <= ACTIONS.keys()
+
+
+def test_everything_is_described(command: Command) -> None:
+    def described(node: object) -> None:
+        if isinstance(node, dict):
+            for name, field in node.get("properties", {}).items():
+                assert field.get("description"), name
+            for below in node.values():
+                described(below)
+        elif isinstance(node, list):
+            for below in node:
+                described(below)
+
+    described({key: value for key, value in json.loads(command("schema").stdout).items() if key != "examples"})

@@ -15,7 +15,8 @@ from ai_gateway_mw.asgi import Watches
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, Overloaded
-from ai_gateway_mw.middleware.exchange import ResponseGate, exchange, serve
+from ai_gateway_mw.middleware.exchange import exchange, serve
+from ai_gateway_mw.middleware.response_gate import ResponseGate
 from ai_gateway_mw.policy import ActionConfig, Phase, load_policy
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.runtime import Stores

@@ -93,6 +93,25 @@ async def stream(app: Any) -> None:
     assert (await request(app, "POST", CHAT_PATH, json=STREAM)).body.endswith(b"data: [DONE]\n\n")
 
 
+async def stream_ended_by_a_rule(app: Any) -> None:
+    answer = await request(app, "POST", CHAT_PATH, json=STREAM, headers={"x-end": "1"})
+    assert b"denied" in answer.body
+
+
+async def stream_ended_by_a_failed_expression(app: Any) -> None:
+    answer = await request(app, "POST", CHAT_PATH, json=STREAM, headers={"x-fail": "1"})
+    assert b"policy_denied" in answer.body
+
+
+async def unreadable(app: Any) -> None:
+    assert (await request(app, "POST", CHAT_PATH, json=CHAT, headers={"x-unreadable": "1"})).status == 500
+
+
+async def client_gone_while_its_answer_is_held(app: Any) -> None:
+    async with Exchange(app, method="POST", path=CHAT_PATH, json=CHAT) as ex:
+        await ex.disconnect()
+
+
 async def denied(app: Any) -> None:
     assert (await request(app, "POST", CHAT_PATH, json=CHAT, headers={"x-deny": "1"})).status == 403
 
@@ -158,6 +177,60 @@ async def test_an_exchange_leaves_nothing_to_the_cycle_collector(
     made = gateway(upstream, *keys, report=report)
     async with made.lifespan():
         await ask(made.app)  # what is made once is no garbage of an exchange
+        with no_garbage():
+            for _ in range(3):
+                await ask(made.app)
+
+
+BROKEN = "${[''][req.content_length]}"
+EDITS = {
+    "on_http_response": [
+        {
+            "actions": [
+                {"type": "response-body-find-replace", "config": {"replacements": [{"from": "fake", "to": "real"}]}},
+                {"type": "redact"},
+            ]
+        },
+        {
+            "expressions": ["hasReqHeader('x-unreadable')"],
+            "actions": [
+                {
+                    "type": "response-body-find-replace",
+                    "config": {"replacements": [{"from": "${[''][req.content_length]}"}]},
+                }
+            ],
+        },
+    ],
+    "on_event_stream_message": [
+        {"actions": [{"type": "redact"}, {"type": "log", "config": {"metadata": {"t": "${ai.response.text}"}}}]},
+        {"expressions": ["hasReqHeader('x-end') && sse.data == '[DONE]'"], "actions": [{"type": "deny"}]},
+        {"expressions": ["hasReqHeader('x-fail') && sse.json.nothing == 1"], "actions": [{"type": "deny"}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "ask"),
+    [
+        pytest.param("sk-ok", good_json, id="edited answer"),
+        pytest.param("sk-ok", stream, id="edited stream"),
+        pytest.param("sk-ok", unreadable, id="an edit that fails"),
+        pytest.param("sk-ok", stream_ended_by_a_rule, id="stream ended by a rule"),
+        pytest.param("sk-ok", stream_ended_by_a_failed_expression, id="stream ended by a failed expression"),
+        pytest.param("sk-stall-after-3", client_gone_in_the_stream, id="client gone in the stream"),
+        pytest.param("sk-hang", client_gone_while_its_answer_is_held, id="client gone before the answer"),
+        pytest.param("sk-cut-after-3", cut_stream, id="stream cut"),
+    ],
+)
+async def test_edited_bodies_and_streams_leave_nothing_to_the_cycle_collector(
+    upstream: Upstream, key: str, ask: Callable[[Any], Awaitable[None]]
+) -> None:
+    provider = {"id": "openai", "base_url": f"{upstream.url}/v1", "api_keys": [{"value": key}]}
+    request_rules = [{"type": "redact"}, {"type": "ai-gateway", "config": {"providers": [provider]}}]
+    policy = {"on_http_request": [{"actions": request_rules}], **EDITS}
+    made = Gateway.from_policy(policy, secrets=SecretStore([MemorySource({})]))
+    async with made.lifespan():
+        await ask(made.app)
         with no_garbage():
             for _ in range(3):
                 await ask(made.app)

@@ -280,3 +280,26 @@ def test_text_stays_text(command: Command, tmp_path: Path, text: str) -> None:
     rules = load_policy(made["text"]).rules
     (config,) = [spec.config for phase in rules.values() for rule in phase for spec in rule.actions]
     assert config["headers"]["x"] == text
+
+
+def test_a_secret_that_stands_elsewhere_too_is_hidden_there(command: Command, tmp_path: Path) -> None:
+    provider = {"id": "openai", "api_keys": [{"value": "opensesame-key"}]}
+    rules = [
+        {"expressions": ["req.host == 'x opensesame-key y'"], "actions": [{"type": "deny"}]},
+        {"actions": [{"type": "ai-gateway", "config": {"providers": [provider]}}]},
+    ]
+    (tmp_path / "p.json").write_text(json.dumps({"on_http_request": rules}))
+    made = imported(command, "p.json")
+    assert "opensesame" not in json.dumps(made)
+    assert policy(made, "p")["on_http_request"][0]["expressions"] == [
+        "req.host == ('x ' + secrets.get('imported', 'ai-gateway-1') + ' y')"
+    ]
+
+
+def test_what_does_not_load_as_a_whole_is_not_written(command: Command, tmp_path: Path) -> None:
+    """A name of a rule is no place for a secret, and is not rendered."""
+    provider = {"id": "openai", "api_keys": [{"value": "opensesame-key"}]}
+    rule = {"name": "opensesame-key", "actions": [{"type": "ai-gateway", "config": {"providers": [provider]}}]}
+    (tmp_path / "p.json").write_text(json.dumps({"on_http_request": [rule]}))
+    result = command("import", "p.json")
+    assert "opensesame" not in result.output + result.stderr

@@ -1,0 +1,85 @@
+"""`ai-gateway explain`: what a policy would do with one request, and why. It sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ai_gateway_mw.cli.console import say_json, stop
+from ai_gateway_mw.cli.courses import say_course
+from ai_gateway_mw.cli.loading import settings_or_stop
+from ai_gateway_mw.errors import PolicyError
+from ai_gateway_mw.explain import (
+    Asked,
+    Course,
+    NoRequest,
+    Rehearsal,
+    body_of,
+    field_of,
+    from_curl,
+    from_file,
+    from_har,
+)
+from ai_gateway_mw.policy import load_file
+from ai_gateway_mw.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def explain(
+    policy: Annotated[Path, typer.Argument(help="The policy.", metavar="POLICY")],
+    method: Annotated[str | None, typer.Option("--method", help="POST where nothing else is said.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="With its query, if it has one.")] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="`name: value`; may be repeated.")] = None,
+    body: Annotated[str | None, typer.Option("--body", help="The body, or `@FILE`.", metavar="TEXT|@FILE")] = None,
+    ip: Annotated[str | None, typer.Option("--ip", help="The address that it comes from.")] = None,
+    curl: Annotated[str | None, typer.Option("--curl", help="The request of this curl command.")] = None,
+    har: Annotated[str | None, typer.Option("--har", help="An entry of a HAR file.", metavar="FILE[#N]")] = None,
+    request: Annotated[Path | None, typer.Option("--request", help="A request as a JSON file.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Pretend that the client has the key of this name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Tell what a policy would do with a request, and why.
+
+    Which rules match, which models and keys would be tried in which order, and what would be sent. Nothing is sent
+    and no database is opened: providers answer with a canned 200, and secrets that are missing have
+    placeholders. Ends with 0 whatever the answer would be, 1 where the policy cannot be used, 2 for wrong usage.
+    """
+    settings = settings_or_stop(code=2)
+    try:
+        asked = _asked(curl, har, request)
+        if body is not None:
+            asked = replace(asked, body=body_of(body))
+        fields = (*asked.fields, *map(field_of, header or ()))
+        address = asked.ip if ip is None else ip
+        asked = replace(asked, method=method or asked.method, target=path or asked.target, fields=fields, ip=address)
+        course = asyncio.run(_course(policy, settings, asked, key))
+    except NoRequest as error:
+        stop(str(error), code=2)
+    except PolicyError as error:
+        stop(*error.problems)
+    if as_json:
+        say_json(course.as_json())
+    else:
+        say_course(course)
+
+
+def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
+    given = [each for each in (curl, har, request) if each is not None]
+    if len(given) > 1:
+        raise NoRequest("give one of --curl, --har and --request")
+    if curl is not None:
+        return from_curl(curl)
+    if har is not None:
+        return from_har(har)
+    return Asked() if request is None else from_file(request)
+
+
+async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
+    async with Rehearsal(load_file(policy, strict=False), settings) as rehearsal:
+        return await rehearsal.ask(asked, key)

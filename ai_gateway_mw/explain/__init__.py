@@ -1,0 +1,44 @@
+"""What a policy does, shown without doing it: explain one request, test exchanges, compare two policies.
+
+It runs the program that `run` runs, with an observer, in front of doubles: nothing is sent, and nothing is opened.
+"""
+
+from ai_gateway_mw.explain.asked import Asked, NoRequest, body_of, field_of, from_curl, from_file, from_har
+from ai_gateway_mw.explain.comparing import Compared, Sample, compared, samples_of
+from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
+from ai_gateway_mw.explain.differences import Change, changes
+from ai_gateway_mw.explain.doubles import Providers
+from ai_gateway_mw.explain.exchanges import exchanges_schema, files_of, load_exchanges, policy_of
+from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, judged
+from ai_gateway_mw.explain.rehearsal import Rehearsal
+
+__all__ = [
+    "ActionTaken",
+    "Asked",
+    "Change",
+    "Compared",
+    "Considered",
+    "Course",
+    "Difference",
+    "NoRequest",
+    "Providers",
+    "Rehearsal",
+    "RuleTaken",
+    "Sample",
+    "Sent",
+    "Verdict",
+    "asked_of",
+    "body_of",
+    "changes",
+    "compared",
+    "exchanges_schema",
+    "field_of",
+    "files_of",
+    "from_curl",
+    "from_file",
+    "from_har",
+    "judged",
+    "load_exchanges",
+    "policy_of",
+    "samples_of",
+]

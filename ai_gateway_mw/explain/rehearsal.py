@@ -1,0 +1,178 @@
+"""Rehearsal: the gateway of a policy as `run` has it, in front of doubles, and observed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from ai_gateway_mw.actions.gateway_auth import GatewayAuth
+from ai_gateway_mw.asgi import Message
+from ai_gateway_mw.cel import EvaluationError
+from ai_gateway_mw.errors import GatewayError
+from ai_gateway_mw.explain.asked import Asked
+from ai_gateway_mw.explain.course import Course
+from ai_gateway_mw.explain.doubles import Placeholders, PretendedAccounts, Providers
+from ai_gateway_mw.explain.masks import Masks, WatchedStore
+from ai_gateway_mw.explain.observing import Observation, Observer
+from ai_gateway_mw.explain.telling import MOST_SHOWN, tell_choices
+from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.policy import Policy
+from ai_gateway_mw.secrets import DEFAULT_VAULT, build_store
+from ai_gateway_mw.settings import Settings
+
+
+class Rehearsal:
+    """One policy, ready to be asked. What it learns from answers it keeps from one request to the next, as a gateway
+    does. Raises `PolicyError` when made."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        settings: Settings,
+        *,
+        providers: Providers | None = None,
+        given: Mapping[str, Mapping[str, str]] | None = None,
+        own_secrets: bool = True,
+    ) -> None:
+        """`given` are secrets by vault and name. Without `own_secrets`, those of this installation are left alone."""
+        self.providers = providers or Providers()
+        self._placeholders = Placeholders(given)
+        own = build_store(settings).sources if own_secrets else ()
+        self._store = WatchedStore([*own, self._placeholders])
+        self._masks = Masks(self._store)
+        self._observer = Observer()
+        self._declared: dict[str, str] = {}
+        self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")  # counters are files
+        try:
+            self._open(policy, settings)
+        except BaseException:
+            self._directory.cleanup()
+            raise
+
+    def _open(self, policy: Policy, settings: Settings) -> None:
+        apart = {"data_dir": Path(self._directory.name), "audit_requests": "off", "admin_token": None}
+        self.gateway = Gateway(
+            policy, settings=settings.model_copy(update=apart), secrets=self._store, transport=self.providers
+        )
+        stores = self.gateway.stores
+        stores.accounts = self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
+        stores.random = random.Random(1)
+        stores.observer = self._observer.told
+        self.gateway.reload(policy)  # once more: with an observer, and without a database
+        self._find_gateway_keys()
+        self.gateway.program = self._observer.watched(self.gateway.program)
+        self.gateway.is_open = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self.gateway.stores.aclose()
+        self._directory.cleanup()
+
+    async def ask(self, asked: Asked, key: str | None = None) -> Course:
+        """What becomes of a request, from a client that has the gateway key of this name. Raises `NoRequest`."""
+        if key is not None:
+            asked = asked.with_credential(self._declared.get(key) or self._accounts.pretend(key))
+        scope = asked.scope()
+        for name, value in asked.credentials:
+            self._masks.hide(value, f"client/{name}")
+        course = Course(self._request(asked))
+        seen = Observation(course, self._masks, self.gateway.policy, self.gateway.program)
+        client, first = _Client(asked.body), len(self.providers.sent)
+        self._observer.now = seen
+        try:
+            await self.gateway.app(scope, client.receive, client.send)
+        except GatewayError as error:  # past the head there is nobody to tell but the server
+            course.notes.append(f"the answer broke off: {error.code}")
+        tell_choices(seen, self.providers.sent[first:])
+        self._tell_answer(course, client)
+        self._tell_notes(course, key)
+        return course
+
+    @property
+    def names_of_turn(self) -> Sequence[str]:
+        """Whose turn it is: the key, the candidate, the provider."""
+        ctx = self._observer.now.ctx if self._observer.now is not None else None
+        if ctx is None or not ctx.attempts:
+            return ()
+        candidate = ctx.attempts[-1].candidate
+        key = (self._masks.name_of(candidate.key),) if candidate.key is not None else ()
+        return (*key, candidate.name, candidate.provider.id)
+
+    def _request(self, asked: Asked) -> dict[str, Any]:
+        bounded = self._masks.bounded
+        return {
+            "method": asked.method,
+            "path": bounded(asked.target),
+            "fields": [(name, bounded(value)) for name, value in asked.fields],
+            "body": bounded(asked.body.decode("utf-8", "replace"), MOST_SHOWN),
+            "ip": asked.ip,
+        }
+
+    def _tell_answer(self, course: Course, client: _Client) -> None:
+        course.status = client.status
+        course.fields = [(n.decode("latin-1"), self._masks.bounded(v.decode("latin-1"))) for n, v in client.fields]
+        course.answer = self._masks.text(client.body.decode("utf-8", "replace"))
+        course.body = self._masks.bounded(course.answer, MOST_SHOWN)
+        code = dict(course.fields).get("x-gateway-error")
+        if code and course.refused is None:  # by no action: the request itself, or an expression that failed
+            course.refused = {"code": code, "message": _message(course.answer)}
+
+    def _tell_notes(self, course: Course, key: str | None) -> None:
+        if self._accounts.looked_up:
+            self._accounts.looked_up = False
+            told = f"`{key}` is pretended" if key else "`--key NAME` pretends one"
+            course.notes.append(f"gateway-auth: a key would be looked up in the database here; {told}")
+        if self._placeholders.asked:
+            course.notes.append(f"placeholders stand for secrets: {', '.join(sorted(self._placeholders.asked))}")
+
+    def _find_gateway_keys(self) -> None:
+        """The keys that the policy declares, by their names; their placeholders must be gateway keys, too."""
+        actions: list[Any] = [
+            action for rules in self.gateway.program.rules.values() for rule in rules for action in rule.actions
+        ]
+        declared = [pair for action in actions if isinstance(action, GatewayAuth) for pair in action.declared]
+        for _, template in declared:
+            for names in template.secrets:
+                vault, name = names if len(names) == 2 else (DEFAULT_VAULT, *names)
+                self._placeholders.gateway_keys.add((vault, name))
+        for key, template in declared:
+            with suppress(EvaluationError):
+                self._declared[key.name] = template.render(None)
+
+
+class _Client:
+    """Sends its body at once, stays, and keeps what it gets."""
+
+    def __init__(self, body: bytes) -> None:
+        self._messages = [{"type": "http.request", "body": body, "more_body": False}]
+        self.status = 0
+        self.fields: Sequence[tuple[bytes, bytes]] = ()
+        self.body = b""
+
+    async def receive(self) -> Message:
+        if not self._messages:
+            await asyncio.Event().wait()
+        return self._messages.pop()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.fields = message["status"], message["headers"]
+        else:
+            self.body += message.get("body", b"")
+
+
+def _message(body: str) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["error"]["message"])
+    return ""
