@@ -12,8 +12,7 @@ from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.cli.writing import write_whole
 from ai_gateway_mw.errors import PolicyError
-from ai_gateway_mw.imports import Imported, ImportedPolicy, import_file
-from ai_gateway_mw.imports.text import policy_text
+from ai_gateway_mw.imports import Imported, ImportedPolicy, import_file, policy_text
 from ai_gateway_mw.runtime import Stores
 
 app = typer.Typer(add_completion=False)
@@ -28,7 +27,7 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print policies and report as JSON.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
 ) -> None:
-    """Make policies of a configuration for something else.
+    """Make policies of a configuration for ngrok or LiteLLM.
 
     Takes ngrok agent configurations (versions 2 and 3), Kubernetes objects of ngrok's operator (NgrokTrafficPolicy,
     CloudEndpoint, AgentEndpoint), LiteLLM's config.yaml, and policies with legacy forms. Without --out nothing is

@@ -2,5 +2,6 @@
 
 from ai_gateway_mw.imports.files import import_file
 from ai_gateway_mw.imports.result import Imported, ImportedPolicy, NeededSecret, Remark
+from ai_gateway_mw.imports.text import policy_text
 
-__all__ = ["Imported", "ImportedPolicy", "NeededSecret", "Remark", "import_file"]
+__all__ = ["Imported", "ImportedPolicy", "NeededSecret", "Remark", "import_file", "policy_text"]
