@@ -83,7 +83,7 @@ class Stores:
         self.circuits = Circuits()
         self.model_metrics = ModelMetrics()
         self.accounts = Accounts(settings, lambda: self.counters)
-        self.observer: Observer | None = None  # is told of every evaluation of what is compiled from then on
+        self.observer: Observer | None = None
         self._given_transport = transport
         self._own_transport: httpx.AsyncBaseTransport | None = None
         self._counters: Counters | None = None
@@ -143,6 +143,11 @@ class Stores:
                 observer=self.observer,
             )
         return made
+
+    def observe(self, observer: Observer) -> None:
+        """Tell this observer of every evaluation of what is compiled from now on."""
+        self.observer = observer
+        self._environments.clear()
 
     def _functions(self) -> tuple[Overload, ...]:
         secret = self._revealed

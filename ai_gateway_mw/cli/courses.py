@@ -39,6 +39,11 @@ def _lines(course: Course) -> Iterator[Line]:
             yield from _rule(rule)
     yield from _considered("models", course.models)
     yield from _considered("keys", course.keys)
+    if course.called:
+        yield "", ""
+        yield "what actions would call, which got a canned answer", "bold"
+    for number, called in enumerate(course.called, 1):
+        yield from _sent(number, called)
     if course.sent:
         yield "", ""
         yield "what would be sent", "bold"

@@ -28,6 +28,7 @@ class RuleTaken:
     name: str
     place: str
     verdict: str = "not reached"
+    times: int = 0
     why: list[dict[str, Any]] = field(default_factory=list)
     actions: list[ActionTaken] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class Course:
     models: list[Considered] = field(default_factory=list)
     keys: list[Considered] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    called: list[Sent] = field(default_factory=list)  # for actions other than `ai-gateway`
     status: int = 0
     fields: list[tuple[str, str]] = field(default_factory=list)
     body: str = ""
@@ -86,6 +88,6 @@ class Course:
         """Without the whole bodies: what is shown of them is enough."""
         told = asdict(self)
         del told["answer"]
-        for sent in told["sent"]:
+        for sent in (*told["sent"], *told["called"]):
             del sent["content"]
         return told

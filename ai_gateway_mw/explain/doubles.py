@@ -55,7 +55,7 @@ _ANTHROPIC_EVENTS: Final = tuple(
 
 
 def canned(sent: httpx.Request) -> httpx.Response:
-    """A good answer to any request, in its format, as a stream where it asks for one."""
+    """A good answer to any request of a model, in its format, as a stream where it asks for one."""
     path = sent.url.path
     streams = b'"stream": true' in sent.content or b'"stream":true' in sent.content
     if "enerateContent" in path:
@@ -82,11 +82,17 @@ class Providers(httpx.AsyncBaseTransport):
     def __init__(self, answer: Answer = canned_answer) -> None:
         self.sent: list[httpx.Request] = []
         self.answer = answer
+        self.sending: Callable[[httpx.Request], None] = _nobody
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.sent.append(request)
+        self.sending(request)
         return await self.answer(request)
+
+
+def _nobody(request: httpx.Request) -> None:
+    """Is told."""
 
 
 class Placeholders:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, cast
 
+import httpx
+
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Explanation
 from ai_gateway_mw.context import Action, Context
@@ -17,10 +19,11 @@ from ai_gateway_mw.explain.masks import Masks
 from ai_gateway_mw.policy import Phase, Policy
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.providers import Model
-from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
 
 _CANDIDATES: Final = 64
+_TIMES: Final = 8  # that one rule is told of: rules for messages run for each of them
 _ABSENT: Final = object()
 
 
@@ -35,6 +38,7 @@ class Observation:
         self.rest: list[Candidate] = []
         self.rings: dict[str, Sequence[ProviderKey]] = {}
         self.key_notes: list[tuple[Model | None, list[KeyNote]]] = []
+        self.requests: list[tuple[Attempt | None, str, httpx.Request]] = []  # each with its attempt or its action
         self._policy = policy
         self._rule: RuleTaken | None = None
         self._action: ActionTaken | None = None
@@ -48,21 +52,38 @@ class Observation:
     def told(self, explanation: Explanation) -> None:
         """An expression was evaluated."""
         self._remember_keys(explanation)
+        if self._rule is not None and self._rule.times > _TIMES:
+            return
         if self._action is not None:
             self._action.expressions.append(self.masks.explanation(explanation))
         elif self._rule is not None:
             self._rule.why.append(self.masks.explanation(explanation))
+
+    def sending(self, request: httpx.Request) -> None:
+        """A request goes out: to a provider for an attempt, or to somebody else for an action."""
+        type_ = self._action.type if self._action is not None else ""
+        attempts = self.ctx.attempts if self.ctx is not None and type_ == "ai-gateway" else ()
+        self.requests.append((attempts[-1] if attempts else None, type_, request))
 
     def rule_begins(self, phase: Phase, place: int, ctx: Context) -> RuleTaken:
         self.ctx, self._action = ctx, None
         self._rule = self._taken[phase, place]
         return self._rule
 
+    def rule_matched(self, rule: RuleTaken, matched: bool) -> None:
+        """What the condition gave; of rules for messages, one that matched counts for all."""
+        rule.times += 1
+        if rule.verdict != "matched":
+            rule.verdict = "matched" if matched else "not matched"
+
     def action_begins(self, phase: Phase, place: int, number: int, type_: str, ctx: Context) -> ActionTaken:
         rule = self.rule_begins(phase, place, ctx)
+        if rule.verdict != "matched" or not rule.why:
+            rule.times += number == 0
         rule.verdict = "matched"
         self._action = ActionTaken(type_, _place(self._policy, phase, place, number))
-        rule.actions.append(self._action)
+        if rule.times <= _TIMES:
+            rule.actions.append(self._action)
         return self._action
 
     def action_ended(self, taken: ActionTaken, ctx: Context, before: Mapping[str, Any]) -> None:
@@ -115,13 +136,17 @@ class Observer:
         if self.now is not None:
             self.now.told(explanation)
 
+    def sending(self, request: httpx.Request) -> None:
+        if self.now is not None:
+            self.now.sending(request)
+
     def watched(self, program: Program) -> Program:
         """The same program; what it does is written down."""
         rules = {
             phase: tuple(self._watched_rule(phase, place, rule) for place, rule in enumerate(rules))
             for phase, rules in program.rules.items()
         }
-        return Program(rules, program.secrets, program.needs)
+        return Program(rules, program.secrets, program.needs, program.paths)
 
     def _watched_rule(self, phase: Phase, place: int, rule: CompiledRule) -> CompiledRule:
         actions = [
@@ -140,10 +165,14 @@ class _WatchedWhen:
 
     def __call__(self, ctx: Context) -> Any:
         assert self._observer.now is not None
-        rule = self._observer.now.rule_begins(self._phase, self._place, ctx)
-        rule.verdict = "failed"
-        matched = self._when(ctx)
-        rule.verdict = "matched" if matched else "not matched"
+        now = self._observer.now
+        rule = now.rule_begins(self._phase, self._place, ctx)
+        try:
+            matched = self._when(ctx)
+        except EvaluationError:
+            rule.verdict = "failed"
+            raise
+        now.rule_matched(rule, matched)
         return matched
 
 
@@ -153,6 +182,10 @@ class _WatchedAction:
     def __init__(self, observer: Observer, phase: Phase, place: int, number: int, action: Action) -> None:
         self.name = action.name
         self._observer, self._at, self._action = observer, (phase, place, number), action
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a program asks of an action, such as whether it edits answers."""
+        return getattr(self._action, name)
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
         assert self._observer.now is not None

@@ -63,7 +63,8 @@ class Rehearsal:
         stores = self.gateway.stores
         stores.accounts = self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
         stores.random = random.Random(1)
-        stores.observer = self._observer.told
+        stores.observe(self._observer.told)
+        self.providers.sending = self._observer.sending
         self.gateway.reload(policy)  # once more: with an observer, and without a database
         self._find_gateway_keys()
         self.gateway.program = self._observer.watched(self.gateway.program)
@@ -88,24 +89,24 @@ class Rehearsal:
             self._masks.hide(value, f"client/{name}")
         course = Course(self._request(asked))
         seen = Observation(course, self._masks, self.gateway.policy, self.gateway.program)
-        client, first = _Client(asked.body), len(self.providers.sent)
+        client = _Client(asked.body)
         self._observer.now = seen
         try:
             await self.gateway.app(scope, client.receive, client.send)
         except GatewayError as error:  # past the head there is nobody to tell but the server
             course.notes.append(f"the answer broke off: {error.code}")
-        tell_choices(seen, self.providers.sent[first:])
+        tell_choices(seen)
         self._tell_answer(course, client)
         self._tell_notes(course, key)
         return course
 
     @property
     def names_of_turn(self) -> Sequence[str]:
-        """Whose turn it is: the key, the candidate, the provider."""
-        ctx = self._observer.now.ctx if self._observer.now is not None else None
-        if ctx is None or not ctx.attempts:
-            return ()
-        candidate = ctx.attempts[-1].candidate
+        """Whose turn it is: the key, the candidate, the provider; or the action that calls somebody else."""
+        attempt, type_, _ = self._observer.now.requests[-1] if self._observer.now is not None else (None, "", None)
+        if attempt is None:
+            return (type_,)
+        candidate = attempt.candidate
         key = (self._masks.name_of(candidate.key),) if candidate.key is not None else ()
         return (*key, candidate.name, candidate.provider.id)
 

@@ -11,22 +11,26 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.explain.course import Considered, Sent
 from ai_gateway_mw.explain.observing import Observation
 from ai_gateway_mw.providers import Model
-from ai_gateway_mw.upstream.candidate import Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
 
 MOST_SHOWN: Final = 4000  # characters of a body
 _MODELS: Final = 40
 
 
-def tell_choices(seen: Observation, sent: Sequence[httpx.Request]) -> None:
+def tell_choices(seen: Observation) -> None:
     """Write what `ai-gateway` did into the course."""
     ctx = seen.ctx
+    for attempt, type_, request in seen.requests:
+        if attempt is not None:
+            seen.course.sent.append(_sent(seen, attempt, request))
+        else:
+            seen.course.called.append(_called(seen, type_, request))
     if ctx is None:
         return
     if ctx.selection is not None:
         _tell_models(seen, ctx)
     seen.course.keys = _keys(seen, ctx)
-    seen.course.sent = [_sent(seen, attempt, request) for attempt, request in zip(ctx.attempts, sent, strict=False)]
 
 
 def _tell_models(seen: Observation, ctx: Context) -> None:
@@ -95,17 +99,17 @@ def _why_dropped(notes: Sequence[KeyNote], key: ProviderKey) -> str:
     return f"stands back: it is {key.state}"
 
 
-def _sent(seen: Observation, attempt: Any, request: httpx.Request) -> Sent:
-    masks, candidate = seen.masks, attempt.candidate
+def _sent(seen: Observation, attempt: Attempt, request: httpx.Request) -> Sent:
+    sent = _called(seen, attempt.candidate.name, request)
+    sent.key = _key_name(seen, attempt.candidate)
+    sent.url = seen.masks.text(attempt.url)  # the request has the address that HOSTS gives
+    sent.outcome, sent.status = attempt.outcome.value, attempt.status
+    return sent
+
+
+def _called(seen: Observation, who: str, request: httpx.Request) -> Sent:
+    masks = seen.masks
     content = masks.text(request.content.decode("utf-8", "replace"))
-    return Sent(
-        candidate.name,
-        _key_name(seen, candidate),
-        request.method,
-        masks.text(attempt.url),
-        [(name.decode("latin-1"), masks.bounded(value.decode("latin-1"))) for name, value in request.headers.raw],
-        masks.bounded(content, MOST_SHOWN),
-        attempt.outcome.value,
-        attempt.status,
-        content,
-    )
+    fields = [(name.decode("latin-1"), masks.bounded(value.decode("latin-1"))) for name, value in request.headers.raw]
+    url = masks.text(str(request.url))
+    return Sent(who, "", request.method, url, fields, masks.bounded(content, MOST_SHOWN), "called", 0, content)

@@ -197,7 +197,7 @@ async def test_a_refusal_is_told_with_what_the_client_is_not_told() -> None:
     assert told.refused is not None
     assert (told.status, told.refused["code"]) == (403, "ip_not_allowed")
     assert told.rules[0].actions[0].outcome == "refused"
-    assert told.rules[0].actions[0].result == {"action": "deny", "matched_cidr": "", "matched_label": ""}
+    assert told.rules[0].actions[0].result["action"] == "deny"
 
 
 async def test_stored_keys_are_not_looked_up_but_told_of() -> None:
@@ -298,3 +298,42 @@ async def test_a_stream_that_breaks_off_ends_as_it_does_in_a_gateway() -> None:
     assert told.status == 200
     assert "hi" in told.answer
     assert "error" in told.answer
+
+
+async def test_what_actions_call_is_told_apart_from_what_providers_get() -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"ok": True})
+
+    call = ("http-request", {"url": "https://hook.test/a", "method": "GET"})
+    told = await course(actions(call, ("ai-gateway", OPENAI)), providers=Providers(answer))
+    assert [(one.candidate, one.url) for one in told.called] == [("http-request", "https://hook.test/a")]
+    assert [(one.candidate, one.outcome) for one in told.sent] == [("openai/gpt-4o", "accepted")]
+
+
+async def test_rules_for_messages_are_told_of_a_few_times() -> None:
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        content = chunk * 50 + b"data: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=content)
+
+    asked = Asked(body=b'{"model": "gpt-4o", "stream": true, "messages": []}')
+    policy = phases(
+        on_http_request=[rule(("ai-gateway", OPENAI))],
+        on_event_stream_message=[rule(("set-vars", {"vars": {"a": "1"}}), name="each", when="conn.client_ip != ''")],
+    )
+    told = await course(policy, asked, providers=Providers(answer))
+    each = told.rules[-1]
+    assert (told.status, each.verdict) == (200, "matched")
+    assert each.times > 40
+    assert 0 < len(each.why) <= 9
+    assert 0 < len(each.actions) <= 9
+
+
+async def test_what_a_program_asks_of_its_actions_it_asks_of_watched_ones() -> None:
+    policy = phases(
+        on_http_request=[rule(("ai-gateway", OPENAI))],
+        on_http_response=[rule(("response-body-find-replace", {"replacements": [{"from": "canned", "to": "tinned"}]}))],
+    )
+    told = await course(policy)
+    assert "tinned answer" in told.answer
