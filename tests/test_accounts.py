@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_gateway_mw import Gateway
 from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.asgi import Message
 from ai_gateway_mw.audit import Actor
@@ -20,7 +21,7 @@ from ai_gateway_mw.keys.store import Created, NewKey
 from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.settings import Settings
-from tests.asgi import http_scope
+from tests.asgi import http_scope, request
 
 pytestmark = pytest.mark.anyio
 
@@ -193,3 +194,16 @@ async def test_addresses_of_one_network_of_ipv6_count_together(tmp_path: Path) -
         with pytest.raises(TooManyFailures):
             accounts.failed("2001:db8::ffff")
         accounts.failed("2001:db8:0:1::1")
+
+
+async def test_readiness_tells_of_a_database_that_is_gone(tmp_path: Path) -> None:
+    policy = {"on_http_request": [{"actions": [{"type": "gateway-auth"}]}]}
+    gate = Gateway.from_policy(policy, data_dir=tmp_path)
+    async with gate.lifespan():
+        ready = await request(gate.app, path="/readyz")
+        assert (ready.status, ready.json()["checks"]["database"]) == (200, "ok")
+        (tmp_path / "gateway.db").rename(tmp_path / "elsewhere.db")
+        async with asyncio.timeout(20):
+            while (unready := await request(gate.app, path="/readyz")).status == 200:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        assert (unready.status, unready.json()["checks"]["database"]) == (503, "cannot be reached")

@@ -67,6 +67,11 @@ class Accounts:
         return self._link.is_open
 
     @property
+    def is_reached(self) -> bool:
+        """Whether the database was there when it was last looked for."""
+        return self._link.is_reached
+
+    @property
     def services(self) -> Services:
         """Raises `KeyStoreUnavailable` while the database cannot be reached."""
         return self._link.services

@@ -45,6 +45,11 @@ class Link:
         return self._follower is not None
 
     @property
+    def is_reached(self) -> bool:
+        """Whether the database was there when it was last looked for."""
+        return self._services is not None and not self._said
+
+    @property
     def services(self) -> Services:
         """Raises `KeyStoreUnavailable` while the database cannot be reached."""
         if self._services is None:

@@ -48,6 +48,7 @@ class BasicAuth:
 
     name = "basic-auth"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     class Config(ActionConfig):
         credentials: tuple[TemplateText | Credential, ...] = Field(

@@ -188,6 +188,7 @@ class JWTValidation:
 
     name = "jwt-validation"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     class Config(ActionConfig):
         issuer: AllowList = Field(description="Who may have issued a token (`iss`), as URLs.")

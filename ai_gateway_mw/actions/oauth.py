@@ -105,6 +105,7 @@ class LoginAction:
     name: ClassVar[str]
     result: ClassVar[Mapping[str, str]]
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     def __init__(self, config: LoginConfig, runtime: Runtime, idle: float | None) -> None:
         self._login: Login | None = None

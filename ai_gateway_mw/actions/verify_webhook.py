@@ -41,6 +41,7 @@ class VerifyWebhook:
 
     name = "verify-webhook"
     phases = frozenset({Phase.ON_HTTP_REQUEST})
+    guards = True
 
     class Config(ActionConfig):
         provider: str = Field(

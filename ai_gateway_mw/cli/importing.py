@@ -27,7 +27,7 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print policies and report as JSON.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
 ) -> None:
-    """Make policies of a configuration for something else.
+    """Make policies of a configuration for ngrok or LiteLLM.
 
     Takes ngrok agent configurations (versions 2 and 3), Kubernetes objects of ngrok's operator (NgrokTrafficPolicy,
     CloudEndpoint, AgentEndpoint), LiteLLM's config.yaml, and policies with legacy forms. Without --out nothing is

@@ -52,10 +52,13 @@ class Standalone:
         return json_reply(200, {"status": "ok"})
 
     def _ready(self, ctx: Context) -> Reply:
-        """Whether requests can be served: the policy is loaded by now, and its secrets can be had."""
-        missing = self._gateway.missing_secrets()
+        """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database."""
+        missing, accounts = self._gateway.missing_secrets(), self._gateway.stores.accounts
         checks = {"policy": "ok", "secrets": f"{len(missing)} cannot be had" if missing else "ok"}
-        return json_reply(503 if missing else 200, {"status": "unready" if missing else "ready", "checks": checks})
+        if accounts.is_open:
+            checks["database"] = "ok" if accounts.is_reached else "cannot be reached"
+        ready = set(checks.values()) == {"ok"}
+        return json_reply(200 if ready else 503, {"status": "ready" if ready else "unready", "checks": checks})
 
     def _address(self, ctx: Context) -> Reply:
         return json_reply(200, {"ip": str(ctx.client_ip) if ctx.client_ip else None})

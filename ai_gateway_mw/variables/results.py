@@ -33,6 +33,7 @@ RESULTS: Final[Mapping[str, Mapping[str, Type]]] = {
     "add_headers": {"headers_added": _MAP},
     "remove_headers": {"headers_removed": _LIST},
     "basic_auth": {"credentials.presented": BOOL, "credentials.username": STRING, "credentials.authorized": BOOL},
+    "circuit_breaker": {"decision": STRING},
     "compress": {"already_compressed": BOOL, "negotiated_algorithm": STRING},
     "forward_internal": {"url": STRING, **_ERROR},
     "http_request": {

@@ -9,19 +9,12 @@ from __future__ import annotations
 PENDING = frozenset(
     {
         "basic-auth",
-        "circuit-breaker",
-        "close-connection",
-        "compress-response",
-        "forward-internal",
-        "http-request",
         "jwt-validation",
         "oauth",
         "openid-connect",
-        "redirect",
         "request-body-find-replace",
         "response-body-find-replace",
         "sse-find-replace",
-        "url-rewrite",
         "verify-webhook",
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,11 @@ def types_of(policy: Any) -> Iterator[str]:
 
 
 def problems_of(policy: Any) -> list[Problem]:
+    """What is wrong with it, where every internal upstream that it names is known, and one more."""
+    text = json.dumps(policy)
+    names = {"any", *re.findall(r"https?://([a-z0-9.-]+)\.internal", text)}
     try:
-        gateway(json.dumps(policy))
+        gateway(text, internal=dict.fromkeys(names, "http://127.0.0.1:1"))
     except PolicyError as error:
         return [problem for problem in error.problems if problem.severity == "error"]
     return []
