@@ -5,6 +5,7 @@ The evaluator does the work, and is watched; nothing here says what a node means
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from ai_gateway_mw.cel.nodes import Comprehension, Conditional, Index, Literal, 
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.scanner import tokens
 
+_LINE_BREAK = re.compile(r"\s*\n\s*")
+_LAST_LINE_BREAK = re.compile(r"\s*\n\s*\)")
 _TURNS = 32  # of a macro: nobody reads more
 _OPENING, _CLOSING = {"(", "[", "{"}, {")", "]", "}"}
 
@@ -180,7 +183,8 @@ class Sources:
         """The node as it is written, on one line."""
         first, last = self._balanced(*self._span(node))
         start, end = self._tokens[first].offset, self._tokens[last]
-        return " ".join(self._text[start : end.offset + len(end.text)].split())
+        text = self._text[start : end.offset + len(end.text)]
+        return _LINE_BREAK.sub(" ", _LAST_LINE_BREAK.sub(")", text))
 
     def _span(self, node: Node) -> tuple[int, int]:
         """The first and the last token of a node, brackets at its ends left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _ITEMS: Final = 12
 _DEEPEST: Final = 5
 _SHORT: Final = 4  # a secret as short as this is masked only where it stands alone
 _CLIENTS: Final = "client/"
+_MADE: Final = "made from a secret"
+_SECRET: Final = re.compile(r"Secret\('[^']*'\)")
 _HIDDEN: Final = "(made from a secret)"
 
 
@@ -119,7 +122,16 @@ class Masks:
         value = self.value(told.value)
         if not told.secret or value is None or isinstance(value, bool):
             return value
-        return value if isinstance(value, str) and value != told.value else _HIDDEN
+        if not isinstance(value, str) or value == told.value:
+            return _HIDDEN
+        return value if all(piece in told.source for piece in _SECRET.split(value)) else _HIDDEN
+
+    def learn(self, told: Explanation) -> None:
+        """Hide from now on what an expression has made from a secret, wherever it turns up."""
+        for part in told.parts:
+            self.learn(part)
+        if told.secret and isinstance(told.value, str) and self.text(told.value) == told.value:
+            self.hide(told.value, _MADE)
 
 
 def as_text(value: Any) -> str:

@@ -52,6 +52,7 @@ class Observation:
     def told(self, explanation: Explanation) -> None:
         """An expression was evaluated."""
         self._remember_keys(explanation)
+        self.masks.learn(explanation)
         if self._rule is not None and self._rule.times > _TIMES:
             return
         if self._action is not None:

@@ -125,3 +125,8 @@ def test_an_environment_that_is_extended_keeps_its_observer() -> None:
     told: list[Explanation] = []
     environment(told).extend(variables=[Variable("m", INT)]).expression("m")({"m": 3})
     assert [each.value for each in told] == [3]
+
+
+def test_line_breaks_are_not_told_and_blanks_in_texts_stay() -> None:
+    told = explained("(n == 1\n) && (req.head.x\n  != 'a  b'\n)")
+    assert told.source == "(n == 1) && (req.head.x != 'a  b')"

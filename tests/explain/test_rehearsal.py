@@ -337,3 +337,17 @@ async def test_what_a_program_asks_of_its_actions_it_asks_of_watched_ones() -> N
     )
     told = await course(policy)
     assert "tinned answer" in told.answer
+
+
+async def test_what_is_made_from_a_secret_is_hidden_wherever_it_turns_up() -> None:
+    told = await course(
+        phases(
+            on_http_request=[
+                rule(("set-vars", {"vars": {"loud": "${secrets.get('openai', 'primary').upperAscii()}"}})),
+                rule(("set-vars", {"vars": {"copy": "${vars.loud + '!'}"}})),
+                rule(("ai-gateway", OPENAI)),
+            ]
+        )
+    )
+    assert SECRET.upper() not in json.dumps(told.as_json())
+    assert told.vars["copy"] == "Secret('made from a secret')!"
