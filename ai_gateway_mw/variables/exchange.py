@@ -128,7 +128,13 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
         "Parameters of Content-Type.",
     ),
     Row("req.content_type.raw", STRING, lambda ctx: _request_field(ctx, b"content-type"), HTTP, "The whole field."),
-    Row("req.content_encoding", STRINGS, lambda ctx: _listed(_request_field(ctx, b"content-encoding")), HTTP, ""),
+    Row(
+        "req.content_encoding",
+        STRINGS,
+        lambda ctx: _listed(_request_field(ctx, b"content-encoding")),
+        HTTP,
+        "Codings of the body.",
+    ),
     Row("req.location", STRING, lambda ctx: _request_field(ctx, b"location"), HTTP, "The Location field."),
     Row("req.user_agent", STRING, lambda ctx: _request_field(ctx, b"user-agent"), HTTP, "The User-Agent field."),
     *(_user_agent(name, STRING, doc) for name, doc in _USER_AGENT),
@@ -166,7 +172,13 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
         "res.cookies", MapType(STRING, ListType(DYN)), _set_cookies, ANSWER, "Cookies that are set; longest path first."
     ),
     Row("res.trailers", MULTIMAP, lambda ctx: {}, ANSWER, "Always empty."),
-    Row("res.content_type", STRING, lambda ctx: _media_type(_response_field(ctx, b"content-type")), ANSWER, ""),
+    Row(
+        "res.content_type",
+        STRING,
+        lambda ctx: _media_type(_response_field(ctx, b"content-type")),
+        ANSWER,
+        "Media type.",
+    ),
     Row(
         "res.content_type.parameters",
         MapType(STRING, STRING),
@@ -174,10 +186,18 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
         ANSWER,
         "Parameters of Content-Type.",
     ),
-    Row("res.content_type.raw", STRING, lambda ctx: _response_field(ctx, b"content-type"), ANSWER, ""),
-    Row("res.content_encoding", STRINGS, lambda ctx: _listed(_response_field(ctx, b"content-encoding")), ANSWER, ""),
-    Row("res.content_length", INT, lambda ctx: _length(_response_field(ctx, b"content-length")), ANSWER, ""),
-    Row("res.location", STRING, lambda ctx: _response_field(ctx, b"location"), ANSWER, ""),
+    Row("res.content_type.raw", STRING, lambda ctx: _response_field(ctx, b"content-type"), ANSWER, "The whole field."),
+    Row(
+        "res.content_encoding",
+        STRINGS,
+        lambda ctx: _listed(_response_field(ctx, b"content-encoding")),
+        ANSWER,
+        "Codings of the body.",
+    ),
+    Row(
+        "res.content_length", INT, lambda ctx: _length(_response_field(ctx, b"content-length")), ANSWER, "0 if unknown."
+    ),
+    Row("res.location", STRING, lambda ctx: _response_field(ctx, b"location"), ANSWER, "The Location field."),
 )
 
 # Contextual, although it asks for nothing: what is not is worked out once, at load.

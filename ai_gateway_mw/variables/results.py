@@ -113,7 +113,7 @@ def _rows() -> Iterator[Row]:
     """A row for each action, each field and whatever stands between; of none the type is known before it has run."""
     for action, fields in RESULTS.items():
         name = f"actions.ngrok.{action}"
-        yield Row(name, DYN, _read(action, (), _nothing), ALL, f"What the last `{_type(action)}` did, or null.")
+        yield Row(name, DYN, _read(action, (), _nothing), ALL, f"What the last `{type_of(action)}` did, or null.")
         between = dict.fromkeys(field.rpartition(".")[0] for field in fields if "." in field)
         for field in between:
             yield Row(f"{name}.{field}", DYN, _read(action, tuple(field.split(".")), _nothing), ALL, "null if none.")
@@ -122,7 +122,8 @@ def _rows() -> Iterator[Row]:
             yield Row(f"{name}.{field}", DYN, read, ALL, f"`{type_}`.")
 
 
-def _type(action: str) -> str:
+def type_of(action: str) -> str:
+    """The action's type, as policies write it."""
     return {"compress": "compress-response", "oidc": "openid-connect"}.get(action, action.replace("_", "-"))
 
 

@@ -1,4 +1,4 @@
-"""Lists and sets of values. The macros that walk lists are in folds.py."""
+"""Lists and sets of values."""
 
 from __future__ import annotations
 

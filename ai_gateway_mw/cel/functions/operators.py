@@ -1,4 +1,4 @@
-"""Operators: equality, order, arithmetic, membership, and the type names that are functions."""
+"""Operators: equality, order, arithmetic, membership."""
 
 from __future__ import annotations
 

@@ -1,0 +1,70 @@
+"""The reference below docs/policy is what the models and tables say.
+
+`python -m tests.test_policy_docs` writes its pages.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ai_gateway_mw.actions import ACTIONS
+from ai_gateway_mw.cel import STANDARD_FUNCTIONS
+from ai_gateway_mw.variables import ROWS
+from tests.gateways import gateway
+from tests.policy_reference import FAMILIES, family, pages
+
+DOCS = Path(__file__).parents[1] / "docs"
+HERE = DOCS / "policy"
+BY_HAND = {"streams.md", "tools.md"}
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_is_what_the_code_says(name: str) -> None:
+    assert (HERE / name).read_text() == PAGES[name]
+
+
+def test_there_is_no_other_page() -> None:
+    assert {str(file.relative_to(HERE)) for file in HERE.rglob("*.md")} == PAGES.keys() | BY_HAND
+
+
+def test_every_family_of_functions_is_there() -> None:
+    assert {id(each) for module in FAMILIES.values() for each in family(module)} == set(map(id, STANDARD_FUNCTIONS))
+
+
+def test_every_variable_is_there() -> None:
+    page = PAGES["variables.md"]
+    results = [row.name for row in ROWS if row.name.startswith("actions.ngrok.")]
+    plain = [row.name for row in ROWS if row.name not in results]
+    assert [name for name in plain if page.count(f"| `{name}` |") != 1] == []
+    assert [name for name in results if f"`{name}" not in page] == []
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_an_example_loads(name: str) -> None:
+    policy = re.search(r"```yaml\n(.*?)```", PAGES[f"actions/{name}.md"], re.DOTALL)
+    assert policy
+    internal = {"orders": "http://127.0.0.1:9"}
+    assert gateway(policy[1], internal=internal).warnings == ()
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_its_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^):]+)\)", PAGES[name]):
+        path, _, anchor = target.partition("#")
+        file = (HERE / name).parent / path if path else HERE / name
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
+            for line in file.read_text().splitlines()
+            if line.startswith("#")
+        }
+        assert not anchor or anchor in headings, target
+
+
+if __name__ == "__main__":
+    for name, text in PAGES.items():
+        (HERE / name).parent.mkdir(parents=True, exist_ok=True)
+        (HERE / name).write_text(text)
