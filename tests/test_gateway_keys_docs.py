@@ -1,4 +1,5 @@
-"""docs/gateway-keys.md: its commands and options exist, and what it states of keys is so."""
+"""docs/gateway-keys.md: what it states of keys is so; and the commands and options that it, the README and the guide
+for people from ngrok show exist."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from tests.gateways import gateway
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "gateway-keys.md").read_text()
 README = (ROOT / "README.md").read_text()
+MIGRATING = (ROOT / "docs" / "migrating-from-ngrok.md").read_text()
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +53,7 @@ def _parse(words: list[str]) -> None:
         name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
 
 
-@pytest.mark.parametrize("call", sorted({*_commands(PAGE), *_commands(README)}))
+@pytest.mark.parametrize("call", sorted({*_commands(PAGE), *_commands(README), *_commands(MIGRATING)}))
 def test_every_command_exists_with_its_options(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("audit-head").write_text(f"12:{'ab' * 32}\n")
