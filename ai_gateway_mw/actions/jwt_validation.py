@@ -116,7 +116,7 @@ class HTTPTokens(ActionConfig):
 
 
 class Identification(ActionConfig):
-    """How a token says which key signed it."""
+    """What of a token names its key."""
 
     token_claims: tuple[Literal["kid"], ...] = Field(
         (), max_length=1, description="`kid`: a token must name its key; by default one that does not is tried on all."
@@ -124,7 +124,7 @@ class Identification(ActionConfig):
 
 
 class Sources(ActionConfig):
-    """Where keys come from."""
+    """Where keys are fetched."""
 
     additional_jkus: tuple[TemplateText, ...] = Field(
         min_length=1, max_length=100, description="URLs of JWK Sets, asked in this order, over https."
@@ -138,7 +138,7 @@ class Sources(ActionConfig):
 
 
 class Keys(ActionConfig):
-    """The keys that signatures are checked with."""
+    """Keys, and how that of a token is found among them."""
 
     identification: Annotated[Identification, BeforeValidator(_one)] = Field(
         Identification.model_construct(token_claims=()), description="How a token says which key signed it."
@@ -147,7 +147,7 @@ class Keys(ActionConfig):
 
 
 class Signatures(ActionConfig):
-    """How tokens must be signed."""
+    """Which signatures count."""
 
     allowed_algorithms: tuple[str, ...] = Field(
         min_length=1,
