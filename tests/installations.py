@@ -70,7 +70,7 @@ def environment_of(installation: Installation) -> dict[str, str]:
     """The settings under which another process opens the same installation."""
     settings = {"AI_GATEWAY_MASTER_KEY": MASTER_KEY.reveal()}
     if installation.database.kind == "postgresql":
-        settings["AI_GATEWAY_DATABASE_URL"] = str(installation.database)
+        settings["AI_GATEWAY_DATABASE_URL"] = installation.database.url
     return settings
 
 

@@ -42,6 +42,11 @@ class Database:
         self._url = url
         self._engine: AsyncEngine | None = None
 
+    @property
+    def url(self) -> str:
+        """The URL as it was given, with the password that may be in it: for other processes, and nobody's eyes."""
+        return self._url.render_as_string(hide_password=False)
+
     def __str__(self) -> str:
         """Where it is, without a password, which may also stand among the parameters."""
         if self.file is not None:

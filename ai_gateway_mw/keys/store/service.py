@@ -21,7 +21,6 @@ from ai_gateway_mw.keys.store.record import KeyRecord, State
 
 GRACE: Final = timedelta(hours=24)
 MAX_GRACE: Final = timedelta(days=90)
-_END: Final = datetime.max.replace(tzinfo=UTC)
 _ID_DIGITS: Final = 12
 _MAX_PAGE: Final = 1_000
 _ALL_KEYS: Final = KeyFilter()
@@ -223,7 +222,7 @@ class KeyService:
             "lineage",
         )
         inherited = {name: getattr(before, name) for name in kept}
-        expires_at = None if lifetime is None else now + min(lifetime, _END - now)
+        expires_at = None if lifetime is None else now + lifetime
         created = self._made(now, **inherited, expires_at=expires_at, rotated_from=before.id)
         after = replace(before, retires_at=now + grace, rotated_to=created.record.id)
         await self._change(connection, before, replace(before, retires_at=now + grace), current=False)
