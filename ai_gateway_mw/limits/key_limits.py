@@ -18,9 +18,14 @@ _MOST: Final = 10**15
 _MOST_DOLLARS: Final = 999_999_999.999999
 
 
+_SMALLEST: Final = Decimal("0.000001")  # of a dollar
+
+
 def _money(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be an amount of dollars, such as `5` or `2.50`")
+    if isinstance(value, float) and 0 <= value <= _MOST_DOLLARS:
+        return Decimal(repr(value)).quantize(_SMALLEST)  # a number of JSON is as exact as it happens to be
     return value
 
 

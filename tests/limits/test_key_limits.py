@@ -72,7 +72,7 @@ def test_money_is_read_without_rounding(written: Any) -> None:
         {"usd_per_day": -0.01},
         {"usd_per_day": True},
         {"usd_per_day": "five"},
-        {"usd_per_day": 0.0000001},
+        {"usd_per_day": "0.0000001"},
         {"usd_per_day": float("inf")},
         {"usd_per_day": 10**9},
     ],
