@@ -5,6 +5,7 @@ Most expressions are well typed, so that they get deep; now and then a part of t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -338,7 +339,7 @@ def test_both_ways_agree_on_every_function(text: str, activation: dict[str, Any]
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@examples(20_000)
+@examples(int(os.environ.get("CEL_EXAMPLES", "2000")))
 @given(expressions(), activations, st.booleans(), st.booleans())
 def test_both_ways_to_evaluate_agree_at_length(
     text: str, activation: dict[str, Any], lenient: bool, strict: bool
