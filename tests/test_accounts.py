@@ -148,7 +148,11 @@ async def test_a_dead_use_that_cannot_be_written_is_told_and_tried_again(
             accounts.note_dead_use(dead, "203.0.113.7")
         assert len(accounts._writing) == 1
         await asyncio.gather(*accounts._writing.values())
-        assert [record.levelno for record in caplog.records if dead.id in record.getMessage()] == [logging.ERROR]
+        assert [
+            record.levelno
+            for record in caplog.records
+            if record.name == "ai_gateway_mw.keys" and dead.id in record.getMessage()
+        ] == [logging.ERROR]
         async with database.writing() as connection:
             await connection.exec_driver_sql("ALTER TABLE gone RENAME TO audit")
         accounts.note_dead_use(dead, "203.0.113.7")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,11 +25,11 @@ _FILE: Final = "gateway.db"
 _BUSY: Final = 5_000  # milliseconds that a writer waits for another
 _PATIENCE: Final = 5.0  # seconds for a connection, or for an answer over one
 _CONNECTIONS: Final = 4
+_TRIES, _PAUSE = 40, 0.05  # to switch the mode of a new file; seconds
 _DATA_EXCEPTION: Final = "22"  # the class of SQLSTATE whose texts show values
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
     f"PRAGMA busy_timeout = {_BUSY}",
+    "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",
 )
@@ -178,7 +180,19 @@ def _set_up(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
+    _write_ahead(cursor)
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Two that switch a new file's mode at once lock each other out, which SQLite does not wait for."""
+    for _ in range(_TRIES):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            time.sleep(_PAUSE)
+    cursor.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin(connection: sa.Connection) -> None:
