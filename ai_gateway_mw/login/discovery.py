@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -13,6 +11,7 @@ from ai_gateway_mw.jose import ALGORITHMS, JWKS, BadToken, Expected, KeysUnavail
 from ai_gateway_mw.jose import parsed as parsed_token
 from ai_gateway_mw.login.provider import Client, Endpoints, Identity, Refused, Tokens, ask_who, identity_of
 from ai_gateway_mw.upstream.fetching import Fetcher, FetchFailed, trusted_url
+from ai_gateway_mw.upstream.remembered import Remembered
 
 _TTL: Final = 3_600.0
 _STALE: Final = 24 * 3_600.0
@@ -26,36 +25,23 @@ class Discovery:
     def __init__(self, issuer: str, fetch: Fetcher, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._issuer = issuer
         self._fetch = fetch
-        self._clock = clock
-        self._found: Endpoints | None = None
-        self._fetched = self._asked = -math.inf
-        self._asking: asyncio.Task[None] | None = None
+        self._document = Remembered(self._ask, ttl=_TTL, stale=_STALE, gap=_GAP, clock=clock)
         self._failure = FetchFailed("the provider was not asked yet")
 
     async def endpoints(self) -> Endpoints:
         """Raises `FetchFailed`."""
-        if self._found is None or self._clock() - self._fetched >= _TTL:
-            await self._refresh()
-        if self._found is None or self._clock() - self._fetched >= _STALE:
+        found = await self._document.get()
+        if found is None:
             raise FetchFailed(str(self._failure))
-        return self._found
+        return found
 
-    async def _refresh(self) -> None:
-        asking = self._asking
-        if asking is None or asking.done():
-            if self._clock() - self._asked < _GAP:
-                return
-            self._asked = self._clock()
-            asking = self._asking = asyncio.create_task(self._ask())
-        await asyncio.shield(asking)
-
-    async def _ask(self) -> None:
+    async def _ask(self) -> Endpoints | None:
         try:
             made = (await self._fetch(self._issuer.rstrip("/") + _PATH)).object()
-            self._found = _endpoints(made, self._issuer)
-            self._fetched = self._clock()
+            return _endpoints(made, self._issuer)
         except FetchFailed as error:
             self._failure = error
+            return None
 
 
 def _endpoints(made: Mapping[str, Any], issuer: str) -> Endpoints:
