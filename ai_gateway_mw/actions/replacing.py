@@ -14,7 +14,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BodyNotEdited, BodyUnreadable, ReplacementFailed, ReplacementMalformed
 from ai_gateway_mw.policy import ActionConfig, TemplateText
 from ai_gateway_mw.runtime import Runtime
-from ai_gateway_mw.texts import Replacer, TooManyMatches, charset_of, expander
+from ai_gateway_mw.texts import Found, Replacer, TooManyMatches, all_replaced, charset_of, expander
 
 Edit = Callable[[bytes], bytes]
 
@@ -64,6 +64,18 @@ class Replacements:
     def of(self, ctx: Context) -> list[Replacer]:
         """Ready for one exchange. Raises `ReplacementFailed`, `ReplacementMalformed`."""
         return [each if isinstance(each, Replacer) else self._rendered(ctx, *each) for each in self._made]
+
+    def edit(self, ctx: Context) -> tuple[Edit, list[Found]]:
+        """What edits a body in one exchange, and the list to which it adds what it has found. Raises as `of` does."""
+        found: list[Found] = []
+        replacers = self.of(ctx)
+
+        def edit(text: bytes) -> bytes:
+            made, here = all_replaced(text, replacers)
+            found.extend(here)
+            return made
+
+        return edit, found
 
     def _rendered(self, ctx: Context, index: int, pattern: Template, to: Template) -> Replacer:
         try:

@@ -9,7 +9,7 @@ from ai_gateway_mw.actions.replacing import Replacement, Replacements
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
-from ai_gateway_mw.texts import Found, all_replaced, found_result
+from ai_gateway_mw.texts import found_result
 
 
 class ResponseBodyFindReplace:
@@ -29,13 +29,6 @@ class ResponseBodyFindReplace:
         self._replacements = Replacements(config.replacements, runtime, self.name, public=True)
 
     async def __call__(self, ctx: Context) -> None:
-        found: list[Found] = []
-        replacers = self._replacements.of(ctx)
-
-        def edit(text: bytes) -> bytes:
-            made, here = all_replaced(text, replacers)
-            found.extend(here)
-            return made
-
+        edit, found = self._replacements.edit(ctx)
         await edit_answer(ctx, edit, self.name)
         ctx.publish(self.name, found_result(found))
