@@ -46,6 +46,7 @@ LAYERS = (
         "hosts",
         "internal",
         "addresses",
+        "clocks",
         "headers",
         "surfaces",
         "urls",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,15 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.audit.chain import Fault, Head, Walk, mac_of
 from ai_gateway_mw.audit.events import Actor, Entry, Event, details_text, kept_text
+from ai_gateway_mw.clocks import utc_now
 from ai_gateway_mw.database import Installation, audit, audit_head
 from ai_gateway_mw.errors import DatabaseUnavailable
 
 _CHUNK: Final = 5_000
 _FAULTS: Final = 20
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Happening:
 class AuditLog:
     """The audit log of one installation."""
 
-    def __init__(self, installation: Installation, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, installation: Installation, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = installation.database
         self._key = installation.audit_key
         self._clock = clock

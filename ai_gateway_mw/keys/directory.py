@@ -10,9 +10,10 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
+from ai_gateway_mw.clocks import utc_now
 from ai_gateway_mw.errors import KeyStoreUnavailable
 from ai_gateway_mw.keys.model import GatewayKey
 from ai_gateway_mw.keys.token import LENGTH, digest, well_formed
@@ -58,10 +59,6 @@ class _Entry(NamedTuple):
     looked_up: float
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class KeyDirectory:
     """Keys of a source, remembered by their digests. Who looks after the source calls `confirm` while it is heard of,
     and `forget` for what has changed."""
@@ -71,7 +68,7 @@ class KeyDirectory:
         source: KeySource,
         *,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = _now,
+        now: Callable[[], datetime] = utc_now,
         remembered: float = _REMEMBERED,
     ) -> None:
         self._source = source

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ai_gateway_mw.clocks import utc_now
 from ai_gateway_mw.keys.model import GatewayKey
 from ai_gateway_mw.keys.token import digest, well_formed
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class KeyVerifier:
     """Keys in memory, found by their digest under one pepper."""
 
-    def __init__(self, keys: Iterable[GatewayKey] = (), *, pepper: bytes, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, keys: Iterable[GatewayKey] = (), *, pepper: bytes, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._pepper = pepper
         self._clock = clock
         self.replace(keys)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ai_gateway_mw.audit import Actor, AuditLog, Event, Happening
+from ai_gateway_mw.clocks import utc_now
 from ai_gateway_mw.database import Installation, storable
 from ai_gateway_mw.keys import ENVIRONMENTS, digest, generate, masked
 from ai_gateway_mw.keys.store import repository
@@ -63,10 +64,6 @@ class Created:
         return f"Created({self.record.id})"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class KeyService:
     """Keys of one installation. Methods raise `DatabaseUnavailable` beside what they say."""
 
@@ -75,7 +72,7 @@ class KeyService:
         installation: Installation,
         audit: AuditLog,
         *,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = utc_now,
         random: Any = secrets,
     ) -> None:
         self._installation = installation
