@@ -75,6 +75,14 @@ def _by_mask(networks: Sequence[Network], kind: type[Network]) -> list[tuple[int
     return list(masks.items())
 
 
+def origin_of(address: Address | None) -> str:
+    """By what clients are told apart where somebody misbehaves: the address of IPv4; of IPv6 the network of 64 bits,
+    within which a client chooses its address itself. Empty for an unknown one."""
+    if isinstance(address, IPv6Address):
+        return f"{address.exploded[:19]}::/64"
+    return str(address or "")
+
+
 def client_address(peer: str | None, fields: Sequence[Field], trusted: Ranges | None) -> Address | None:
     """The client's address: the peer, or behind trusted proxies the rightmost address that is not one of theirs.
 

@@ -9,12 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 from ai_gateway_mw.accounts.account import Account
 from ai_gateway_mw.accounts.link import Link
 from ai_gateway_mw.accounts.totals import Totals
+from ai_gateway_mw.addresses import origin_of, parse_address
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
     ClientGone,
@@ -228,5 +228,5 @@ class Accounts:
 
 
 def _failures_of(address: str) -> str:
-    """The counter of an address of IPv4, or of an IPv6 network of 64 bits, all of which one client has."""
-    return f"failures/{ip_network(f'{address}/64', strict=False) if ':' in address else address}"
+    """The counter of who comes from there."""
+    return f"failures/{origin_of(parse_address(address) if address else None)}"

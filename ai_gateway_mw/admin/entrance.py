@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address
 from math import ceil
 from typing import Final
 
 from cachetools import TTLCache
 
-from ai_gateway_mw.addresses import Address
+from ai_gateway_mw.addresses import origin_of
 from ai_gateway_mw.admin.operations import ADMIN, Principal
 from ai_gateway_mw.admin.refusals import too_many_failures, unauthenticated
 from ai_gateway_mw.admin.tokens import Token
@@ -36,7 +35,7 @@ class Entrance:
 
     async def admitted(self, ctx: Context) -> Principal:
         """Who asks. Raises `Refusal`. From an address with too many failures no token is even looked at."""
-        origin = _origin(ctx.client_ip)
+        origin = origin_of(ctx.client_ip)
         failures = self._failures.get(origin)
         if failures is None:
             failures = self._failures[origin] = _Failures(self._clock())
@@ -51,15 +50,15 @@ class Entrance:
 
     def is_news(self, ctx: Context) -> bool:
         """Whether this is the first time in an hour that somebody came in from there."""
-        return _is_first(self._came_in, _origin(ctx.client_ip))
+        return _is_first(self._came_in, origin_of(ctx.client_ip))
 
     def forget_news(self, ctx: Context) -> None:
         """It could not be written down: the next time will be the first."""
-        self._came_in.pop(_origin(ctx.client_ip), None)
+        self._came_in.pop(origin_of(ctx.client_ip), None)
 
     def is_worth_a_note(self, ctx: Context) -> bool:
         """Whether a refusal belongs into the audit log: one for each address and minute, and not too many in all."""
-        return len(self._refused) < _NOTES and _is_first(self._refused, _origin(ctx.client_ip))
+        return len(self._refused) < _NOTES and _is_first(self._refused, origin_of(ctx.client_ip))
 
 
 class _Failures:
@@ -77,12 +76,6 @@ def _is_first(seen: TTLCache[str, bool], origin: str) -> bool:
         return False
     seen[origin] = True
     return True
-
-
-def _origin(address: Address | None) -> str:
-    if isinstance(address, IPv6Address):
-        return f"{address.exploded[:19]}::/64"
-    return str(address or "")
 
 
 def _bearer(ctx: Context) -> bytes | None:
