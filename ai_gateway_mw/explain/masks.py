@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -132,8 +131,3 @@ class Masks:
             self.learn(part)
         if told.secret and isinstance(told.value, str) and self.text(told.value) == told.value:
             self.hide(told.value, _MADE)
-
-
-def as_text(value: Any) -> str:
-    """A masked value on one line."""
-    return json.dumps(value, ensure_ascii=False)

@@ -31,7 +31,7 @@ def _response_field(ctx: Context, name: bytes) -> str:
     return (ctx.response.fields.get(name) or b"").decode("latin-1") if ctx.response else ""
 
 
-def _length(value: str) -> int:
+def length(value: str) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
 
 
@@ -118,7 +118,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
     Row("req.headers", MULTIMAP, lambda ctx: ctx.request_fields.map, HTTP, "Fields by lower-case name."),
     Row("req.trailers", MULTIMAP, lambda ctx: {}, HTTP, "Always empty: trailers are not taken in."),
     Row("req.cookies", MapType(STRING, ListType(DYN)), _cookies, HTTP, "Cookies by name."),
-    Row("req.content_length", INT, lambda ctx: _length(_request_field(ctx, b"content-length")), HTTP, "0 if unknown."),
+    Row("req.content_length", INT, lambda ctx: length(_request_field(ctx, b"content-length")), HTTP, "0 if unknown."),
     Row("req.content_type", STRING, lambda ctx: _media_type(_request_field(ctx, b"content-type")), HTTP, "Media type."),
     Row(
         "req.content_type.parameters",
@@ -195,7 +195,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
         "Codings of the body.",
     ),
     Row(
-        "res.content_length", INT, lambda ctx: _length(_response_field(ctx, b"content-length")), ANSWER, "0 if unknown."
+        "res.content_length", INT, lambda ctx: length(_response_field(ctx, b"content-length")), ANSWER, "0 if unknown."
     ),
     Row("res.location", STRING, lambda ctx: _response_field(ctx, b"location"), ANSWER, "The Location field."),
 )

@@ -86,11 +86,6 @@ RESULTS: Final[Mapping[str, Mapping[str, Type]]] = {
 _ZEROS: Final[Mapping[Type, Callable[[], Any]]] = {STRING: str, INT: int, BOOL: bool, _MAP: dict, _LIST: list}
 
 
-def zero(type_: Type) -> Any:
-    """The value of a field of which an action that ran has nothing to say."""
-    return _ZEROS[type_]()
-
-
 def _read(action: str, path: tuple[str, ...], otherwise: Callable[[], Any]) -> Callable[[Context], Any]:
     def read(ctx: Context) -> Any:
         value = ctx.result(action)

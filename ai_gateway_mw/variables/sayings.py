@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ai_gateway_mw.cel import DYN, INT, STRING, ListType, MapType
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import Phase
+from ai_gateway_mw.variables.exchange import length
 from ai_gateway_mw.variables.row import HTTP, Row
 
 MESSAGE = frozenset({Phase.ON_EVENT_STREAM_MESSAGE})
@@ -22,11 +23,7 @@ def _field_of_message(name: str) -> Callable[[Context], str]:
 
 
 def _retry(ctx: Context) -> int:
-    return _length(ctx.stream.message.get("retry")) if ctx.stream else 0
-
-
-def _length(value: str) -> int:
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
+    return length(ctx.stream.message.get("retry")) if ctx.stream else 0
 
 
 SAYING_ROWS: tuple[Row, ...] = (
