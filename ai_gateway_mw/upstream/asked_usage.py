@@ -28,7 +28,7 @@ def asks_for_usage(ctx: Context, candidate: Candidate) -> bool:
     if account is None or route is None or not account.key.limits.of_use or route.path not in _PATHS:
         return False
     payload = ctx.payload
-    if payload is None or payload.get("stream") is not True or not _takes(candidate):
+    if payload is None or payload.get("stream") is not True or not candidate.takes(MEMBER):
         return False
     given = payload.get(MEMBER)
     return given is None or (isinstance(given, dict) and given.get(_INCLUDE) is not True)
@@ -44,12 +44,6 @@ def without_usage(events: bytes) -> bytes:
     if b'"usage"' not in events or not _NO_CHOICES.search(events):
         return events
     return b"".join(event for event in _events(events) if not _is_usage(event))
-
-
-def _takes(candidate: Candidate) -> bool:
-    allowed = candidate.surface.supported_params
-    denied = candidate.model.unsupported_params if candidate.model is not None else ()
-    return (not allowed or MEMBER in allowed) and MEMBER not in denied
 
 
 def _events(events: bytes) -> Iterator[bytes]:

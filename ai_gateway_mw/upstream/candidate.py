@@ -79,6 +79,12 @@ class Candidate:
     key: ProviderKey | None = None
     credential: ClientCredential | None = None
 
+    def takes(self, member: str) -> bool:
+        """Whether a request to it may have a member of that name."""
+        allowed = self.surface.supported_params
+        denied = self.model.unsupported_params if self.model else ()
+        return (not allowed or member in allowed) and member not in denied
+
     @property
     def name(self) -> str:
         """Provider and model, as logs and messages name them."""

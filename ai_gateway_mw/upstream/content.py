@@ -38,7 +38,7 @@ def content(
         return ctx.body or b"" if "models" not in payload.names else payload.edited({}, _MODELS)
     dropped = _dropped(payload.names, candidate)
     changes: dict[str, Any] = {}
-    if route.model is None and asked != model.upstream_id and _accepted("model", candidate):
+    if route.model is None and asked != model.upstream_id and candidate.takes("model"):
         changes["model"] = model.sent_as(asked)
     if max_output_tokens is not None:
         changes |= _capped(payload.get, route, candidate, max_output_tokens)
@@ -61,14 +61,7 @@ def _dropped(names: Set[str], candidate: Candidate) -> frozenset[str]:
     denied = candidate.model.unsupported_params if candidate.model else _NO_NAMES
     if not allowed and not denied:
         return _MODELS if "models" in names else _NO_NAMES
-    return _MODELS.union([name for name in names if not _accepted(name, candidate)])
-
-
-def _accepted(name: str, candidate: Candidate) -> bool:
-    """Whether this candidate takes a member of that name."""
-    allowed = candidate.surface.supported_params
-    denied = candidate.model.unsupported_params if candidate.model else ()
-    return (not allowed or name in allowed) and name not in denied
+    return _MODELS.union([name for name in names if not candidate.takes(name)])
 
 
 def _capped(value_of: Callable[[str], Any], route: Route, candidate: Candidate, limit: int) -> dict[str, Any]:
@@ -89,11 +82,11 @@ def _capped(value_of: Callable[[str], Any], route: Route, candidate: Candidate, 
 def _chat_capped(value_of: Callable[[str], Any], candidate: Candidate, limit: int) -> dict[str, Any]:
     """The client's own spelling where the candidate takes it, else the surface's, else the other one."""
     asked = {name: value for name in _CHAT_LIMITS if (value := value_of(name)) is not None}
-    kept = {name: _smaller(value, limit) for name, value in asked.items() if _accepted(name, candidate)}
+    kept = {name: _smaller(value, limit) for name, value in asked.items() if candidate.takes(name)}
     if kept:
         return kept
     usual = candidate.surface.output_limit_param
-    name = next((name for name in (usual, *_CHAT_LIMITS) if _accepted(name, candidate)), usual)
+    name = next((name for name in (usual, *_CHAT_LIMITS) if candidate.takes(name)), usual)
     return {name: min([limit, *(_smaller(value, limit) for value in asked.values())])}
 
 
