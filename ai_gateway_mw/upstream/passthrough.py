@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, Written, answer_written, body_writer
-from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
@@ -19,7 +18,7 @@ from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
 from ai_gateway_mw.upstream.records import outcome_of_giving_up
 from ai_gateway_mw.upstream.sayings import outcome_of_error_object
-from ai_gateway_mw.upstream.tokens import estimated_tokens
+from ai_gateway_mw.upstream.tokens import input_estimate
 from ai_gateway_mw.upstream.transport import UpstreamResponse
 from ai_gateway_mw.upstream.usage import BodyEnds, Usage, usage_of_body, usage_of_stream
 
@@ -177,9 +176,7 @@ class UpstreamAnswer:
         said, ctx = self._attempt.usage, self._ctx
         if said is not None and said.input_tokens is not None and said.output_tokens is not None:
             return None
-        if ctx.input_tokens is None and isinstance(ctx.payload, JSONBody):
-            ctx.input_tokens = estimated_tokens(ctx.payload.value)
-        return Usage(ctx.input_tokens or 0, events)
+        return Usage(input_estimate(ctx), events)
 
     async def _send_error(self, send: Send) -> None:
         """An upstream's error goes on as it is, but for configured secrets that it may echo and for endless length."""

@@ -12,7 +12,7 @@ from ai_gateway_mw.errors import UseUncounted
 from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.providers import Model, kind_of
 from ai_gateway_mw.surfaces import Route
-from ai_gateway_mw.upstream.tokens import estimated_tokens
+from ai_gateway_mw.upstream.tokens import input_estimate
 from ai_gateway_mw.usage import Prices
 
 _USUAL_OUTPUT: Final = 4_096  # of a model of which nobody knows how much it may answer
@@ -57,9 +57,7 @@ class Reserving:
     def _tokens(self, ctx: Context, models: Sequence[Model]) -> tuple[int, int]:
         assert ctx.route is not None
         payload = ctx.payload if ctx.body else None
-        input_tokens = ctx.input_tokens or 0
-        if ctx.input_tokens is None and isinstance(payload, JSONBody):
-            ctx.input_tokens = input_tokens = estimated_tokens(payload.value)
+        input_tokens = input_estimate(ctx)
         if payload is None or kind_of(ctx.route.path) in _WITHOUT_OUTPUT:
             return input_tokens, 0
         return input_tokens, self._output_tokens(ctx.route, payload, models)

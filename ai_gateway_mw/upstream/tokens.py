@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ai_gateway_mw.body import JSONBody
+from ai_gateway_mw.context import Context
+
 # About four characters of English to a token; other scripts come nearer to one. Keys whose values are prompt text.
 _CHARACTERS_PER_TOKEN = 4
 _PROMPT_KEYS = frozenset(
@@ -30,3 +33,10 @@ def estimated_tokens(content: dict[str, Any]) -> int:
         elif isinstance(item, dict):
             pending.extend(value for key, value in item.items() if key not in _BINARY_KEYS)
     return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready
+
+
+def input_estimate(ctx: Context) -> int:
+    """The estimate for a request, made once; 0 where its body holds no text."""
+    if ctx.input_tokens is None and ctx.body and isinstance(ctx.payload, JSONBody):
+        ctx.input_tokens = estimated_tokens(ctx.payload.value)
+    return ctx.input_tokens or 0
