@@ -242,6 +242,14 @@ async def test_a_stream_is_asked_for_its_usage_and_a_client_sees_what_it_asked_f
         assert s.counted() == 807
 
 
+async def test_what_the_policy_itself_asks_for_is_shown(tmp_path: Path) -> None:
+    asks = ("ai-gateway", config("sk-1", body={"stream_options": {"include_usage": True}}))
+    async with served(tmp_path, streamed(word(), USAGE), policy=actions("gateway-auth", asks)) as s:
+        answer = await s.ask({**ASK, "stream": True})
+        assert b'"usage"' in answer.body
+        assert s.counted() == 807
+
+
 async def test_a_key_without_limits_of_use_has_its_bytes_passed_on(tmp_path: Path) -> None:
     async with served(tmp_path, streamed(word(), USAGE), limits={}) as s:
         answer = await s.ask({**ASK, "stream": True})

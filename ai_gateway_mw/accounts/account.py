@@ -20,12 +20,23 @@ if TYPE_CHECKING:
 class Account:
     """What the exchange may use, and what it has used in the end."""
 
-    __slots__ = ("_accounts", "_ctx", "_is_closed", "_reservation", "_reserved", "key", "revoked", "unknown_price")
+    __slots__ = (
+        "_accounts",
+        "_ctx",
+        "_is_closed",
+        "_reservation",
+        "_reserved",
+        "key",
+        "revoked",
+        "unknown_price",
+        "usage_was_asked",
+    )
 
     def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> None:
         self.key = key
         self.revoked = False
         self.unknown_price = unknown_price
+        self.usage_was_asked = False  # of the provider, in the client's stead: the content of the last attempt
         self._accounts = accounts
         self._ctx = ctx
         self._is_closed = False

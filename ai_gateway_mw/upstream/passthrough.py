@@ -12,7 +12,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
 from ai_gateway_mw.secrets import SecretStore
-from ai_gateway_mw.upstream.asked_usage import asks_for_usage, without_usage
+from ai_gateway_mw.upstream.asked_usage import without_usage
 from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
@@ -140,8 +140,9 @@ class UpstreamAnswer:
             passed = redactor.feed(cleaned(watcher.feed(arrived)))
             return write(passed) if passed else None
 
-        counts = self._ctx.account is not None  # few streams say what they used, unless they are asked to
-        cleaned = without_usage if counts and asks_for_usage(self._ctx, self._attempt.candidate) else _as_it_is
+        account = self._ctx.account
+        counts = account is not None  # few streams say what they used, unless they are asked to
+        cleaned = without_usage if account is not None and account.usage_was_asked else _as_it_is
         try:
             if passed := redactor.feed(cleaned(response.held)):
                 await send({"type": "http.response.body", "body": passed, "more_body": True})
