@@ -273,6 +273,10 @@ class Context:
         """What the last run of one of Traffic Policy's actions published, by its name in `actions.ngrok`; or None."""
         return _Results(self, self._published).get(action) if action in self._published else None
 
+    def our_result(self, action: str) -> Any:
+        """The same of an action of our own, by its name in `actions`."""
+        return self._published_ours.get(action)
+
     @property
     def api_format(self) -> Format:
         """The API format in which this caller reads errors; on a path that tells nothing, its SDK's fields do."""

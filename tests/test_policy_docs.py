@@ -13,6 +13,7 @@ import pytest
 from ai_gateway_mw.actions import ACTIONS
 from ai_gateway_mw.cel import STANDARD_FUNCTIONS
 from ai_gateway_mw.variables import ROWS
+from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS, type_of
 from tests.gateways import gateway
 from tests.policy_reference import FAMILIES, family, pages
 
@@ -37,10 +38,25 @@ def test_every_family_of_functions_is_there() -> None:
 
 def test_every_variable_is_there() -> None:
     page = PAGES["variables.md"]
-    results = [row.name for row in ROWS if row.name.startswith("actions.ngrok.")]
+    results = [row.name for row in ROWS if row.name.startswith("actions.")]
     plain = [row.name for row in ROWS if row.name not in results]
     assert [name for name in plain if page.count(f"| `{name}` |") != 1] == []
     assert [name for name in results if f"`{name}" not in page] == []
+
+
+def test_every_result_says_what_it_means_and_stands_on_the_page_of_its_action() -> None:
+    """A name, a type or nothing is no meaning."""
+    for prefix, results in (("actions.ngrok", RESULTS), ("actions", OUR_RESULTS)):
+        for action, fields in results.items():
+            page = PAGES.get(f"actions/{type_of(action)}.md")
+            for name, (type_, doc) in fields.items():
+                assert doc.endswith(".") and len(doc.split()) > 2, name
+                row = f"| `{prefix}.{action}.{name}` | `{type_}` | {doc} |"
+                assert page is None or page.count(row) == 1, row
+
+
+def test_every_action_of_our_own_has_its_results_in_the_reference() -> None:
+    assert {type_of(action) for action in OUR_RESULTS} == {"gateway-auth", "redact"}
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.headers import Fields
+from ai_gateway_mw.keys import GatewayKey, result_of
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.settings import Settings
-from ai_gateway_mw.variables.results import RESULTS
+from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS
 from tests.asgi import http_scope
 from tests.gateways import secret_store
 from tests.test_variables import context, nothing
@@ -299,6 +301,41 @@ def test_a_result_is_null_before_its_action_and_zero_where_that_says_nothing(act
     assert evaluated(f"{name} != null && {name} in ['', 0, false, [], {{}}]", Q, ctx)
 
 
+OURS = [(action, field) for action, fields in OUR_RESULTS.items() for field in fields]
+
+
+@pytest.mark.parametrize(("action", "field"), OURS, ids=[f"{action}.{field}" for action, field in OURS])
+def test_a_result_of_our_own_is_null_before_its_action(action: str, field: str) -> None:
+    for phase in Phase:
+        assert evaluated(f"actions.{action}.{field} == null && !has(actions.{action}.{field})", phase, exchange())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("actions.gateway_auth.key.name", "ci"),
+        ("actions.gateway_auth.key.metadata.team", "a"),
+        ("actions.gateway_auth.key.expires", None),
+        ("actions.gateway_auth.error.code", ""),
+        ("actions.gateway_auth.authenticated", True),
+    ],
+)
+def test_the_client_s_key_is_read(text: str, expected: Any) -> None:
+    ctx = exchange()
+    ctx.publish_ours("gateway-auth", GatewayKey("key_1", "ci", b"", metadata={"team": "a"}).result)
+    assert evaluated(text, Q, ctx) == expected
+
+
+def test_without_a_key_there_is_nothing_to_read_of_it() -> None:
+    """A rule for all keys but some must not take a client without a key for one of the others."""
+    ctx = exchange()
+    ctx.publish_ours("gateway-auth", result_of(None))
+    assert evaluated("actions.gateway_auth.key == null && actions.gateway_auth.error == null", Q, ctx)
+    for field in (field for field in OUR_RESULTS["gateway_auth"] if field.startswith("key.")):
+        with pytest.raises(EvaluationError, match="without a gateway key"):
+            evaluated(f"actions.gateway_auth.{field} != 'x'", Q, ctx)
+
+
 def test_what_an_action_said_is_read() -> None:
     ctx = exchange()
     ctx.publish("restrict-ips", {"action": "deny", "error": {"code": "x"}})
@@ -325,8 +362,6 @@ def test_an_action_that_did_not_run_may_be_asked_for(text: str, expected: bool) 
 @pytest.mark.parametrize("text", ["!{}", "{} && true", "{} + 1 > 0"])
 def test_what_is_null_decides_nothing(text: str) -> None:
     """An expression that fails refuses: a rule must not take an action that did not run for one that said no."""
-    from ai_gateway_mw.cel import EvaluationError
-
     with pytest.raises(EvaluationError):
         evaluated(text.format("actions.ngrok.basic_auth.credentials.authorized"), Q, exchange())
 

@@ -103,4 +103,5 @@ def result_of(key: GatewayKey | None, error: GatewayError | None = None) -> Mapp
         "metadata": dict(key.metadata),
         "expires": key.expires.isoformat() if key.expires else None,
     }
-    return {"authenticated": key is not None, "key": shown, "error": error and {"code": error.code}}
+    failure = error and {"code": error.code, "message": error.message}
+    return {"authenticated": key is not None, "key": shown, "error": failure}

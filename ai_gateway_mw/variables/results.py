@@ -1,94 +1,214 @@
-"""Results of Traffic Policy's actions: every documented field of `actions.ngrok.<action>`.
+"""Results of actions: every documented field of `actions.ngrok.<action>`, and of `actions.<action>` for our own.
 
 Before its action has run a field is null, and so is what stands below it; after that, what the run has nothing to say
-of has the zero value of its type. So rules may ask for what happened without asking first whether anything did.
+of has the zero value of its type. So rules may ask for what happened without asking first whether anything did. Only
+what a client's key says is an error where there is no key: a rule that asks who it is must not take nobody for somebody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, ListType, MapType, Type
+from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, EvaluationError, ListType, MapType, Type
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.variables.row import ALL, Row
 
+
+class Field(NamedTuple):
+    """A field of a result: its type, and what it says."""
+
+    type: Type
+    doc: str
+
+
+Fields = Mapping[str, Field]
+
 _MAP = MapType(STRING, DYN)
 _LIST = ListType(DYN)
-_ERROR: Final = {"error.code": STRING, "error.message": STRING}
-_FLAGS: Final = ("session_timed_out", "session_max_duration_reached")
-_IDENTITY: Final = ("id", "email", "name", "provider_user_id")
-_CRS: Final = {
-    "decision": STRING,
-    "anomaly_score": INT,
-    "anomaly_score_threshold": INT,
-    "matched_rules": _LIST,
+_STRINGS = ListType(STRING)
+_ERROR: Final[Fields] = {
+    "error.code": Field(STRING, "What went wrong or was refused, as a word for programs; empty if nothing."),
+    "error.message": Field(STRING, "The same for people; empty if nothing."),
+}
+_IDENTITY: Final[Fields] = {
+    "identity.id": Field(STRING, "An id for the person, made from provider and account; the same at every login."),
+    "identity.email": Field(STRING, "The email address, as the provider has it; empty if it told none."),
+    "identity.name": Field(STRING, "The name, as the provider has it; empty if it told none."),
+    "identity.provider_user_id": Field(STRING, "The id of the account at the provider."),
+}
+_TOKENS: Final[Fields] = {
+    "access_token": Field(STRING, "The access token that the provider gave; empty without a session."),
+    "refresh_token": Field(STRING, "The refresh token; empty if the provider gave none."),
+    "expires_at": Field(STRING, "When the access token ends, in RFC 3339; empty if that is not known."),
+}
+_SESSION: Final[Fields] = {
+    "session_timed_out": Field(BOOL, "True if there was a session that was not used for too long."),
+    "session_max_duration_reached": Field(BOOL, "True if there was a session that is over, however much it was used."),
+}
+_REFRESHED: Final = Field(BOOL, "True if the provider was asked anew who this is, for this request.")
+_CRS: Final[Fields] = {
+    "decision": Field(STRING, "`allow` or `deny`."),
+    "anomaly_score": Field(INT, "The sum over the rules that matched."),
+    "anomaly_score_threshold": Field(INT, "The score from which on it refuses."),
+    "matched_rules": Field(_LIST, "The rules that matched, each with `id`, `message`, `severity` and `data`."),
     **_ERROR,
 }
-_REWRITTEN: Final = {"matches": _LIST, "url": STRING, **_ERROR}
-_REPLACED: Final = {"replacements": _LIST, **_ERROR}
+_REPLACED: Final[Fields] = {
+    "replacements": Field(
+        _LIST,
+        "Of each replacement that found something: `replacement_index`, from 0, and `matched_content`, the first text "
+        "that it found.",
+    ),
+    **_ERROR,
+}
 
-# By the action's name in `actions.ngrok`: the documented fields and their types.
-RESULTS: Final[Mapping[str, Mapping[str, Type]]] = {
-    "add_headers": {"headers_added": _MAP},
-    "remove_headers": {"headers_removed": _LIST},
-    "basic_auth": {"credentials.presented": BOOL, "credentials.username": STRING, "credentials.authorized": BOOL},
-    "circuit_breaker": {"decision": STRING},
-    "compress": {"already_compressed": BOOL, "negotiated_algorithm": STRING},
-    "forward_internal": {"url": STRING, **_ERROR},
-    "http_request": {
-        "attempts": _LIST,
-        **{f"req.{name}": STRING for name in ("method", "url", "body")},
-        "req.header": _MAP,
-        **{f"res.{name}": STRING for name in ("resolved_ip", "time_ms", "body")},
-        "res.header": _MAP,
-        "res.status_code": INT,
+
+def _rewritten(url: str) -> Fields:
+    matches = Field(_LIST, "What `from` found in the URL, from left to right; empty if nothing.")
+    return {"matches": matches, "url": Field(STRING, url), **_ERROR}
+
+
+# By the action's name in `actions.ngrok`: the documented fields.
+RESULTS: Final[Mapping[str, Fields]] = {
+    "add_headers": {"headers_added": Field(_MAP, "The fields that were added, with their values as they were sent.")},
+    "remove_headers": {"headers_removed": Field(_LIST, "The names of the fields that were there and are gone.")},
+    "basic_auth": {
+        "credentials.presented": Field(BOOL, "True if the request brings a name and a password."),
+        "credentials.username": Field(STRING, "The name that it brings, right or wrong; empty if none."),
+        "credentials.authorized": Field(BOOL, "True if the password is that of the name."),
+    },
+    "circuit_breaker": {
+        "decision": Field(
+            STRING,
+            "`allow`; `block` where the breaker is open; `allow_while_open` for the request that tries whether it works "
+            "again.",
+        )
+    },
+    "compress": {
+        "already_compressed": Field(BOOL, "True if the answer came compressed and was left as it is."),
+        "negotiated_algorithm": Field(STRING, "The coding that was chosen, such as `gzip`; empty if none."),
+    },
+    "forward_internal": {
+        "url": Field(STRING, "Where it was to go: scheme, host and port. Only of a failure."),
         **_ERROR,
     },
-    "jwt_validation": {"tokens": _LIST, **_ERROR},
-    "log": {"metadata": _MAP},
+    "http_request": {
+        "attempts": Field(
+            _LIST,
+            "One for each time that it was asked: `response_status_code`, `response_header`, `response_time_ms` and "
+            "`resolved_ip`.",
+        ),
+        "req.method": Field(STRING, "The method of the last request."),
+        "req.url": Field(STRING, "Its URL, without secrets."),
+        "req.body": Field(STRING, "Its body, without secrets."),
+        "req.header": Field(_MAP, "Its fields: lists of values by names in lower case, without credentials."),
+        "res.resolved_ip": Field(STRING, "The address that answered last; empty if that is not known."),
+        "res.time_ms": Field(STRING, "How long the last answer took, in milliseconds."),
+        "res.body": Field(STRING, "The body of the last answer, as text: `json.decode` reads it."),
+        "res.header": Field(_MAP, "Its fields: lists of values by names in lower case."),
+        "res.status_code": Field(INT, "Its status; 0 if there was no answer."),
+        **_ERROR,
+    },
+    "jwt_validation": {
+        "tokens": Field(
+            _LIST,
+            "The tokens in the order of the policy, as far as they were looked at: `header`, `payload`, `signature`, "
+            "`location` (`header` or `body`), `location_property` and `verified`.",
+        ),
+        **_ERROR,
+    },
+    "log": {"metadata": Field(_MAP, "What was logged, with its expressions evaluated.")},
     "oauth": {
-        **{f"identity.{name}": STRING for name in (*_IDENTITY, "current_provider_session_id")},
-        **dict.fromkeys(("access_token", "refresh_token", "expires_at"), STRING),
-        **dict.fromkeys((*_FLAGS, "userinfo_refreshed"), BOOL),
+        **_IDENTITY,
+        "identity.current_provider_session_id": Field(STRING, "An id for this login."),
+        **_TOKENS,
+        **_SESSION,
+        "userinfo_refreshed": _REFRESHED,
         **_ERROR,
     },
     "oidc": {
-        **{f"identity.{name}": STRING for name in (*_IDENTITY, "current_session_id")},
-        **dict.fromkeys(("identity_token", "access_token", "refresh_token", "expires_at"), STRING),
-        **dict.fromkeys((*_FLAGS, "user_info_refreshed"), BOOL),
+        **_IDENTITY,
+        "identity.current_session_id": Field(STRING, "An id for this login."),
+        "identity_token": Field(STRING, "The ID token that the provider gave; empty without a session."),
+        **_TOKENS,
+        **_SESSION,
+        "user_info_refreshed": _REFRESHED,
         **_ERROR,
     },
     "owasp_crs_request": _CRS,
     "owasp_crs_response": _CRS,
-    "rate_limit": {"bucket_key": STRING, "limited": BOOL, **_ERROR},
-    "redirect": _REWRITTEN,
-    "url_rewrite": _REWRITTEN,
-    "restrict_ips": {"action": STRING, "matched_cidr": STRING, "matched_label": STRING, **_ERROR},
+    "rate_limit": {
+        "bucket_key": Field(STRING, "A digest of the bucket that the request was counted in."),
+        "limited": Field(BOOL, "True if the bucket has had its fill."),
+        **_ERROR,
+    },
+    "redirect": _rewritten("Where the client was sent; empty if it was not."),
+    "url_rewrite": _rewritten("The URL after the rewrite; empty if it did not change."),
+    "restrict_ips": {
+        "action": Field(STRING, "`allow` or `deny`."),
+        "matched_cidr": Field(STRING, "The range that decided; empty if the address is in none."),
+        "matched_label": Field(STRING, "The label of that range; empty if it has none."),
+        **_ERROR,
+    },
     **dict.fromkeys(("request_body_find_replace", "response_body_find_replace", "sse_find_replace"), _REPLACED),
-    "verify_webhook": {"verified": BOOL, **_ERROR},
-    "terminate_tls": {"warnings": _LIST, **_ERROR},
+    "verify_webhook": {"verified": Field(BOOL, "True if the request is what the service signed."), **_ERROR},
+    "terminate_tls": {"warnings": Field(_LIST, "What was odd about the handshake."), **_ERROR},
     "ai_gateway": {
-        "status": STRING,
-        "client": _MAP,
-        "input_ngrok_tokens": INT,
-        "output_ngrok_tokens": INT,
-        "gateway_latency_ms": INT,
-        "model_selection": _LIST,
-        "models_tried": _LIST,
-        "success.model_index": INT,
-        "success.request_index": INT,
-        **{f"success.{name}": STRING for name in ("model", "provider", "author")},
+        "status": Field(STRING, "`success` or `error`."),
+        "client": Field(
+            _MAP,
+            "What was asked: `method`, `path`, `user_agent`, `request_headers` without credentials, `model`, `models`, "
+            "`api_key_hash` of the client's own key, and `rejected_models`, each with its `reason`.",
+        ),
+        "input_ngrok_tokens": Field(INT, "How long the prompt is, in tokens, as it was estimated."),
+        "output_ngrok_tokens": Field(INT, "Always 0: what was answered is counted by the provider."),
+        "gateway_latency_ms": Field(INT, "Milliseconds spent here and not at a provider."),
+        "model_selection": Field(
+            _LIST, "One for each strategy that was asked: `strategy`, `error`, and the models that it returned."
+        ),
+        "models_tried": Field(
+            _LIST, "The models in the order of their turns, with their strategies for keys and `requests_made`."
+        ),
+        "success.model_index": Field(INT, "The place in `models_tried` of the model that answered."),
+        "success.request_index": Field(INT, "The place in its `requests_made` of the request that was answered."),
+        "success.model": Field(STRING, "The model that answered; empty if none."),
+        "success.provider": Field(STRING, "The provider of that model; empty if none."),
+        "success.author": Field(STRING, "Who made it; empty if that is not known."),
         **_ERROR,
     },
 }
 
+# By the name in `actions`: those of our own actions.
+OUR_RESULTS: Final[Mapping[str, Fields]] = {
+    "gateway_auth": {
+        "authenticated": Field(
+            BOOL, "True if the request came with a gateway key that is good for it; if not, reading `key.*` is an error."
+        ),
+        "key.id": Field(STRING, "The key's id: `key_…`, or `policy:` and its name where the policy declares it."),
+        "key.name": Field(STRING, "What the key is called."),
+        "key.environment": Field(STRING, "Its environment, such as `production`; empty if it has none."),
+        "key.scopes": Field(_STRINGS, "What it may be used for: `read`, `chat`, `full`."),
+        "key.metadata": Field(MapType(STRING, STRING), "The notes on it."),
+        "key.expires": Field(DYN, "When it stops working, in RFC 3339; null if never."),
+        **_ERROR,
+    },
+    "redact": {
+        "found": Field(BOOL, "True if a preset has found something."),
+        "presets": Field(_LIST, "The names of those that have, sorted; empty of streams."),
+        "texts": Field(_MAP, "In how many texts each of them has; empty of streams."),
+    },
+}
+_OF_A_KEY: Final = "key."  # fields that are errors where there is none
+
 _ZEROS: Final[Mapping[Type, Callable[[], Any]]] = {STRING: str, INT: int, BOOL: bool, _MAP: dict, _LIST: list}
 
 
-def _read(action: str, path: tuple[str, ...], otherwise: Callable[[], Any]) -> Callable[[Context], Any]:
+def _read(
+    result: Callable[[Context], Any], path: tuple[str, ...], otherwise: Callable[[], Any]
+) -> Callable[[Context], Any]:
     def read(ctx: Context) -> Any:
-        value = ctx.result(action)
+        value = result(ctx)
         if value is None:
             return None
         for step in path:
@@ -104,17 +224,28 @@ def _nothing() -> None:
     return None
 
 
+def _no_key() -> None:
+    raise EvaluationError("the request came without a gateway key")
+
+
 def _rows() -> Iterator[Row]:
-    """A row for each action, each field and whatever stands between; of none the type is known before it has run."""
     for action, fields in RESULTS.items():
-        name = f"actions.ngrok.{action}"
-        yield Row(name, DYN, _read(action, (), _nothing), ALL, f"What the last `{type_of(action)}` did, or null.")
-        between = dict.fromkeys(field.rpartition(".")[0] for field in fields if "." in field)
-        for field in between:
-            yield Row(f"{name}.{field}", DYN, _read(action, tuple(field.split(".")), _nothing), ALL, "null if none.")
-        for field, type_ in fields.items():
-            read = _read(action, tuple(field.split(".")), _ZEROS[type_])
-            yield Row(f"{name}.{field}", DYN, read, ALL, f"`{type_}`.")
+        yield from _of_action("actions.ngrok", action, fields, lambda ctx, name=action: ctx.result(name))
+    for action, fields in OUR_RESULTS.items():
+        yield from _of_action("actions", action, fields, lambda ctx, name=action: ctx.our_result(name))
+
+
+def _of_action(prefix: str, action: str, fields: Fields, result: Callable[[Context], Any]) -> Iterator[Row]:
+    """A row for the action, each field and whatever stands between; of none the type is known before it has run."""
+    name = f"{prefix}.{action}"
+    yield Row(name, DYN, _read(result, (), _nothing), ALL, f"What the last `{type_of(action)}` did, or null.")
+    between = dict.fromkeys(field.rpartition(".")[0] for field in fields if "." in field)
+    for field in between:
+        doc = f"All of `{field}`, or null if there is none."
+        yield Row(f"{name}.{field}", DYN, _read(result, tuple(field.split(".")), _nothing), ALL, doc)
+    for field, (type_, doc) in fields.items():
+        otherwise = _no_key if field.startswith(_OF_A_KEY) else _ZEROS[type_]
+        yield Row(f"{name}.{field}", DYN, _read(result, tuple(field.split(".")), otherwise), ALL, doc)
 
 
 def type_of(action: str) -> str:

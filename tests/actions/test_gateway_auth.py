@@ -237,7 +237,9 @@ async def test_without_obligation_a_key_that_is_ours_must_still_be_good(headers:
 )
 async def test_later_rules_may_decide_on_a_refusal(headers: Any, code: str) -> None:
     response = await ask(auth(on_error="continue", scopes=["admin"]), headers)
-    assert response.json() == {"authenticated": False, "key": None, "error": {"code": code}}
+    told = response.json()
+    assert told.pop("error")["code"] == code
+    assert told == {"authenticated": False, "key": None}
 
 
 async def test_expressions_read_the_key() -> None:

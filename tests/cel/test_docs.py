@@ -30,6 +30,7 @@ from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics
 from ai_gateway_mw.upstream.candidate import ProviderKey
 from ai_gateway_mw.upstream.functions import AUTHORS, KEYS, MODELS, PROVIDERS, ai_functions, ai_types
 from ai_gateway_mw.variables import ROWS
+from ai_gateway_mw.variables.results import RESULT_ROWS
 from tests.asgi import http_scope
 from tests.cel.agreement import FAILS, outcome, same
 
@@ -257,6 +258,11 @@ def test_the_page_has_every_function_of_the_exchange_and_no_other() -> None:
 def test_the_page_has_every_variable_and_no_other() -> None:
     page = [(code(row.cells["Variable"]), code(row.cells["Type"])) for row in rows() if "Variable" in row.cells]
     assert sorted(page) == sorted((row.name, str(row.type)) for row in ROWS)
+
+
+def test_the_page_says_of_results_what_the_reference_says() -> None:
+    page = {code(row.cells["Variable"]): row.cells["Meaning"] for row in rows() if row.section == "Results of actions"}
+    assert page == {row.name: row.doc for row in RESULT_ROWS}
 
 
 def test_the_page_has_every_function_of_strategies_and_no_other() -> None:

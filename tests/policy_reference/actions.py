@@ -11,7 +11,7 @@ from ai_gateway_mw.actions.examples import EXAMPLES
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.imports import ImportedPolicy, policy_text
 from ai_gateway_mw.policy import Phase
-from ai_gateway_mw.variables.results import RESULTS, type_of
+from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS, type_of
 from tests.policy_reference.fields import Schema, config_of, field_table, nested_models
 from tests.policy_reference.markdown import MADE, phase_names, table, whole
 
@@ -75,12 +75,15 @@ def _example(action: type[Action]) -> str:
 
 
 def _result(name: str) -> Iterator[str]:
-    for action, fields in RESULTS.items():
-        if type_of(action) == name:
-            yield "## Result"
-            yield "Null until the action has run; it can be read in every phase."
-            variables = ((f"`actions.ngrok.{action}.{field}`", f"`{type_}`") for field, type_ in fields.items())
-            yield table(("Variable", "Type"), variables)
+    for prefix, results in (("actions.ngrok", RESULTS), ("actions", OUR_RESULTS)):
+        for action, fields in results.items():
+            if type_of(action) == name:
+                yield "## Result"
+                yield "Null until the action has run; it can be read in every phase."
+                variables = (
+                    (f"`{prefix}.{action}.{name}`", f"`{field.type}`", field.doc) for name, field in fields.items()
+                )
+                yield table(("Variable", "Type", "Meaning"), variables)
 
 
 def shown_phase(action: type[Action]) -> Phase:

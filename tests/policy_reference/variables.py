@@ -9,7 +9,7 @@ from typing import Final
 from ai_gateway_mw.actions import ACTIONS
 from ai_gateway_mw.upstream.functions import ai_types
 from ai_gateway_mw.variables import ROWS, Row
-from ai_gateway_mw.variables.results import RESULTS, type_of
+from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS, Fields, type_of
 from tests.policy_reference.markdown import MADE, paragraph, phase_names, table, whole
 
 _GROUPS: Final[Mapping[str, str]] = {
@@ -32,7 +32,7 @@ _GROUPS: Final[Mapping[str, str]] = {
 
 def variables_page() -> str:
     """The variables of every phase by what they are about, results of actions, and what strategies know."""
-    plain = [row for row in ROWS if not row.name.startswith("actions.ngrok.")]
+    plain = [row for row in ROWS if not row.name.startswith("actions.")]
     parts = [
         "# Variables",
         MADE,
@@ -44,14 +44,21 @@ def variables_page() -> str:
         "## Results of actions",
         "In every phase; null until the action has run. Of an action that ran twice, the last run's.",
     ]
-    known = {row.name for row in ROWS}
-    for action, fields in RESULTS.items():
-        name = f"actions.ngrok.{action}"
-        written = type_of(action)
-        of = f"[`{written}`](actions/{written}.md)" if written in ACTIONS else f"`{written}`, which never runs here"
-        cells = [(f"`{each}`", f"`{type_}`") for field, type_ in fields.items() if (each := f"{name}.{field}") in known]
-        parts += [f"### `{name}`", f"Of {of}.", table(("Variable", "Type"), cells)]
+    for prefix, results in (("actions.ngrok", RESULTS), ("actions", OUR_RESULTS)):
+        for action, fields in results.items():
+            parts += _of_action(f"{prefix}.{action}", type_of(action), fields)
     return whole(*parts, *_strategies())
+
+
+def _of_action(name: str, written: str, fields: Fields) -> Iterator[str]:
+    known = {row.name for row in ROWS}
+    of = f"[`{written}`](actions/{written}.md)" if written in ACTIONS else f"`{written}`, which never runs here"
+    cells = [
+        (f"`{name}.{field}`", f"`{type_}`", doc)
+        for field, (type_, doc) in fields.items()
+        if f"{name}.{field}" in known
+    ]
+    yield from (f"### `{name}`", f"Of {of}.", table(("Variable", "Type", "Meaning"), cells))
 
 
 def _grouped(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
