@@ -36,7 +36,7 @@ from ai_gateway_mw.cel import (
 )
 from ai_gateway_mw.context import Limits
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, PolicyError, Problem, SecretError
-from ai_gateway_mw.facts import Intelligence, load_intelligence
+from ai_gateway_mw.facts import Intelligence, IPPolicy, load_intelligence, load_ip_policies
 from ai_gateway_mw.hops import Hops
 from ai_gateway_mw.internal import Internal
 from ai_gateway_mw.limits import Counters
@@ -98,6 +98,11 @@ class Stores:
     def intelligence(self) -> Intelligence | None:
         """What the files of `IP_INTELLIGENCE` say; read on first use. Raises `PolicyError`."""
         return load_intelligence(self.settings.ip_intelligence)
+
+    def ip_policies(self) -> Mapping[str, IPPolicy]:
+        """What `IP_POLICIES` says; its files are read anew each time, so that a reload knows them as they are. Raises
+        `PolicyError`."""
+        return load_ip_policies(self.settings.ip_policies)
 
     @cached_property
     def sources(self) -> Sources:

@@ -22,7 +22,7 @@ from pydantic_settings import (
 
 from ai_gateway_mw.addresses import Network, parse_network
 from ai_gateway_mw.errors import Problem, SecretError, closest
-from ai_gateway_mw.facts import FORWARDED
+from ai_gateway_mw.facts import FORWARDED, IPPolicies, IPPolicy
 from ai_gateway_mw.headers import field_name
 from ai_gateway_mw.hosts import (
     HostAddress,
@@ -84,6 +84,23 @@ def _internal(value: Any) -> Any:
     return {internal_name(name): internal_url(to) if isinstance(to, str) else to for name, to in value.items()}
 
 
+def _ip_policies(value: Any) -> Any:
+    """As text, or ranges by ids, of which each may be a list or as in the text."""
+    items = _items(value)
+    if isinstance(items, Mapping):
+        return IPPolicies({name: _ip_policy(ranges) for name, ranges in items.items()})
+    return IPPolicies.of(items) if isinstance(items, list | tuple) and all(isinstance(i, str) for i in items) else items
+
+
+def _ip_policy(ranges: Any) -> Any:
+    listed = ranges.split() if isinstance(ranges, str) else ranges
+    if isinstance(listed, IPPolicy):
+        return listed
+    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+        raise ValueError("an IP policy is a list of CIDR ranges")
+    return IPPolicy.of(listed)
+
+
 def _paths(value: Any) -> Any:
     items = _items(value)
     if isinstance(items, Path):
@@ -143,6 +160,7 @@ _Location = Annotated[Path, AfterValidator(Path.expanduser)]
 _Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 _Hosts = Annotated[Mapping[str, HostAddress], BeforeValidator(_hosts)]
 _Internal = Annotated[Mapping[str, str], BeforeValidator(_internal)]
+_IPPolicies = Annotated[IPPolicies, BeforeValidator(_ip_policies)]
 _Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
 _TLSFields = Annotated[Mapping[str, str], BeforeValidator(_tls_fields)]
 _Sources = Annotated[tuple[str, ...], BeforeValidator(_items), AfterValidator(_known_sources)]
@@ -197,6 +215,11 @@ class Settings(BaseSettings):
         (),
         description="Files that say where addresses are and what they are known for, separated by commas: .yaml, .csv, "
         "or .mmdb.",
+    )
+    ip_policies: _IPPolicies = Field(
+        default_factory=IPPolicies,
+        description="Ranges that restrict-ips names by ip_policies, as id=range range !range,... (! refuses), and YAML "
+        "files of them.",
     )
     region: str = Field("", description="What this place is called: conn.server_region.")
     endpoint_id: str = Field("", description="What this endpoint is called: endpoint.id.")

@@ -50,7 +50,7 @@ def test_every_result_says_what_it_means_and_stands_on_the_page_of_its_action() 
         for action, fields in results.items():
             page = PAGES.get(f"actions/{type_of(action)}.md")
             for name, (type_, doc) in fields.items():
-                assert doc.endswith(".") and len(doc.split()) > 2, name
+                assert re.fullmatch(r"\S+ \S+ .+\.", doc), name
                 row = f"| `{prefix}.{action}.{name}` | `{type_}` | {doc} |"
                 assert page is None or page.count(row) == 1, row
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import ai_gateway_mw.settings
+from ai_gateway_mw.facts import IPPolicies, IPPolicy
 from ai_gateway_mw.hosts import HostAddress
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.settings import Settings, SettingsError
@@ -59,6 +60,14 @@ def test_everything_has_a_default() -> None:
             {"orders": "http://10.0.0.5:80/base", "b": "https://b.test"},
         ),
         ("hosts", "a=localhost:80,b=10.0.0.5", {"a": HostAddress("localhost", 80), "b": HostAddress("10.0.0.5")}),
+        (
+            "ip_policies",
+            "ipp_a=10.0.0.0/8  !10.9.0.0/16, ~/ranges.yaml,ipp_b=::1/128",
+            IPPolicies(
+                {"ipp_a": IPPolicy.of(["10.0.0.0/8", "!10.9.0.0/16"]), "ipp_b": IPPolicy.of(["::1/128"])},
+                (Path.home() / "ranges.yaml",),
+            ),
+        ),
         ("master_key", CANARY, Secret(CANARY, "settings/master_key")),
     ],
 )
@@ -86,6 +95,11 @@ def test_a_variable_sets_it(name: str, text: str, value: Any, monkeypatch: pytes
         ({"hosts": "a=http://10.0.0.5:80"}, "HOSTS: `http://10.0.0.5:80` is not `address`"),
         ({"hosts": "a=[::1"}, "is not `address`"),
         ({"hosts": 7}, "HOSTS: Input should be a valid dictionary"),
+        ({"ip_policies": "a=10.0.0.1"}, "IP_POLICIES: `10.0.0.1` is not a CIDR range; write `10.0.0.1/32`"),
+        ({"ip_policies": "a="}, "IP_POLICIES: an IP policy has ranges, such as"),
+        ({"ip_policies": {"a": "!x/8"}}, "IP_POLICIES: 'x/8' does not appear to be"),
+        ({"ip_policies": {"a": [7]}}, "IP_POLICIES: an IP policy is a list of CIDR ranges"),
+        ({"ip_policies": 7}, "IP_POLICIES: Input should be a dictionary or an instance of IPPolicies"),
         ({"secrets": "env,vualt"}, "SECRETS: `vualt` is no source of secrets; there are env, dotenv, files, local"),
         ({"secrets": "dotenvs"}, "SECRETS: `dotenvs` is no source of secrets; did you mean `dotenv`?"),
         ({"max_body": "much"}, "MAX_BODY: "),
@@ -200,15 +214,23 @@ def test_settings_show_no_secret() -> None:
     }
 
 
+def test_ip_policies_may_be_given_as_lists() -> None:
+    written = Settings(ip_policies="a=10.0.0.0/8 !10.9.0.0/16,b=::1/128").ip_policies
+    assert Settings(ip_policies={"a": ["10.0.0.0/8", "!10.9.0.0/16"], "b": "::1/128"}).ip_policies == written
+
+
 def test_described_shows_values_as_they_would_be_written() -> None:
-    settings = Settings(hosts="a=[::1]:80,b=::1,c=10.0.0.5", trusted_proxies="10.0.0.0/8,::1/128", max_body="64MiB")
+    given = {"ip_policies": "a=10.0.0.0/8 !10.9.0.0/16,ranges.yaml", "max_body": "64MiB"}
+    settings = Settings(hosts="a=[::1]:80,b=::1,c=10.0.0.5", trusted_proxies="10.0.0.0/8,::1/128", **given)
     shown = {name.removeprefix("AI_GATEWAY_"): value for name, value, _ in settings.described()}
     assert shown["HOSTS"] == "a=[::1]:80,b=[::1],c=10.0.0.5"
     assert shown["TRUSTED_PROXIES"] == "10.0.0.0/8,::1/128"
     assert shown["MAX_BODY"] == "64.0MiB"
     assert shown["CATALOG"] == ""
+    assert shown["IP_POLICIES"] == "a=10.0.0.0/8 !10.9.0.0/16,ranges.yaml"
     assert shown["SECRETS_TTL"] == "30s"
-    again = Settings(hosts=shown["HOSTS"], trusted_proxies=shown["TRUSTED_PROXIES"], max_body=shown["MAX_BODY"])
+    names = ("HOSTS", "TRUSTED_PROXIES", "MAX_BODY", "IP_POLICIES")
+    again = Settings(**{name.lower(): shown[name] for name in names})
     assert again == settings
 
 

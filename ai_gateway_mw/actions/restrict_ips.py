@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from ai_gateway_mw.addresses import Address, Network, Ranges, parse_network
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AddressDenied, PolicyDenied
-from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
+from ai_gateway_mw.errors import AddressDenied, PolicyDenied, PolicyError, closest
+from ai_gateway_mw.facts import IPPolicy
+from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText, Text
 from ai_gateway_mw.runtime import Runtime
 
 _log = logging.getLogger("ai_gateway_mw.policy")
+_NOBODY: Final = "at least one `allow` range is needed; `0.0.0.0/0` and `::/0` let in all the others"
+_NO_RANGES: Final = IPPolicy()
 
 
 class Entry(ActionConfig):
@@ -51,22 +54,24 @@ class RestrictIPs:
         enforce: bool = Field(True, description="False: only publish and log what would have been refused.")
         allow: Entries = Field((), description="CIDR ranges (RFC 4632) of addresses to let in, alone or with labels.")
         deny: Entries = Field((), description="CIDR ranges to refuse, also within `allow`.")
-        ip_policies: tuple[str, ...] = Field((), description="Ids of ngrok IP policies; there are none here.")
+        ip_policies: tuple[Text, ...] = Field(
+            (), description="Ids of IP policies, whose ranges join these: the setting `IP_POLICIES` has them."
+        )
 
         @model_validator(mode="after")
         def _lets_somebody_in(self) -> RestrictIPs.Config:
-            if self.ip_policies:
-                raise ValueError(
-                    f"the IP policy `{self.ip_policies[0]}` lives in an ngrok account: list its ranges under `allow`"
-                )
-            if not self.allow:
-                raise ValueError("at least one `allow` range is needed; `0.0.0.0/0` and `::/0` let in all the others")
+            if not (self.allow or self.ip_policies):
+                raise ValueError(_NOBODY)
             return self
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._enforce = config.enforce
-        self._allow = _Ranges(config.allow, runtime, "allow")
-        self._deny = _Ranges(config.deny, runtime, "deny") if config.deny else None
+        known = _known(config, runtime)
+        allow, deny = joined(config, known)
+        if not allow and all(text in known for text in config.ip_policies):
+            runtime.problem(_NOBODY, field=("ip_policies",))
+        self._allow = _Ranges(allow, runtime, "allow")
+        self._deny = _Ranges(deny, runtime, "deny") if deny else None
 
     async def __call__(self, ctx: Context) -> None:
         address = ctx.client_ip
@@ -83,6 +88,40 @@ class RestrictIPs:
         why = found.entry.text("deny") if found.entry is not None else "it is in no `allow` range"
         told = (ctx.id, ctx.method, ctx.path, address or "an unknown address", why)
         _log.info("request %s (%s %a): restrict-ips would have refused %s: %s", *told)
+
+
+def joined(config: RestrictIPs.Config, known: Mapping[str, IPPolicy]) -> tuple[Entries, Entries]:
+    """What is let in and what is refused, with the ranges of the IP policies; their ids are the labels of these."""
+    allow, deny = list(config.allow), list(config.deny)
+    for text in config.ip_policies:
+        policy = known.get(text, _NO_RANGES)
+        allow += [_of_policy(text, network) for network in policy.allow]
+        deny += [_of_policy(text, network) for network in policy.deny]
+    return tuple(allow), tuple(deny)
+
+
+def _of_policy(text: Text, network: Network) -> Entry:
+    return Entry.model_construct(cidr=TemplateText(str(network), text.span), label=str(text))
+
+
+def _known(config: RestrictIPs.Config, runtime: Runtime) -> Mapping[str, IPPolicy]:
+    """The IP policies that there are; those that are named and are not there are problems."""
+    if not config.ip_policies:
+        return {}
+    try:
+        known = runtime.stores.ip_policies()
+    except PolicyError as error:
+        runtime.problems.extend(problem for problem in error.problems if problem not in runtime.problems)
+        return {}
+    for text in config.ip_policies:
+        if text not in known:
+            runtime.problem(
+                f"the IP policy `{text}` is not known: it lives in an ngrok account, and the setting "
+                "AI_GATEWAY_IP_POLICIES does not say which ranges it has",
+                text.place_of(),
+                hint=closest(text, known),
+            )
+    return known
 
 
 @dataclass(frozen=True, slots=True)

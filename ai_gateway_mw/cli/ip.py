@@ -9,13 +9,14 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ai_gateway_mw.actions.restrict_ips import Entries, Entry, RestrictIPs
+from ai_gateway_mw.actions.restrict_ips import Entries, Entry, RestrictIPs, joined
 from ai_gateway_mw.addresses import Address, Network, parse_address, parse_network
 from ai_gateway_mw.cli.console import say, say_json, stop
 from ai_gateway_mw.cli.installed import for_key
 from ai_gateway_mw.cli.loading import gateway_or_stop, settings_or_stop
 from ai_gateway_mw.errors import Place
-from ai_gateway_mw.policy import ActionSpec, Policy, Rule, validated
+from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.policy import ActionSpec, Rule, validated
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -74,7 +75,7 @@ def check(
     """
     asked = _address(address)
     gateway = gateway_or_stop(policy, settings_or_stop())
-    checks = [*_of_policy(gateway.policy, asked), *([_of_key(key, asked)] if key is not None else [])]
+    checks = [*_of_policy(gateway, asked), *([_of_key(key, asked)] if key is not None else [])]
     allowed = all(one.verdict == "allowed" for one in checks if one.counts)
     if as_json:
         say_json({"address": str(asked), "allowed": allowed, "checks": [one.as_json() for one in checks]})
@@ -98,17 +99,18 @@ def _say(address: Address, checks: list[Check], *, allowed: bool) -> None:
     say(f"{address} is {'allowed' if allowed else 'not allowed'}.", style="bold green" if allowed else "bold red")
 
 
-def _of_policy(policy: Policy, address: Address) -> Iterator[Check]:
-    for rules in policy.rules.values():
+def _of_policy(gateway: Gateway, address: Address) -> Iterator[Check]:
+    for rules in gateway.policy.rules.values():
         for rule in rules:
             yield from (
-                _of_action(spec, rule, policy, address) for spec in rule.actions if spec.type == RestrictIPs.name
+                _of_action(spec, rule, gateway, address) for spec in rule.actions if spec.type == RestrictIPs.name
             )
 
 
-def _of_action(spec: ActionSpec, rule: Rule, policy: Policy, address: Address) -> Check:
-    config = validated(RestrictIPs.Config, spec, policy.document)
-    verdict, entry, why = _verdict(config, address)
+def _of_action(spec: ActionSpec, rule: Rule, gateway: Gateway, address: Address) -> Check:
+    config = validated(RestrictIPs.Config, spec, gateway.policy.document)
+    known = gateway.stores.ip_policies() if config.ip_policies else {}  # found good when the policy was loaded
+    verdict, entry, why = _verdict(*joined(config, known), address)
     name = f"`{RestrictIPs.name}`" + (f" of rule `{rule.name}`" if rule.name else "")
     if not config.enforce:
         why += " (only observed: `enforce` is false)"
@@ -116,14 +118,14 @@ def _of_action(spec: ActionSpec, rule: Rule, policy: Policy, address: Address) -
     return Check(name, verdict, why, counts=config.enforce, place=spec.place, where=where, entry=entry)
 
 
-def _verdict(config: RestrictIPs.Config, address: Address) -> tuple[Verdict, Entry | None, str]:
+def _verdict(allow: Entries, deny: Entries, address: Address) -> tuple[Verdict, Entry | None, str]:
     """What a request from there would meet. A range that is a template is known only when there is a request."""
-    denied, open_ = _matching(config.deny, address)
+    denied, open_ = _matching(deny, address)
     if denied is not None:
         return "refused", denied, denied.text("deny")
     if open_ is not None:
         return "unknown", open_, f"it depends on the request: {open_.text('deny')}"
-    allowed, open_ = _matching(config.allow, address)
+    allowed, open_ = _matching(allow, address)
     if allowed is not None:
         return "allowed", allowed, allowed.text("allow")
     if open_ is not None:

@@ -8,6 +8,7 @@ from ai_gateway_mw.facts.certificates import Certificate, NameFacts, certificate
 from ai_gateway_mw.facts.ciphers import cipher_suite
 from ai_gateway_mw.facts.cookies import request_cookies, response_cookies
 from ai_gateway_mw.facts.forwarded_tls import FORWARDED, forwarded_certificate, tls_version
+from ai_gateway_mw.facts.ip_policies import IPPolicies, IPPolicy, load_ip_policies
 from ai_gateway_mw.facts.loading import load_intelligence
 from ai_gateway_mw.facts.user_agents import UserAgent, user_agent
 
@@ -15,6 +16,8 @@ __all__ = [
     "FORWARDED",
     "AddressFacts",
     "Certificate",
+    "IPPolicies",
+    "IPPolicy",
     "Intelligence",
     "NameFacts",
     "UserAgent",
@@ -22,6 +25,7 @@ __all__ = [
     "cipher_suite",
     "forwarded_certificate",
     "load_intelligence",
+    "load_ip_policies",
     "request_cookies",
     "response_cookies",
     "tls_version",

@@ -2,7 +2,7 @@
 
 Before its action has run a field is null, and so is what stands below it; after that, what the run has nothing to say
 of has the zero value of its type. So rules may ask for what happened without asking first whether anything did. Only
-what a client's key says is an error where there is no key: a rule that asks who it is must not take nobody for somebody.
+what a client's key says is an error where there is no key: no rule shall take nobody for somebody.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ RESULTS: Final[Mapping[str, Fields]] = {
     "circuit_breaker": {
         "decision": Field(
             STRING,
-            "`allow`; `block` where the breaker is open; `allow_while_open` for the request that tries whether it works "
-            "again.",
+            "`allow`; `block` where the breaker is open; `allow_while_open` for a request that tries whether it works.",
         )
     },
     "compress": {
@@ -183,7 +182,8 @@ RESULTS: Final[Mapping[str, Fields]] = {
 OUR_RESULTS: Final[Mapping[str, Fields]] = {
     "gateway_auth": {
         "authenticated": Field(
-            BOOL, "True if the request came with a gateway key that is good for it; if not, reading `key.*` is an error."
+            BOOL,
+            "True if the request came with a gateway key that is good for it; else reading `key.*` is an error.",
         ),
         "key.id": Field(STRING, "The key's id: `key_…`, or `policy:` and its name where the policy declares it."),
         "key.name": Field(STRING, "What the key is called."),
@@ -228,11 +228,19 @@ def _no_key() -> None:
     raise EvaluationError("the request came without a gateway key")
 
 
+def _of_traffic_policy(action: str) -> Callable[[Context], Any]:
+    return lambda ctx: ctx.result(action)
+
+
+def _of_ours(action: str) -> Callable[[Context], Any]:
+    return lambda ctx: ctx.our_result(action)
+
+
 def _rows() -> Iterator[Row]:
     for action, fields in RESULTS.items():
-        yield from _of_action("actions.ngrok", action, fields, lambda ctx, name=action: ctx.result(name))
+        yield from _of_action("actions.ngrok", action, fields, _of_traffic_policy(action))
     for action, fields in OUR_RESULTS.items():
-        yield from _of_action("actions", action, fields, lambda ctx, name=action: ctx.our_result(name))
+        yield from _of_action("actions", action, fields, _of_ours(action))
 
 
 def _of_action(prefix: str, action: str, fields: Fields, result: Callable[[Context], Any]) -> Iterator[Row]:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ai_gateway_mw import GatewayMiddleware
+from ai_gateway_mw import GatewayMiddleware, PolicyError
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.policy import policy_schema
 from tests.asgi import Response, request
@@ -73,7 +74,8 @@ async def test_who_is_let_in(config: dict[str, Any], peer: str | None, tells: st
         ({"allow": ["${nope}"]}, "nope"),
         ({"allow": ["10.0.0.0/8"], "enforce": "no"}, "enforce"),
         ({"allow": ["10.0.0.0/8"], "denny": []}, "unknown field `denny`"),
-        ({"ip_policies": ["ipp_1"]}, "ngrok account"),
+        ({"ip_policies": ["ipp_1"]}, "AI_GATEWAY_IP_POLICIES does not say which ranges it has"),
+        ({"ip_policies": [7]}, "ip_policies"),
     ],
 )
 def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
@@ -196,11 +198,14 @@ LABELLED = {"cidr": "10.0.0.0/8", "label": "office", "comment": "asked for by th
     ],
 )
 async def test_an_entry_may_have_a_label(config: dict[str, Any], tells: str) -> None:
+    assert (await ask_for_label(config, "10.0.0.1")).text == tells
+
+
+async def ask_for_label(config: dict[str, Any], peer: str, **settings: Any) -> Response:
     result = "actions.ngrok.restrict_ips"
     body = f"${{{result}.action}} ${{{result}.matched_cidr}} ${{{result}.matched_label}}"
-    app = gateway(actions(("restrict-ips", config), ("custom-response", {"body": body}))).app
-    response = await request(app, path="/v1/models", client=("10.0.0.1", 1), headers={"x-range": "10.0.0.0/8"})
-    assert response.text == tells
+    app = gateway(actions(("restrict-ips", config), ("custom-response", {"body": body})), **settings).app
+    return await request(app, path="/v1/models", client=(peer, 1), headers={"x-range": "10.0.0.0/8"})
 
 
 @pytest.mark.parametrize(
@@ -224,3 +229,85 @@ def test_the_schema_describes_both_forms() -> None:
     assert definitions["Config"]["properties"]["allow"]["items"] == {"anyOf": [plain, named]}
     assert all(field["description"] for field in definitions["Entry"]["properties"].values())
     assert definitions["Entry"]["required"] == ["cidr"]
+
+
+# IP policies: ids that ngrok keeps in an account ---------------------------------------------------------------------
+
+IP_POLICIES = "ipp_office=10.0.0.0/8 192.0.2.0/24 !10.9.0.0/16,ipp_guests=198.51.100.0/24,ipp_bad=!192.0.2.66/32"
+
+
+@pytest.mark.parametrize(
+    ("config", "peer", "tells"),
+    [
+        ({"ip_policies": ["ipp_office"]}, "10.1.1.1", "allow 10.0.0.0/8 ipp_office"),
+        ({"ip_policies": ["ipp_office"]}, "::ffff:192.0.2.1", "allow 192.0.2.0/24 ipp_office"),
+        ({"ip_policies": ["ipp_office"]}, "10.9.1.1", None),
+        ({"ip_policies": ["ipp_office"]}, "198.51.100.1", None),
+        ({"ip_policies": ["ipp_office", "ipp_guests"]}, "198.51.100.1", "allow 198.51.100.0/24 ipp_guests"),
+        ({"ip_policies": ["ipp_office", "ipp_bad"]}, "192.0.2.66", None),
+        ({"ip_policies": ["ipp_bad"], "allow": ANYWHERE}, "192.0.2.66", None),
+        ({"ip_policies": ["ipp_bad"], "allow": ANYWHERE}, "192.0.2.67", "allow 0.0.0.0/0 "),
+        ({"ip_policies": ["ipp_office"], "deny": ["10.1.0.0/16"]}, "10.1.1.1", None),
+    ],
+)
+async def test_the_setting_says_which_ranges_an_ip_policy_has(
+    config: dict[str, Any], peer: str, tells: str | None
+) -> None:
+    response = await ask_for_label(config, peer, ip_policies=IP_POLICIES)
+    assert (response.status, response.text if tells else None) == (200 if tells else 403, tells)
+
+
+async def test_ip_policies_stand_in_files_too(tmp_path: Path) -> None:
+    file = tmp_path / "ip-policies.yaml"
+    file.write_text("ip_policies:\n  ipp_home:\n    allow: [203.0.113.0/24]\n    deny: [203.0.113.9/32]\n")
+    setting = f"{IP_POLICIES},{file}"
+    config = {"ip_policies": ["ipp_home", "ipp_guests"]}
+    statuses = [
+        (await ask_for_label(config, peer, ip_policies=setting)).status
+        for peer in ("203.0.113.1", "203.0.113.9", "198.51.100.1", "10.0.0.1")
+    ]
+    assert statuses == [200, 403, 200, 403]
+
+
+def test_files_of_ip_policies_are_read_anew_when_a_policy_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "ip-policies.yaml"
+    file.write_text("ip_policies: {}\n")
+    policy = actions(("restrict-ips", {"ip_policies": ["ipp_home"]}))
+    with pytest.raises(PolicyError, match="`ipp_home` is not known"):
+        gateway(policy, ip_policies=str(file))
+    file.write_text("ip_policies: {ipp_home: {allow: [10.0.0.0/8]}}\n")
+    gate = gateway(policy, ip_policies=str(file))
+    file.write_text("ip_policies: {}\n")
+    with pytest.raises(PolicyError, match="`ipp_home` is not known"):
+        gate.reload(gate.policy)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "ip_policies: {ipp_a: {allow: [10.0.0.1]}}",
+            "{file}:1:30: `ip_policies.ipp_a.allow`: `10.0.0.1` is not a CIDR range",
+        ),
+        ("ip_policies: {ipp_a: {alow: [10.0.0.0/8]}}", "unknown field `alow`"),
+        ("ip_policies: {ipp_office: {allow: [10.0.0.0/8]}}", "the IP policy `ipp_office` is there twice"),
+        ("- ipp_a", "expected a mapping"),
+        (None, "{file}: cannot be read"),
+    ],
+)
+def test_files_of_ip_policies_that_are_refused(text: str | None, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "ip-policies.yaml"
+    if text is not None:
+        file.write_text(text)
+    config = {"ip_policies": ["ipp_office"]}
+    (problem,) = problems_of(actions(("restrict-ips", config)), ip_policies=f"{IP_POLICIES},{file}")
+    assert says.replace("{file}", str(file)) in str(problem)
+
+
+def test_what_is_wrong_with_the_ids_is_told_with_its_place() -> None:
+    text = "on_http_request: [{type: restrict-ips, config: {ip_policies: [ipp_guests, ipp_ofice, ipp_x]}}]"
+    first, second = problems_of(text, ip_policies=IP_POLICIES)
+    assert (first.place.column, first.hint) == (text.index("ipp_ofice") + 1, "ipp_office")
+    assert (second.place.column, second.hint) == (text.index("ipp_x") + 1, "")
+    (nobody,) = problems_of(actions(("restrict-ips", {"ip_policies": ["ipp_bad"]})), ip_policies=IP_POLICIES)
+    assert "at least one `allow` range" in str(nobody)

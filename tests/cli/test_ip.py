@@ -99,6 +99,21 @@ def test_every_action_has_to_allow_it(command: Command, policy: Path) -> None:
     assert _told(command, "10.1.0.1")["allowed"] is True
 
 
+def test_ip_policies_are_those_of_the_setting(command: Command, policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_GATEWAY_IP_POLICIES", "ipp_office=10.0.0.0/8 !10.9.0.0/16")
+    policy.write_text("on_http_request: [{type: restrict-ips, config: {ip_policies: [ipp_office]}}]\n")
+    allowed, refused = (command("ip", "check", ip, "--policy", "policy.yaml") for ip in ("10.1.1.1", "10.9.1.1"))
+    assert "allowed  `restrict-ips` at policy.yaml:1:26: `allow` 10.0.0.0/8 (ipp_office)" in allowed.stdout
+    assert "refused  `restrict-ips` at policy.yaml:1:26: `deny` 10.9.0.0/16 (ipp_office)" in refused.stdout
+    assert (allowed.exit_code, refused.exit_code) == (0, 1)
+    monkeypatch.delenv("AI_GATEWAY_IP_POLICIES")
+    unknown = command("ip", "check", "10.1.1.1", "--policy", "policy.yaml")
+    assert (unknown.exit_code, "policy.yaml:1:63: the IP policy `ipp_office` is not known" in unknown.stderr) == (
+        1,
+        True,
+    )
+
+
 def test_a_policy_without_restrictions(command: Command, policy: Path) -> None:
     policy.write_text("on_http_request: [{type: deny}]\n")
     result = command("ip", "check", "10.1.1.1", "--policy", "policy.yaml")

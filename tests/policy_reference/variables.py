@@ -54,9 +54,7 @@ def _of_action(name: str, written: str, fields: Fields) -> Iterator[str]:
     known = {row.name for row in ROWS}
     of = f"[`{written}`](actions/{written}.md)" if written in ACTIONS else f"`{written}`, which never runs here"
     cells = [
-        (f"`{name}.{field}`", f"`{type_}`", doc)
-        for field, (type_, doc) in fields.items()
-        if f"{name}.{field}" in known
+        (f"`{name}.{field}`", f"`{type_}`", doc) for field, (type_, doc) in fields.items() if f"{name}.{field}" in known
     ]
     yield from (f"### `{name}`", f"Of {of}.", table(("Variable", "Type", "Meaning"), cells))
 

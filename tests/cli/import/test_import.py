@@ -303,3 +303,21 @@ def test_what_does_not_load_as_a_whole_is_not_written(command: Command, tmp_path
     (tmp_path / "p.json").write_text(json.dumps({"on_http_request": [rule]}))
     result = command("import", "p.json")
     assert "opensesame" not in result.output + result.stderr
+
+
+def test_ip_policies_are_carried_over_where_the_setting_knows_them(
+    command: Command, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "ngrok.yml").write_text(
+        "version: 3\nagent: {authtoken: x}\nendpoints:\n  - name: a\n    url: https://a.test\n    traffic_policy:\n"
+        "      on_http_request:\n        - actions:\n"
+        "            - {type: restrict-ips, config: {ip_policies: [ipp_office]}}\n            - type: deny\n"
+    )
+    unknown = imported(command, "ngrok.yml")
+    assert any("AI_GATEWAY_IP_POLICIES" in message for message in remarks(unknown).values())
+    assert "ipp_office" not in unknown["policies"][0]["text"]
+    monkeypatch.setenv("AI_GATEWAY_IP_POLICIES", "ipp_office=10.0.0.0/8")
+    known = imported(command, "ngrok.yml")
+    assert not any("IP policy" in message for message in remarks(known).values())
+    (rule,) = yaml.safe_load(known["policies"][0]["text"])["on_http_request"]
+    assert rule["actions"][0]["config"] == {"ip_policies": ["ipp_office"]}
