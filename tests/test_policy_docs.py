@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.cel import STANDARD_FUNCTIONS
+from ai_gateway_mw.cel import STANDARD_FUNCTIONS, Environment
+from ai_gateway_mw.cel.macros import _GLOBAL, _MEMBER, _NAMESPACED
 from ai_gateway_mw.variables import ROWS
 from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS, type_of
+from tests.cel.agreement import outcome, same
 from tests.gateways import gateway
-from tests.policy_reference import FAMILIES, family, pages
+from tests.policy_reference import FAMILIES, MACROS, Macro, family, pages
 
 DOCS = Path(__file__).parents[1] / "docs"
 HERE = DOCS / "policy"
@@ -34,6 +36,25 @@ def test_there_is_no_other_page() -> None:
 
 def test_every_family_of_functions_is_there() -> None:
     assert {id(each) for module in FAMILIES.values() for each in family(module)} == set(map(id, STANDARD_FUNCTIONS))
+
+
+EVERY_MACRO = [each for macros in MACROS.values() for each in macros]
+
+
+@pytest.mark.parametrize("macro", EVERY_MACRO, ids=[each.form for each in EVERY_MACRO])
+def test_the_example_of_a_macro_has_the_value_beside_it(macro: Macro) -> None:
+    environment = Environment()
+    assert macro.form.partition("(")[0].rpartition(".")[2] in macro.example
+    assert same(outcome(environment.expression(macro.example), {}), environment.expression(macro.value)({}))
+
+
+def test_every_form_of_every_macro_is_there_and_no_other() -> None:
+    """Those of `cel.` and `math.` take what they take; of all others the number of arguments tells forms apart."""
+    forms = {(each.form.partition("(")[0], each.form.count(",") + 1) for each in EVERY_MACRO}
+    spaced = {".".join(each) for each in _NAMESPACED}
+    named = {(name.rpartition(".")[2], count) for name, count in forms if name not in spaced}
+    assert {name for name, _ in forms if name in spaced} == spaced
+    assert named == set(_MEMBER) | set(_GLOBAL)
 
 
 def test_every_variable_is_there() -> None:

@@ -10,10 +10,11 @@ from ai_gateway_mw.policy import Phase
 from tests.policy_reference.actions import action_page, first_sentence, shown_phase
 from tests.policy_reference.fields import Schema
 from tests.policy_reference.functions import FAMILIES, family, functions_page
+from tests.policy_reference.macros import MACROS, Macro
 from tests.policy_reference.markdown import MADE, paragraph, phase_names, table, whole
 from tests.policy_reference.variables import variables_page
 
-__all__ = ["FAMILIES", "family", "pages", "shown_phase"]
+__all__ = ["FAMILIES", "MACROS", "Macro", "family", "pages", "shown_phase"]
 
 
 def pages() -> dict[str, str]:

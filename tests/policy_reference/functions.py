@@ -27,6 +27,7 @@ from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.upstream.functions import ai_functions
+from tests.policy_reference.macros import macro_sections
 from tests.policy_reference.markdown import MADE, paragraph, phase_names, table, whole
 
 FAMILIES: Final[Mapping[str, ModuleType]] = {
@@ -51,10 +52,10 @@ def functions_page() -> str:
         "# Functions",
         MADE,
         paragraph(
-            "What expressions may call, in every form. What each does, with an example: [CEL](../cel.md#functions);",
-            "macros, such as `has`, `all` and `filter`, stand [there](../cel.md#macros), too.",
-            "`A` and `B` are any type.",
+            "What expressions may call, in every form. What each function does, with an example:",
+            "[CEL](../cel.md#functions). `A` and `B` are any type.",
         ),
+        *macro_sections(),
     ]
     for title, module in FAMILIES.items():
         parts += [f"## {title}", inspect.cleandoc(module.__doc__ or ""), _forms(family(module))]
