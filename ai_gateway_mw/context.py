@@ -103,6 +103,16 @@ class StreamState:
         self.answered = Answered()
 
 
+class Spared(NamedTuple):
+    """A refusal that did not come about, since its action has `enforce: false`."""
+
+    action: str
+    place: str
+    code: str
+    status: int
+    reason: str
+
+
 class _Later(NamedTuple):
     """A result that is made when it is read: by a function of the Context and of what the action had to add."""
 
@@ -163,6 +173,7 @@ class Context:
             "vars",
             "watch",
             "when_over",
+            "spared",
             "callout",
             "recoding",
             "body_received_at",
@@ -240,6 +251,7 @@ class Context:
         self.upstream: UpstreamResponse | None = None  # failover
         # Called when the exchange is over, with whether what served it did its work; None where nothing was asked.
         self.when_over: tuple[Callable[[bool | None], None], ...] = ()
+        self.spared: tuple[Spared, ...] = ()  # what would have been refused: actions with `enforce: false`
         self.callout: Mapping[str, Any] = {}  # what `retry_condition` sees of an http-request
         self.recoding: Recoding | None = None  # what the body of the answer goes through: compress-response
         self._watches = watches

@@ -45,6 +45,7 @@ from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import Breakers, Circuits, MemoryProviderKeys, ModelMetrics, ProviderKeys
+from ai_gateway_mw.telemetry import Shadow, Sparing
 from ai_gateway_mw.upstream.http1 import HTTPTransport
 from ai_gateway_mw.variables import (
     Sources,
@@ -82,6 +83,7 @@ class Stores:
         self.breakers = Breakers(jitter=self.random.random)
         self.circuits = Circuits()
         self.model_metrics = ModelMetrics()
+        self.shadow = Shadow()
         self.accounts = Accounts(settings, lambda: self.counters)
         self.observer: Observer | None = None
         self._given_transport = transport
@@ -241,6 +243,10 @@ class Runtime:
         """
         located = self.locate(field) if field and self.locate else self.place
         self.problems.append(Problem(message, place or located, hint, severity))
+
+    def sparing(self, action: str) -> Sparing:
+        """What an action of this type, with `enforce: false`, tells instead of refusing."""
+        return Sparing(self.stores.shadow, action, str(self.place or ""), self.secrets.redact)
 
     def expression(
         self, text: str, *, expect: Type | None = None, environment: Environment | None = None

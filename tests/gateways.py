@@ -145,6 +145,12 @@ def records(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]
     return [json.loads(record.getMessage()) for record in caplog.records if record.name == name]
 
 
+def shadow_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """What would have been refused."""
+    caplog.set_level(logging.INFO, "ai_gateway_mw.shadow")
+    return lambda: records(caplog, "ai_gateway_mw.shadow")
+
+
 def request_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
     caplog.set_level(logging.INFO, "ai_gateway_mw.requests")
     return lambda: records(caplog, "ai_gateway_mw.requests")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, field_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import EvaluationError, Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousCredentials, WrongCredentials
@@ -57,7 +58,7 @@ class BasicAuth:
             description="Pairs as `name:password`, best with the password as `${secrets.get('vault', 'name')}`.",
         )
         realm: str = Field("ngrok", max_length=128, description="What browsers call the place that asks.")
-        enforce: bool = Field(True, description="False: only publish who it is, and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
         forward_authorization: bool = Field(
             True, description="False: the pair goes no further once it was accepted; providers never see it."
         )
@@ -71,6 +72,7 @@ class BasicAuth:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._enforce = config.enforce
+        self._sparing = runtime.sparing(self.name)
         self._forward = config.forward_authorization
         self._challenge = f'Basic realm="{_quoted(config.realm)}", charset="UTF-8"'
         self._key = os.urandom(32)
@@ -93,9 +95,10 @@ class BasicAuth:
             if not self._forward:
                 ctx.request_fields.remove(_AUTHORIZATION)
             return
+        refusal = WrongCredentials(self._challenge)
         if self._enforce:
-            raise WrongCredentials(self._challenge)
-        _log.info("request %s: basic-auth would have refused it", ctx.id)
+            raise refusal
+        self._sparing.note(ctx, refusal)
 
     def _is_known(self, presented: tuple[str, str], ctx: Context) -> bool:
         given = self._digests(*presented)

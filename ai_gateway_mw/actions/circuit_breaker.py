@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any, Final
 
 from pydantic import Field, field_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.actions.rate_limit import bucket_of
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import CircuitOpen
@@ -15,7 +15,6 @@ from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, Phase, 
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.state import CircuitRules
 
-_log = logging.getLogger("ai_gateway_mw.policy")
 _SHORTEST, _LONGEST = 1.0, 120.0
 _BUCKETS: Final = 10
 
@@ -47,7 +46,7 @@ class CircuitBreaker:
             description="Expressions whose values each have a breaker of their own, such as `req.body.model`; one that "
             "fails is null. Omitted: one for all.",
         )
-        enforce: bool = Field(True, description="False: only count, publish and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
 
         @field_validator("window_duration", "tripped_duration", mode="before")
         @classmethod
@@ -64,6 +63,7 @@ class CircuitBreaker:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._enforce = config.enforce
+        self._sparing = runtime.sparing(self.name)
         self._place = str(runtime.place)
         self._stores = runtime.stores
         self._expressions = [made for text in config.bucket_key if (made := runtime.expression(text)) is not None]
@@ -81,7 +81,8 @@ class CircuitBreaker:
         ctx.publish(self.name, {"decision": decision})
         if decision != "block":
             ctx.when_over += (partial(circuit.record, decision),)
-        elif self._enforce:
-            raise CircuitOpen(circuit.wait)
         else:
-            _log.info("request %s: circuit-breaker at %s would have refused it", ctx.id, self._place)
+            refusal = CircuitOpen(circuit.wait)
+            if self._enforce:
+                raise refusal
+            self._sparing.note(ctx, refusal)

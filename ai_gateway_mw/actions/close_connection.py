@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ConnectionClosed
 from ai_gateway_mw.policy import ActionConfig, Phase
@@ -20,10 +23,13 @@ class CloseConnection:
     terminating = True
 
     class Config(ActionConfig):
-        """There is nothing to say."""
+        enforce: bool = Field(True, description=ENFORCE)
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
-        pass
+        self._sparing = runtime.sparing(self.name)
+        self.terminating = config.enforce
 
     async def __call__(self, ctx: Context) -> None:
-        raise ConnectionClosed
+        if self.terminating:
+            raise ConnectionClosed
+        self._sparing.note(ctx, ConnectionClosed())

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import PolicyDenied
+from ai_gateway_mw.errors import Denied, PolicyDenied
 from ai_gateway_mw.headers import field_value, settable_name
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText
 from ai_gateway_mw.replies import Reply
@@ -34,6 +35,8 @@ class CustomResponse:
         headers: dict[str, TemplateText] = Field(
             default_factory=dict, max_length=10, description="Fields of the answer; values may be templates."
         )
+
+        enforce: bool = Field(True, description=ENFORCE)
 
         @model_validator(mode="before")
         @classmethod
@@ -59,6 +62,8 @@ class CustomResponse:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._status = config.status_code
+        self._sparing = runtime.sparing(self.name)
+        self.terminating = config.enforce
         self._body = runtime.template(config.body, public=True)
         self._fields = []
         for name, text in config.headers.items():
@@ -74,7 +79,10 @@ class CustomResponse:
                 self._fixed = self._reply(None)
                 self._shown = b"\n".join([self._fixed.body, *(value for _, value in self._fixed.fields)])
 
-    async def __call__(self, ctx: Context) -> ASGIApp:
+    async def __call__(self, ctx: Context) -> ASGIApp | None:
+        if not self.terminating:
+            self._sparing.note(ctx, Denied(self._status), f"it would have answered with {self._status}")
+            return None
         if self._fixed is not None and self._redact(self._shown) is self._shown:
             return self._fixed
         return self._reply(ctx)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import Denied
 from ai_gateway_mw.policy import ActionConfig, Phase
@@ -20,9 +21,14 @@ class Deny:
 
     class Config(ActionConfig):
         status_code: int = Field(403, ge=200, le=599, description="The status that the client gets.")
+        enforce: bool = Field(True, description=ENFORCE)
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._status = config.status_code
+        self._sparing = runtime.sparing(self.name)
+        self.terminating = config.enforce
 
     async def __call__(self, ctx: Context) -> None:
-        raise Denied(self._status)
+        if self.terminating:
+            raise Denied(self._status)
+        self._sparing.note(ctx, Denied(self._status))

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator
 
 from ai_gateway_mw.accounts import DeclaredKey, DeclaredKeys, Keys, StoredKeys
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
@@ -42,6 +43,7 @@ class GatewayAuth:
         on_error: Literal["halt", "continue"] = Field(
             "halt", description="`continue`: a refused request goes on, and later rules read the error."
         )
+        enforce: bool = Field(True, description=ENFORCE)
 
         @field_validator("keys")
         @classmethod
@@ -56,6 +58,8 @@ class GatewayAuth:
         self._required = config.required
         self._scopes = config.scopes
         self._continue = config.on_error == "continue"
+        self._enforce = config.enforce
+        self._sparing = runtime.sparing(self.name)
         self._keys: Keys = StoredKeys(runtime.stores.accounts, config.unknown_price)
         if config.keys:
             self._keys = DeclaredKeys([(key, runtime.template(key.value)) for key in config.keys])
@@ -82,7 +86,9 @@ class GatewayAuth:
             key = await self._resolved(ctx)
         except GatewayError as error:
             ctx.publish_ours(self.name, result_of(None, error))
-            if not self._continue:
+            if not self._enforce:
+                self._sparing.note(ctx, error.without_trace())
+            elif not self._continue:
                 raise
             return
         if key is None and ctx.gateway_key is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import Field
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.actions.jwt_documents import AllowList, HTTPTokens, Signatures, TokenPlace
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
@@ -38,7 +38,6 @@ from ai_gateway_mw.upstream.fetching import Fetcher, trusted_url
 if TYPE_CHECKING:
     from ai_gateway_mw.jose import JWKS, Expected, KeySet, Token
 
-_log = logging.getLogger("ai_gateway_mw.policy")
 _BODY_METHODS = ("POST", "PUT", "PATCH")
 _FORM = b"application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 1_000
@@ -79,7 +78,7 @@ class JWTValidation:
         http: HTTPTokens = Field(description="Where the tokens stand in a request.")
         jws: Signatures = Field(description="How tokens must be signed.")
         leeway: Duration = Field(60.0, ge=0, le=600, description="By how much clocks may differ, at most `10m`.")
-        enforce: bool = Field(True, description="False: only publish, and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
         forward_tokens: bool = Field(
             True,
             description="False: header fields with tokens go no further once all are accepted. A provider without keys "
@@ -88,6 +87,7 @@ class JWTValidation:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._config = config
+        self._sparing = runtime.sparing(self.name)
         try:
             from ai_gateway_mw import jose  # noqa: PLC0415 - it needs the extra `jwt`
         except ImportError:
@@ -116,7 +116,7 @@ class JWTValidation:
             ctx.publish(self.name, _result(tokens, error))
             if self._config.enforce:
                 raise
-            _log.info("request %s: jwt-validation would have refused it: %s", ctx.id, error.message)
+            self._sparing.note(ctx, error.without_trace())
             return
         ctx.publish(self.name, _result(tokens))
         if not self._config.forward_tokens:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, LoginUnavailable
@@ -60,6 +61,8 @@ class LoginConfig(ActionConfig):
         "changed them. The provider sends people back to `<public_url>/ngrok/callback`.",
     )
 
+    enforce: bool = Field(True, description=f"{ENFORCE} Its own paths, where people sign in, work all the same.")
+
     @field_validator("auth_id")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
@@ -109,6 +112,8 @@ class LoginAction:
 
     def __init__(self, config: LoginConfig, runtime: Runtime, idle: float | None) -> None:
         self._login: Login | None = None
+        self._enforce = config.enforce
+        self._sparing = runtime.sparing(self.name)
         self._id = runtime.template(config.client_id or "")
         self._secret = runtime.template(config.client_secret or "")
         if self._secret.constant and len(self._secret.render(None)) < _SHORTEST_SECRET:
@@ -123,7 +128,8 @@ class LoginAction:
         self._module = login
         if runtime.paths:
             runtime.problem("there is another action that signs people in; a policy may have one")
-        runtime.paths.update((login.LOGIN, login.CALLBACK, login.LOGOUT))
+        self._own_paths = (login.LOGIN, login.CALLBACK, login.LOGOUT)
+        runtime.paths.update(self._own_paths)
         fetch = Fetcher(runtime.stores.transport, runtime.settings.hosts)
         self._provider = self._provider_of(config, fetch)
         settings = login.LoginSettings(
@@ -143,14 +149,18 @@ class LoginAction:
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
         assert self._login is not None
-        client = self._module.Client(self._id.render(ctx), self._secret.render(ctx))
-        if len(client.secret) < _SHORTEST_SECRET:
-            raise LoginUnavailable
+        client, before = self._module.Client(self._id.render(ctx), self._secret.render(ctx)), ctx.answer_fields
         try:
+            if len(client.secret) < _SHORTEST_SECRET:
+                raise LoginUnavailable
             outcome = await self._login(ctx, client)
         except GatewayError as error:
             ctx.publish(self.result["name"], self._result(None, error))
-            raise
+            if self._enforce or ctx.path in self._own_paths:
+                raise
+            ctx.answer_fields = before
+            self._sparing.note(ctx, error.without_trace())
+            return None
         ctx.publish(self.result["name"], self._result(outcome))
         return outcome.answer
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import EvaluationError, Expression, to_json
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, LimitsUnavailable, RateLimited
@@ -17,7 +17,6 @@ from ai_gateway_mw.limits import Sliding, Taken
 from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, Phase, duration_text
 from ai_gateway_mw.runtime import Runtime
 
-_log = logging.getLogger("ai_gateway_mw.policy")
 _SHORTEST, _LONGEST, _STEP = 60, 86_400, 10
 
 
@@ -40,7 +39,7 @@ class RateLimit:
             max_length=10,
             description="Expressions whose values make the bucket, such as `conn.client_ip`; one that fails is null.",
         )
-        enforce: bool = Field(True, description="False: only count, publish and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
 
         @field_validator("rate", mode="before")
         @classmethod
@@ -60,6 +59,7 @@ class RateLimit:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._config = config
+        self._sparing = runtime.sparing(self.name)
         self._window = Sliding(int(config.rate))
         self._expressions = [made for text in config.bucket_key if (made := runtime.expression(text)) is not None]
         self._stores = runtime.stores
@@ -73,14 +73,15 @@ class RateLimit:
             ctx.publish(self.name, _result(bucket, False, error))
             if self._config.enforce:
                 raise
-            _log.warning("request %s: rate-limit %s could not count", ctx.id, self._config.name)
+            self._sparing.note(ctx, error.without_trace())
             return
         ctx.publish(self.name, _result(bucket, not taken.granted))
         if taken.granted:
             return
+        refusal = RateLimited(self._limit, taken.retry_after)
         if self._config.enforce:
-            raise RateLimited(self._limit, taken.retry_after)
-        _log.info("request %s: rate-limit %s would have refused it", ctx.id, self._config.name)
+            raise refusal
+        self._sparing.note(ctx, refusal, f"{self._config.name}: {self._limit}")
 
     def _taken(self, bucket: str) -> Taken:
         return self._stores.counters.take([(f"rate-limit:{bucket}", self._window, self._config.capacity, 1)])

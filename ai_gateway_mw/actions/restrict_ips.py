@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import Field, model_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.addresses import Address, Network, Ranges, parse_network
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
@@ -17,7 +17,6 @@ from ai_gateway_mw.facts import IPPolicy
 from ai_gateway_mw.policy import ActionConfig, Phase, TemplateText, Text
 from ai_gateway_mw.runtime import Runtime
 
-_log = logging.getLogger("ai_gateway_mw.policy")
 _NOBODY: Final = "at least one `allow` range is needed; `0.0.0.0/0` and `::/0` let in all the others"
 _NO_RANGES: Final = IPPolicy()
 
@@ -51,7 +50,7 @@ class RestrictIPs:
     guards = True
 
     class Config(ActionConfig):
-        enforce: bool = Field(True, description="False: only publish and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
         allow: Entries = Field((), description="CIDR ranges (RFC 4632) of addresses to let in, alone or with labels.")
         deny: Entries = Field((), description="CIDR ranges to refuse, also within `allow`.")
         ip_policies: tuple[Text, ...] = Field(
@@ -66,6 +65,7 @@ class RestrictIPs:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._enforce = config.enforce
+        self._sparing = runtime.sparing(self.name)
         known = _known(config, runtime)
         allow, deny = joined(config, known)
         if not allow and all(text in known for text in config.ip_policies):
@@ -83,11 +83,11 @@ class RestrictIPs:
         ctx.publish(self.name, found.result)
         if found.action == "allow":
             return
+        refusal = AddressDenied(str(address or "unknown"))
         if self._enforce:
-            raise AddressDenied(str(address or "unknown"))
+            raise refusal
         why = found.entry.text("deny") if found.entry is not None else "it is in no `allow` range"
-        told = (ctx.id, ctx.method, ctx.path, address or "an unknown address", why)
-        _log.info("request %s (%s %a): restrict-ips would have refused %s: %s", *told)
+        self._sparing.note(ctx, refusal, f"{address or 'an unknown address'}: {why}")
 
 
 def joined(config: RestrictIPs.Config, known: Mapping[str, IPPolicy]) -> tuple[Entries, Entries]:

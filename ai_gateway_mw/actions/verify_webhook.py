@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from typing import Any
 from cachetools import TTLCache
 from pydantic import Field, field_validator, model_validator
 
+from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import WebhookNotVerified, closest
@@ -28,7 +28,6 @@ from ai_gateway_mw.webhooks import (
     verify_sns,
 )
 
-_log = logging.getLogger("ai_gateway_mw.policy")
 _KNOWN: list[Any] = sorted(PROVIDERS)
 _CERTIFICATES = 16
 _CERTIFICATE_TTL = 3_600.0
@@ -51,7 +50,7 @@ class VerifyWebhook:
         secret: TemplateText | None = Field(
             None, description="What the provider signs with, best as `${secrets.get('vault', 'name')}`; `sns` has none."
         )
-        enforce: bool = Field(True, description="False: only publish, and log what would have been refused.")
+        enforce: bool = Field(True, description=ENFORCE)
         public_url: str = Field(
             "",
             pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
@@ -81,6 +80,7 @@ class VerifyWebhook:
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._config = config
+        self._sparing = runtime.sparing(self.name)
         self._secret = runtime.template(config.secret or "")
         self._verify = PROVIDERS[config.provider]
         self._challenge = CHALLENGES.get(config.provider)
@@ -133,7 +133,7 @@ class VerifyWebhook:
         ctx.publish(self.name, _result(refusal))
         if self._config.enforce:
             raise refusal
-        _log.info("request %s: verify-webhook would have refused it: %s", ctx.id, reason)
+        self._sparing.note(ctx, refusal, reason)
 
     def _origin(self, ctx: Context) -> str:
         if self._config.public_url:

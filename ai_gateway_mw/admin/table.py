@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ai_gateway_mw.admin import answers, audit, keys, system, usage
+from ai_gateway_mw.admin import answers, audit, keys, metrics, system, usage
 from ai_gateway_mw.admin.openapi import document
 from ai_gateway_mw.admin.operations import Call, Operation, Permission, Text
 from ai_gateway_mw.admin.refusals import json_answer
@@ -185,6 +185,16 @@ def operations() -> tuple[Operation, ...]:
             summary="How the process that answers is.",
             handler=system.health,
             answer=answers.Health,
+        ),
+        Operation(
+            id="getMetrics",
+            method="GET",
+            path="/metrics",
+            permission=read.METRICS_READ,
+            summary="What the process that answers has counted, as Prometheus reads it.",
+            handler=metrics.shown,
+            answer=None,
+            media_type=metrics.MEDIA_TYPE,
         ),
         Operation(
             id="getPolicy",

@@ -18,7 +18,12 @@ _VERDICTS: Final = {
     "not reached": ("·", "dim"),
     "failed": ("✗", "bold red"),
 }
-_OUTCOMES: Final = {"refused": "bold red", "failed": "bold red", "answered": "green"}
+_OUTCOMES: Final = {
+    "refused": "bold red",
+    "failed": "bold red",
+    "would have refused": "bold yellow",
+    "answered": "green",
+}
 _DEEPEST: Final = 6
 _TURNS: Final = 6
 

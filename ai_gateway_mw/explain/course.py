@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(slots=True)
 class ActionTaken:
-    """An action that ran. `outcome` is went on, answered, or refused with this error."""
+    """An action that ran. `outcome` is went on, answered, or refused with this error; would have refused, where it has
+    `enforce: false`."""
 
     type: str
     place: str

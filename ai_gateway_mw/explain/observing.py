@@ -12,7 +12,7 @@ import httpx
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Explanation
-from ai_gateway_mw.context import Action, Context
+from ai_gateway_mw.context import Action, Context, Spared
 from ai_gateway_mw.errors import GatewayError, PolicyDenied
 from ai_gateway_mw.explain.course import ActionTaken, Course, RuleTaken
 from ai_gateway_mw.explain.masks import Masks
@@ -106,6 +106,10 @@ class Observation:
         self.course.refused = told
         return told
 
+    def spared(self, spared: Spared) -> dict[str, str]:
+        """A refusal that did not come about."""
+        return {"code": spared.code, "message": self.masks.text(spared.reason)}
+
     def _draw_the_rest(self, ctx: Context) -> None:
         """The candidates whose turn never came. What is noted on the way is not the request's own doing."""
         notes, keys = list(ctx.key_notes), ctx.keys
@@ -190,11 +194,13 @@ class _WatchedAction:
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
         assert self._observer.now is not None
-        now, before = self._observer.now, ctx.vars
+        now, before, spared = self._observer.now, ctx.vars, ctx.spared
         taken = now.action_begins(*self._at, self.name, ctx)
         try:
             answer = await self._action(ctx)
             taken.outcome = "went on" if answer is None else "answered"
+            if ctx.spared is not spared:
+                taken.outcome, taken.error = "would have refused", now.spared(ctx.spared[-1])
             return answer
         except GatewayError as error:
             taken.outcome, taken.error = "refused", now.refused(error)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _ADMIN: Final = "/admin"
+_METRICS: Final = "/metrics"  # where Prometheus looks; it belongs to the admin plane
 
 
 class Standalone:
@@ -33,6 +34,8 @@ class Standalone:
             await refuse_websocket(scope, receive, send)
         elif self._has_admin and (path := route_path(scope)).startswith(_ADMIN + "/"):
             await self._gateway.admin_app(_below(scope, path), receive, send)
+        elif self._has_admin and path == _METRICS:
+            await self._gateway.admin_app(_below({**scope, "raw_path": None}, f"{_ADMIN}/api/v1{path}"), receive, send)
         else:
             ctx = Context(scope, receive, limits=self._gateway.limits)
             await self._reply(ctx)(scope, receive, _with_request_id(send, ctx))

@@ -41,15 +41,16 @@ def log_request(ctx: Context, status: int) -> None:
         record["refused"] = ctx.refusal.code
     if isinstance(ctx.refusal, PolicyDenied | BodyNotEdited):
         record["reason"] = ctx.refusal.reason
-    _requests.info("%s", _line(record))
+    _requests.info("%s", line(record))
 
 
 def log_entry(request_id: str, metadata: Mapping[str, Any], redact: Callable[[str], str]) -> None:
     """The record of a `log` action, without what came from a secret."""
     if _entries.isEnabledFor(logging.INFO):
-        _entries.info("%s", redact(_line({"request": request_id, "metadata": metadata})))
+        _entries.info("%s", redact(line({"request": request_id, "metadata": metadata})))
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def line(record: Mapping[str, Any]) -> str:
+    """A record as it is written."""
     # ASCII keeps control characters and line breaks of a client's making out of the log.
     return without_gateway_keys(json.dumps(record, separators=(",", ":"), default=str))

@@ -298,7 +298,7 @@ async def test_a_key_that_cannot_be_used_opens_nothing_and_the_others_work(
         {"scopes": ["all"]},
         {"required": "no"},
         {"on_error": "ignore"},
-        {"enforce": False},
+        {"enforce": "no"},
     ],
     ids=lambda config: json.dumps(config)[:60],
 )

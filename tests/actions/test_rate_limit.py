@@ -9,7 +9,7 @@ import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from tests.asgi import Response, request
-from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of, records
+from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of, records, shadow_log
 
 pytestmark = pytest.mark.anyio
 
@@ -129,9 +129,9 @@ async def test_its_result_is_published(data_dir: Path) -> None:
 
 
 async def test_measuring_refuses_nothing_and_logs(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
+    log = shadow_log(caplog)
     assert await statuses(limited(data_dir, capacity=1, enforce=False), 3) == [200] * 3
-    assert caplog.text.count("rate-limit n would have refused it") == 2
+    assert [record["reason"] for record in log()] == ["n: 1 requests in 1m"] * 2
 
 
 async def test_counters_that_cannot_be_had_refuse(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -144,10 +144,14 @@ async def test_counters_that_cannot_be_had_refuse(tmp_path: Path, caplog: pytest
     assert caplog.text.count("requests that a limit applies to are refused") == 1
 
 
-async def test_counters_that_cannot_be_had_are_published_where_only_measuring(tmp_path: Path) -> None:
+async def test_counters_that_cannot_be_had_are_published_where_only_measuring(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = shadow_log(caplog)
     (tmp_path / "data").write_text("no directory")
     told = await ask(limited(tmp_path / "data", enforce=False))
     assert (told.status, told.json()["error"]["code"], told.json()["limited"]) == (200, "limits_unavailable", False)
+    assert [record["code"] for record in log()] == ["limits_unavailable"]
 
 
 async def test_what_is_refused_by_itself_is_no_null(data_dir: Path) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from ai_gateway_mw import GatewayMiddleware, PolicyError
 from ai_gateway_mw.actions.restrict_ips import RestrictIPs
 from ai_gateway_mw.policy import policy_schema
 from tests.asgi import Response, request
-from tests.gateways import Host, actions, gateway, problems_of, request_log
+from tests.gateways import Host, actions, gateway, problems_of, request_log, shadow_log
 
 pytestmark = pytest.mark.anyio
 
@@ -167,19 +165,20 @@ async def test_it_refuses_in_every_phase(phase: str, status: int) -> None:
 async def test_a_dry_run_is_logged(
     caplog: pytest.LogCaptureFixture, config: dict[str, Any], peer: str | None, why: str
 ) -> None:
-    caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
+    log = shadow_log(caplog)
     response = await ask({"enforce": False, **config}, peer)
-    message = caplog.messages[-1]
+    (record,) = log()
     assert response.status == 200
-    assert re.match(r"request req_\w+ \(GET '/v1/models'\): restrict-ips would have refused ", message)
-    assert why in message
+    assert (record["request"], record["method"]) == (response.headers["x-request-id"], "GET")
+    assert record["path"] == "/v1/models"
+    assert record["reason"].startswith(why)
 
 
 async def test_the_log_says_where_the_entry_stands(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "ai_gateway_mw.policy")
+    log = shadow_log(caplog)
     text = "on_http_request: [{type: restrict-ips, config: {enforce: false, allow: [0.0.0.0/0], deny: [127.0.0.0/8]}}]"
     await request(gateway(text).app, path="/v1/models", client=("127.0.0.1", 1))
-    assert caplog.messages[-1].endswith(f":1:{text.index('127.0.0.0/8') + 1}")
+    assert log()[-1]["reason"].endswith(f":1:{text.index('127.0.0.0/8') + 1}")
 
 
 LABELLED = {"cidr": "10.0.0.0/8", "label": "office", "comment": "asked for by the office, 2026"}
