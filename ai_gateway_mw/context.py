@@ -49,6 +49,7 @@ class Limits:
     max_body: int = 32 * 1024 * 1024
     trusted_proxies: Ranges | None = None
     dialect_errors: bool = True
+    quiet: bool = False  # it leaves no records: a rehearsal
 
 
 @dataclass(slots=True)

@@ -140,6 +140,10 @@ class Stores:
                 raise LimitsUnavailable from None
         return self._counters
 
+    def count_with(self, counters: Counters) -> None:
+        """Count there and nowhere else; it is closed with this."""
+        self._counters = counters
+
     def environment(self, phase: Phase) -> Environment:
         """What expressions of a phase may use; made once, since every rule and action asks for it."""
         made = self._environments.get(phase)

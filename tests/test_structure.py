@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 LAYERS = (
     {"cli", "__main__"},
     {"__init__"},
-    {"explain"},
     {"middleware"},
     {"admin"},
+    {"explain"},
     {"imports"},
     {"compiler"},
     {"program"},

@@ -34,7 +34,7 @@ class Log:
     async def __call__(self, ctx: Context) -> None:
         metadata = _noted(self._metadata, ctx)
         ctx.publish(self.name, {"metadata": metadata})
-        log_entry(ctx.id, metadata, self._redact)
+        log_entry(ctx, metadata, self._redact)
 
 
 def _noted(value: Any, ctx: Context) -> Any:

@@ -7,8 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from ai_gateway_mw.admin.entrance import Entrance
+from ai_gateway_mw.admin.explaining import FIELD, Explanations
 from ai_gateway_mw.admin.inputs import json_of, query_of, text_of
-from ai_gateway_mw.admin.operations import BODY_LIMIT, Call, Operation, Principal, Routes, Text
+from ai_gateway_mw.admin.operations import BODY_LIMIT, PREFIX, Call, Operation, Permission, Principal, Routes, Text
 from ai_gateway_mw.admin.parameters import is_key_id
 from ai_gateway_mw.admin.refusals import Refusal, as_refusal, key_not_found, not_found, refused
 from ai_gateway_mw.admin.table import operations
@@ -17,6 +18,7 @@ from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, answer_li
 from ai_gateway_mw.audit import Actor, Event, Happening
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import DatabaseUnavailable, InternalError, KeyStoreUnavailable
+from ai_gateway_mw.secrets import Secret
 
 if TYPE_CHECKING:
     from ai_gateway_mw.middleware import Gateway
@@ -36,10 +38,14 @@ class AdminApp:
         """`principal` is whom the token stands for; by default one that may do everything."""
         self._gateway = gateway
         self._principal = principal
-        self._routes = Routes(operations())
+        self._explanations = Explanations()
+        self._routes = Routes(operations(self._explanations))
         self._closed = ""
         self._told = False
         self._entrance = self._opened()
+        for _, setting in gateway.settings:
+            if isinstance(setting, Secret):
+                gateway.stores.secrets.remember(setting)  # whatever somebody asks, no answer has it
 
     def _opened(self) -> Entrance | None:
         setting = self._gateway.settings.admin_token
@@ -82,12 +88,15 @@ class AdminApp:
             self._say_why()
             raise not_found(ctx.path)
         principal = await self._admitted(self._entrance, ctx)
+        actor = Actor(principal.name, str(ctx.client_ip or ""))
+        if ctx.request_fields.get(FIELD) is not None and not ctx.path.startswith(PREFIX + "/"):
+            _check(principal, Permission.POLICY_EXPLAIN)
+            call = Call(self._gateway, self._services, actor, _root(ctx))
+            return await self._explanations.explained_as_sent(call, ctx)
         operation, key_id = self._routes.find(ctx.method, ctx.path)
-        if operation.permission not in principal.permissions:
-            raise Refusal(403, "permission_denied", f"This needs the permission {operation.permission}.")
+        _check(principal, operation.permission)
         if "{id}" in operation.path and not is_key_id(key_id):
             raise key_not_found(key_id)
-        actor = Actor(principal.name, str(ctx.client_ip or ""))
         query, body = query_of(ctx, operation.query), await _body(ctx, operation)
         return await operation.handler(Call(self._gateway, self._services, actor, _root(ctx), key_id, query, body))
 
@@ -144,6 +153,11 @@ class _Sending:
             self.started = True
             message = {**message, "headers": [*message["headers"], *self._fields]}
         await self._send(message)
+
+
+def _check(principal: Principal, permission: Permission) -> None:
+    if permission not in principal.permissions:
+        raise Refusal(403, "permission_denied", f"This needs the permission {permission}.")
 
 
 async def _body(ctx: Context, operation: Operation) -> Any:

@@ -31,6 +31,7 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     HEALTH_READ = "health:read"
     POLICY_READ = "policy:read"
+    POLICY_EXPLAIN = "policy:explain"
     METRICS_READ = "metrics:read"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ai_gateway_mw.admin import answers, audit, keys, metrics, system, usage
+from ai_gateway_mw.admin import answers, audit, explaining, keys, metrics, system, usage
 from ai_gateway_mw.admin.openapi import document
 from ai_gateway_mw.admin.operations import Call, Operation, Permission, Text
 from ai_gateway_mw.admin.refusals import json_answer
@@ -18,8 +18,9 @@ _BUSY: Final = {503: "The database cannot be reached, or too many such requests 
 _POLICY: Final = Text(("application/yaml", "text/plain"), "A policy, in YAML or JSON.", 1024 * 1024)
 
 
-def operations() -> tuple[Operation, ...]:
+def operations(explanations: explaining.Explanations | None = None) -> tuple[Operation, ...]:
     """All of them, for one app: what they count, they count for it."""
+    explanations = explanations or explaining.Explanations()
     walks, checks, read = audit.Walks(), system.Checks(), Permission
     return (
         # Keys
@@ -215,6 +216,21 @@ def operations() -> tuple[Operation, ...]:
             body=_POLICY,
             answer=answers.PolicyVerdict,
             refusals=_BUSY,
+        ),
+        Operation(
+            id="explainRequest",
+            method="POST",
+            path="/explain",
+            permission=read.POLICY_EXPLAIN,
+            summary="What would become of a request now, and why. Nothing is sent, counted or written.",
+            handler=explanations.explained,
+            body=explaining.Explained,
+            answer=answers.Explanation,
+            refusals={
+                404: "There is no such key.",
+                409: "A file that the policy refers to is not as it was when the policy was loaded.",
+                503: "The database cannot be reached, or too many such requests run already.",
+            },
         ),
         Operation(
             id="getOpenAPI",

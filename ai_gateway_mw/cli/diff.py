@@ -15,6 +15,7 @@ from ai_gateway_mw.cli.console import say, say_json, stop
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.explain import Change, Compared, NoRequest, changes, compared, samples_of
+from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import load_file
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +48,7 @@ def diff(
         before, after = load_file(old), load_file(new)
         found = changes(before, after)
         samples = [] if requests is None else samples_of(requests, key)
-        otherwise = asyncio.run(compared(before, after, settings, samples))
+        otherwise = asyncio.run(compared(before, after, settings, Gateway, samples))
     except PolicyError as error:
         stop(*error.problems, code=2)
     except NoRequest as error:

@@ -24,6 +24,7 @@ from ai_gateway_mw.explain import (
     from_file,
     from_har,
 )
+from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import load_file
 from ai_gateway_mw.settings import Settings
 
@@ -81,5 +82,5 @@ def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
 
 
 async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
-    async with Rehearsal(load_file(policy, strict=False), settings) as rehearsal:
+    async with Rehearsal(load_file(policy, strict=False), settings, Gateway) as rehearsal:
         return await rehearsal.ask(asked, key)

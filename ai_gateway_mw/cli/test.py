@@ -16,6 +16,7 @@ from ai_gateway_mw.cli.console import say, say_json, stop
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.explain import Difference, Verdict, exchanges_schema, files_of, judged
+from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -60,7 +61,7 @@ def run_tests(
 
 async def _all(paths: Sequence[Path], settings: Settings) -> list[Verdict]:
     files = [file for path in paths for file in files_of(path)]
-    return [verdict for file in files for verdict in await judged(file, settings)]
+    return [verdict for file in files for verdict in await judged(file, settings, Gateway)]
 
 
 def _say(verdicts: Sequence[Verdict]) -> None:

@@ -3,13 +3,24 @@
 It runs the program that `run` runs, with an observer, in front of doubles: nothing is sent, and nothing is opened.
 """
 
-from ai_gateway_mw.explain.asked import Asked, NoRequest, body_of, field_of, from_curl, from_file, from_har
+from ai_gateway_mw.explain.asked import (
+    Asked,
+    NoRequest,
+    NoSuchKey,
+    body_of,
+    field_of,
+    from_curl,
+    from_file,
+    from_har,
+    of_data,
+)
 from ai_gateway_mw.explain.comparing import Compared, Sample, compared, samples_of
 from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
 from ai_gateway_mw.explain.differences import Change, changes
 from ai_gateway_mw.explain.doubles import Providers
 from ai_gateway_mw.explain.exchanges import exchanges_schema, files_of, load_exchanges, policy_of
 from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, judged
+from ai_gateway_mw.explain.live import Live, StoredKeys
 from ai_gateway_mw.explain.rehearsal import Rehearsal
 
 __all__ = [
@@ -20,12 +31,15 @@ __all__ = [
     "Considered",
     "Course",
     "Difference",
+    "Live",
     "NoRequest",
+    "NoSuchKey",
     "Providers",
     "Rehearsal",
     "RuleTaken",
     "Sample",
     "Sent",
+    "StoredKeys",
     "Verdict",
     "asked_of",
     "body_of",
@@ -39,6 +53,7 @@ __all__ = [
     "from_har",
     "judged",
     "load_exchanges",
+    "of_data",
     "policy_of",
     "samples_of",
 ]

@@ -47,6 +47,10 @@ class NoRequest(ValueError):
     """What was given describes no request; the text says why."""
 
 
+class NoSuchKey(LookupError):
+    """There is no gateway key of this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request. `target` is path and query as they are sent, `ip` the address that it comes from."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
@@ -21,6 +21,9 @@ from ai_gateway_mw.explain.rehearsal import Rehearsal
 from ai_gateway_mw.explain.script import Answers, Script
 from ai_gateway_mw.policy import Policy
 from ai_gateway_mw.settings import Settings
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.middleware import Gateway
 
 _OURS: Final = "x-request-id"
 
@@ -82,12 +85,14 @@ def _sample(method: str, path: str, model: str, key: str | None, times: int) -> 
     return Sample(f"{method} {path}{f' for {model}' if model else ''}", asked, key, times)
 
 
-async def compared(old: Policy, new: Policy, settings: Settings, samples: Sequence[Sample]) -> list[Compared]:
+async def compared(
+    old: Policy, new: Policy, settings: Settings, make: Callable[..., Gateway], samples: Sequence[Sample]
+) -> list[Compared]:
     """The requests that are answered otherwise by the new policy. Raises `PolicyError` and `NoRequest`."""
     found = []
     async with AsyncExitStack() as stack:
-        before = await stack.enter_async_context(Rehearsal(old, settings, own_secrets=False))
-        after = await stack.enter_async_context(Rehearsal(new, settings, own_secrets=False))
+        before = await stack.enter_async_context(Rehearsal(old, settings, make, own_secrets=False))
+        after = await stack.enter_async_context(Rehearsal(new, settings, make, own_secrets=False))
         for sample in samples:
             courses = [await _course(rehearsal, sample) for rehearsal in (before, after)]
             differences = list(_differences(*courses))

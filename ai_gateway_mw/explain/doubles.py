@@ -130,8 +130,8 @@ class PretendedAccounts(Accounts):
         self.looked_up = False
         self._pretended: dict[str, GatewayKey] = {}
 
-    def pretend(self, name: str) -> str:
-        """A key of this name, to be presented."""
+    def pretend(self, name: str) -> str | None:
+        """A key of this name, to be presented; None where there can be none."""
         token = generate(random.Random(f"pretended {name}"))
         self._pretended.setdefault(token, GatewayKey(f"key_{name}", name, b"", environment=_environment(name)))
         return token

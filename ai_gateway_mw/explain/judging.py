@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -28,6 +28,9 @@ from ai_gateway_mw.explain.rehearsal import Rehearsal
 from ai_gateway_mw.explain.script import Script
 from ai_gateway_mw.policy import load_file
 from ai_gateway_mw.settings import Settings
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.middleware import Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,10 @@ class Verdict:
         return {**place, "name": self.name, "passed": self.passed, "differences": differences}
 
 
-async def judged(path: Path, settings: Settings) -> list[Verdict]:
+async def judged(path: Path, settings: Settings, make: Callable[..., Gateway]) -> list[Verdict]:
     """The verdicts on a file of exchanges. Raises `PolicyError` where it, or its policy, cannot be used."""
     exchanges = load_exchanges(path)
-    run = _Run(path, exchanges, settings)
+    run = _Run(path, exchanges, settings, make)
     try:
         return [await run.verdict(exchange) for exchange in exchanges.exchanges]
     finally:
@@ -79,8 +82,9 @@ def asked_of(request: Request) -> Asked:
 class _Run:
     """One file; a gateway for each gateway key that clients pretend, and for each fresh beginning."""
 
-    def __init__(self, path: Path, exchanges: Exchanges, settings: Settings) -> None:
+    def __init__(self, path: Path, exchanges: Exchanges, settings: Settings, make: Callable[..., Gateway]) -> None:
         self._path = path
+        self._make = make
         self._settings = settings
         self._policy = load_file(policy_of(path, exchanges), strict=False)
         self._given = {vault: {n: str(v) for n, v in names.items()} for vault, names in exchanges.secrets.items()}
@@ -110,7 +114,7 @@ class _Run:
         if self._rehearsal is None or exchange.fresh:
             await self.aclose()
             self._rehearsal = Rehearsal(
-                self._policy, self._settings, providers=Providers(), given=self._given, own_secrets=False
+                self._policy, self._settings, self._make, providers=Providers(), given=self._given, own_secrets=False
             )
         return self._rehearsal
 

@@ -6,25 +6,29 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.asgi import Message
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.errors import GatewayError
-from ai_gateway_mw.explain.asked import Asked
+from ai_gateway_mw.explain.asked import Asked, NoSuchKey
 from ai_gateway_mw.explain.course import Course
 from ai_gateway_mw.explain.doubles import Placeholders, PretendedAccounts, Providers
 from ai_gateway_mw.explain.masks import Masks, WatchedStore
 from ai_gateway_mw.explain.observing import Observation, Observer
 from ai_gateway_mw.explain.telling import MOST_SHOWN, tell_choices
-from ai_gateway_mw.middleware import Gateway
 from ai_gateway_mw.policy import Policy
 from ai_gateway_mw.secrets import DEFAULT_VAULT, build_store
 from ai_gateway_mw.settings import Settings
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.explain.live import Live
+    from ai_gateway_mw.middleware import Gateway
 
 
 class Rehearsal:
@@ -35,17 +39,28 @@ class Rehearsal:
         self,
         policy: Policy,
         settings: Settings,
+        make: Callable[..., Gateway],
         *,
         providers: Providers | None = None,
         given: Mapping[str, Mapping[str, str]] | None = None,
         own_secrets: bool = True,
+        live: Live | None = None,
     ) -> None:
-        """`given` are secrets by vault and name. Without `own_secrets`, those of this installation are left alone."""
+        """`make` is what makes gateways. `given` are secrets by vault and name. Without `own_secrets`, those of this
+        installation are left alone. With `live` it goes on from what a running gateway knows, and a secret that is
+        missing is missing."""
         self.providers = providers or Providers()
         self._placeholders = Placeholders(given)
-        own = build_store(settings).sources if own_secrets else ()
-        self._store = WatchedStore([*own, self._placeholders])
+        self._live = live
+        if live is not None:
+            self._store = WatchedStore(live.sources)
+        else:
+            own = build_store(settings).sources if own_secrets else ()
+            self._store = WatchedStore([*own, self._placeholders])
         self._masks = Masks(self._store)
+        for text, name in live.hidden if live is not None else ():
+            self._masks.hide(text, name)
+        self._make = make
         self._observer = Observer()
         self._declared: dict[str, str] = {}
         self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")  # counters are files
@@ -57,17 +72,27 @@ class Rehearsal:
 
     def _open(self, policy: Policy, settings: Settings) -> None:
         apart = {"data_dir": Path(self._directory.name), "audit_requests": "off", "admin_token": None}
-        self.gateway = Gateway(
-            policy, settings=settings.model_copy(update=apart), secrets=self._store, transport=self.providers
+        internal = self._live.internal if self._live is not None else {}
+        self.gateway = self._make(
+            policy,
+            settings=settings.model_copy(update=apart),
+            secrets=self._store,
+            transport=self.providers,
+            internal=internal,
         )
         stores = self.gateway.stores
-        stores.accounts = self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
+        self._accounts: PretendedAccounts
+        if self._live is not None:
+            self._accounts = self._live.put_into(stores)
+        else:
+            stores.accounts = self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
         stores.random = random.Random(1)
         stores.observe(self._observer.told)
         self.providers.sending = self._observer.sending
         self.gateway.reload(policy)  # once more: with an observer, and without a database
         self._find_gateway_keys()
         self.gateway.program = self._observer.watched(self.gateway.program)
+        self.gateway.limits = replace(self.gateway.limits, quiet=True)
         self.gateway.is_open = True
 
     async def __aenter__(self) -> Self:
@@ -80,10 +105,14 @@ class Rehearsal:
         await self.gateway.stores.aclose()
         self._directory.cleanup()
 
-    async def ask(self, asked: Asked, key: str | None = None) -> Course:
-        """What becomes of a request, from a client that has the gateway key of this name. Raises `NoRequest`."""
+    async def ask(self, asked: Asked, key: str | None = None, *, patience: float | None = None) -> Course:
+        """What becomes of a request, from a client that has the gateway key of this name. What takes longer than
+        `patience`, such as a wait for capacity, is given up. Raises `NoRequest`, and `NoSuchKey`."""
         if key is not None:
-            asked = asked.with_credential(self._declared.get(key) or self._accounts.pretend(key))
+            token = self._declared.get(key) or self._accounts.pretend(key)
+            if token is None:
+                raise NoSuchKey(key)
+            asked = asked.with_credential(token)
         scope = asked.scope()
         for name, value in asked.credentials:
             self._masks.hide(value, f"client/{name}")
@@ -92,13 +121,25 @@ class Rehearsal:
         client = _Client(asked.body)
         self._observer.now = seen
         try:
-            await self.gateway.app(scope, client.receive, client.send)
+            async with asyncio.timeout(patience):
+                await self.gateway.app(scope, client.receive, client.send)
+        except TimeoutError:
+            course.notes.append("this takes its time, and was given up: there is no answer here")
         except GatewayError as error:  # past the head there is nobody to tell but the server
             course.notes.append(f"the answer broke off: {error.code}")
+        course.request = self._request(asked)  # once more: what it holds may be known as a secret by now
         tell_choices(seen)
         self._tell_answer(course, client)
         self._tell_notes(course, key)
         return course
+
+    def masked(self, told: Any) -> Any:
+        """The same with everything hidden that is known by now, also where it was told before it was known."""
+        if isinstance(told, str):
+            return self._masks.text(told)
+        if isinstance(told, dict):
+            return {self._masks.text(name): self.masked(value) for name, value in told.items()}
+        return [self.masked(item) for item in told] if isinstance(told, list | tuple) else told
 
     @property
     def names_of_turn(self) -> Sequence[str]:

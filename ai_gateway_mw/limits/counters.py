@@ -80,6 +80,11 @@ class Counters:
         """Counters of this process alone."""
         return cls(memory.private(rows, place_rows), clock)
 
+    def copied(self) -> Counters:
+        """What is counted now, to go on with apart: what is taken there is not taken here."""
+        with self._guard:
+            return Counters(memory.copied(self._memory), self._clock)
+
     def take(self, claims: Sequence[Claim]) -> Taken:
         """Take what all claims want, or nothing of any of them."""
         cells = self._cells

@@ -64,6 +64,24 @@ class ThreadGuard:
         self._is_new = True
 
 
+class CopiedGuard(ThreadGuard):
+    """For a copy of the counters: seats are taken as they were when it was made, and stay so."""
+
+    __slots__ = ("_seat", "_taken")
+
+    def __init__(self, of: Guard) -> None:
+        super().__init__()
+        self._taken = frozenset(seat for seat in range(PROCESSES) if of.is_taken(seat))
+        self._seat = next((seat for seat in range(PROCESSES) if seat not in self._taken), PROCESSES - 1)
+
+    def seat(self) -> tuple[int, bool]:
+        """One that nobody had."""
+        return self._seat, super().seat()[1]
+
+    def is_taken(self, seat: int) -> bool:
+        return seat in self._taken or seat == self._seat
+
+
 class FileGuard:
     """For counters that processes share.
 

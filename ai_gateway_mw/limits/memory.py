@@ -10,7 +10,7 @@ from typing import Final
 
 from ai_gateway_mw.errors import CountersUnusable
 from ai_gateway_mw.limits import places, rings
-from ai_gateway_mw.limits.guard import FileGuard, Guard, ThreadGuard
+from ai_gateway_mw.limits.guard import CopiedGuard, FileGuard, Guard, ThreadGuard
 from ai_gateway_mw.limits.table import BUCKET, CELL, Table
 from ai_gateway_mw.secrets import appearing
 
@@ -33,6 +33,7 @@ class Memory:
 
     def __init__(self, buffer: mmap.mmap, guard: Guard, rows: int, place_rows: int) -> None:
         self.guard = guard
+        self.rows, self.place_rows = rows, place_rows
         self._buffer = buffer
         self._bytes = memoryview(buffer)
         size = Table.size(rows, rings.WIDTH)
@@ -40,6 +41,10 @@ class Memory:
         self.others = Table(self._bytes, _HEADER_CELLS + size, rows, rings.WIDTH)
         self._of_places = Table(self._bytes, _HEADER_CELLS + 2 * size, place_rows, places.WIDTH)
         self.places = places.Places(self._of_places, guard, _HIGHEST)
+
+    def fill_from(self, other: Memory) -> None:
+        """Have what the other one has, which is of the same size."""
+        self._bytes[:] = other._bytes
 
     def close(self) -> None:
         """Give back the buffer, and close its file."""
@@ -54,6 +59,15 @@ def private(rows: int, place_rows: int) -> Memory:
     """Memory of this process; a child that is forked goes on with a copy."""
     buffer = mmap.mmap(-1, _size(rows, place_rows), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return Memory(buffer, ThreadGuard(), rows, place_rows)
+
+
+def copied(memory: Memory) -> Memory:
+    """Memory of this process with the same in it; whoever holds a place there holds it here, too."""
+    rows, place_rows = memory.rows, memory.place_rows
+    buffer = mmap.mmap(-1, _size(rows, place_rows), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    made = Memory(buffer, CopiedGuard(memory.guard), rows, place_rows)
+    made.fill_from(memory)
+    return made
 
 
 def shared(file: Path, rows: int, place_rows: int) -> Memory:

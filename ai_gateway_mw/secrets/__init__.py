@@ -10,6 +10,7 @@ from ai_gateway_mw.secrets.files import FilesSource
 from ai_gateway_mw.secrets.local import LocalVault, StoredSecret
 from ai_gateway_mw.secrets.master_key import MasterKey
 from ai_gateway_mw.secrets.memory import MemorySource
+from ai_gateway_mw.secrets.redaction import MIN_LENGTH
 from ai_gateway_mw.secrets.secret import Secret, usable
 from ai_gateway_mw.secrets.source import DEFAULT_VAULT, SecretSource
 from ai_gateway_mw.secrets.store import Reading, SecretStore
@@ -17,6 +18,7 @@ from ai_gateway_mw.secrets.streaming import StreamRedactor
 
 __all__ = [
     "DEFAULT_VAULT",
+    "MIN_LENGTH",
     "SOURCES",
     "VARIABLE_PREFIX",
     "DotenvSource",

@@ -51,6 +51,12 @@ class _Model:
             self._told_at = now
         return self._told
 
+    def as_told(self, now: float, wall: Clock, refresh: float) -> _Model:
+        """One without a history, of which this is told until there is something to tell."""
+        made = _Model(self._names["provider"], self._names["model"])
+        made._told, made._told_at = dict(self.scopes(now, wall, refresh)), now
+        return made
+
     def _make_room(self) -> None:
         if len(self._by_key) > _MAX_KEYS:
             key_id, history = self._by_key.popitem(last=False)
@@ -81,6 +87,14 @@ class ModelMetrics:
     def of(self, provider_id: str, model_id: str) -> Mapping[str, Any]:
         """`m.metrics`: the scopes `global`, `region`, `account` and `endpoint`, which are all local, and `api_keys`."""
         return self._model(provider_id, model_id).scopes(self._clock(), self._wall, self._refresh)
+
+    def as_told(self) -> ModelMetrics:
+        """The same as it is told now, to go on with apart: what is recorded there begins with nothing."""
+        made = ModelMetrics(self._clock, self._wall, refresh=self._refresh)
+        now = self._clock()
+        for names, model in self._models.items():
+            made._models[names] = model.as_told(now, self._wall, self._refresh)
+        return made
 
     def record(self, provider_id: str, model_id: str, measured: Measured) -> None:
         """Count a finished attempt."""

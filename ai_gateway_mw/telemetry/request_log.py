@@ -20,7 +20,7 @@ _entries = logging.getLogger("ai_gateway_mw.log")
 
 def log_request(ctx: Context, status: int) -> None:
     """The record of a finished exchange: 499 where the client left. Costs nothing where nobody reads it."""
-    if not _requests.isEnabledFor(logging.INFO):
+    if ctx.limits.quiet or not _requests.isEnabledFor(logging.INFO):
         return
     attempt = ctx.attempts[-1] if ctx.attempts else None
     record: dict[str, Any] = {
@@ -44,10 +44,10 @@ def log_request(ctx: Context, status: int) -> None:
     _requests.info("%s", line(record))
 
 
-def log_entry(request_id: str, metadata: Mapping[str, Any], redact: Callable[[str], str]) -> None:
+def log_entry(ctx: Context, metadata: Mapping[str, Any], redact: Callable[[str], str]) -> None:
     """The record of a `log` action, without what came from a secret."""
-    if _entries.isEnabledFor(logging.INFO):
-        _entries.info("%s", redact(line({"request": request_id, "metadata": metadata})))
+    if _entries.isEnabledFor(logging.INFO) and not ctx.limits.quiet:
+        _entries.info("%s", redact(line({"request": ctx.id, "metadata": metadata})))
 
 
 def line(record: Mapping[str, Any]) -> str:

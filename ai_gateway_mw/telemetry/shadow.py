@@ -62,6 +62,6 @@ class Sparing:
             return
         ctx.spared += (spared,)
         self._shadow.count(Series(self._action, self._place, error.code))
-        if _log.isEnabledFor(logging.INFO):
+        if _log.isEnabledFor(logging.INFO) and not ctx.limits.quiet:
             asked = {"request": ctx.id, "method": ctx.method, "path": ctx.path}
             _log.info("%s", line({**asked, "would_refuse": True, **spared._asdict()}))

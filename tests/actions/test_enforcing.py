@@ -141,7 +141,9 @@ async def test_not_enforced_it_lets_through_counts_and_says_so_once(
 async def test_explain_shows_it(name: str) -> None:
     expected = REFUSING[name]
     asked = Asked("POST", CHAT_PATH, tuple(PRESENTED.items()), json.dumps(CHAT).encode())
-    async with Rehearsal(load_policy(policy_of(name, enforce=False)), Settings(), own_secrets=False) as rehearsal:
+    async with Rehearsal(
+        load_policy(policy_of(name, enforce=False)), Settings(), Gateway, own_secrets=False
+    ) as rehearsal:
         for _ in range(expected.before):
             await rehearsal.ask(asked)
         course = await rehearsal.ask(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ai_gateway_mw import Gateway
 from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.explain import Asked, Course, Providers, Rehearsal
 from ai_gateway_mw.policy import Phase, load_policy
@@ -28,7 +30,7 @@ OPENAI: dict[str, Any] = {"only_allow_configured_providers": True, "providers": 
 
 async def course(policy: dict[str, Any], asked: Asked = CHAT, *, key: str | None = None, **options: Any) -> Course:
     given = {"given": GIVEN, "own_secrets": False} | options
-    async with Rehearsal(load_policy(policy), Settings(), **given) as rehearsal:
+    async with Rehearsal(load_policy(policy), Settings(), Gateway, **given) as rehearsal:
         return await rehearsal.ask(asked, key)
 
 
@@ -241,7 +243,7 @@ async def test_nothing_is_written_where_the_gateway_would_write(
     limit = {"name": "a", "algorithm": "sliding_window", "capacity": 1, "rate": "60s", "bucket_key": ["conn.client_ip"]}
     policy = actions("gateway-auth", ("rate-limit", limit), ("ai-gateway", OPENAI))
     settings = Settings(audit_requests="strict", data_dir=tmp_path / "data")
-    async with Rehearsal(load_policy(policy), settings, own_secrets=False) as rehearsal:
+    async with Rehearsal(load_policy(policy), settings, Gateway, own_secrets=False) as rehearsal:
         assert (await rehearsal.ask(CHAT, "a")).status == 200
         assert (await rehearsal.ask(CHAT, "a")).status == 429
     assert _files(tmp_path) == []
@@ -259,7 +261,9 @@ async def test_what_was_learned_stays_for_the_next_request() -> None:
         return httpx.Response(429 if bad else 200, json={})
 
     policy = load_policy(actions(("ai-gateway", OPENAI)))
-    async with Rehearsal(policy, Settings(), providers=Providers(limited), given=GIVEN, own_secrets=False) as rehearsal:
+    async with Rehearsal(
+        policy, Settings(), Gateway, providers=Providers(limited), given=GIVEN, own_secrets=False
+    ) as rehearsal:
         assert len((await rehearsal.ask(CHAT)).tried) == 2
         second = await rehearsal.ask(CHAT)
     assert second.tried == ["openai/gpt-4o with openai/backup"]
@@ -351,3 +355,15 @@ async def test_what_is_made_from_a_secret_is_hidden_wherever_it_turns_up() -> No
     )
     assert SECRET.upper() not in json.dumps(told.as_json())
     assert told.vars["copy"] == "Secret('made from a secret')!"
+
+
+async def test_what_takes_too_long_is_given_up() -> None:
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    policy = load_policy(actions(("ai-gateway", OPENAI)))
+    async with Rehearsal(policy, Settings(), Gateway, providers=Providers(never), own_secrets=False) as rehearsal:
+        course = await rehearsal.ask(CHAT, patience=0.05)
+    assert (course.status, len(course.sent)) == (0, 1)
+    assert course.notes[0] == "this takes its time, and was given up: there is no answer here"

@@ -261,3 +261,19 @@ class AgainstALog(RuleBasedStateMachine):
 
 TestAgainstALog = AgainstALog.TestCase
 TestAgainstALog.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_copy_goes_on_from_what_is_counted_and_apart(counters: Counters) -> None:
+    assert granted(counters, 2)
+    assert counters.enter("key:a", 2)
+    copy = counters.copied()
+    assert granted(copy)
+    assert not granted(copy)
+    assert (counters.value("key:a", MINUTE), copy.value("key:a", MINUTE)) == (2, 3)
+    assert copy.enter("key:a", 2)
+    assert not copy.enter("key:a", 2)
+    assert (counters.entered("key:a"), copy.entered("key:a")) == (1, 2)
+    copy.leave("key:a")
+    copy.close()
+    assert granted(counters)
+    assert counters.entered("key:a") == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_gateway_mw import Gateway
 from ai_gateway_mw.explain import exchanges_schema, files_of, judged, load_exchanges, policy_of
 from ai_gateway_mw.settings import Settings
 
@@ -21,7 +22,7 @@ FILES = files_of(HERE)
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 async def test_exchanges_come_out_as_expected(file: Path) -> None:
-    for verdict in await judged(file, Settings()):
+    for verdict in await judged(file, Settings(), Gateway):
         assert verdict.passed, f"{verdict.place}: {verdict.name}: {verdict.differences}"
 
 

@@ -120,3 +120,15 @@ def test_what_is_shown_is_refreshed_once_a_second(clock, wall) -> None:
 def test_models_are_measured_apart(metrics: ModelMetrics) -> None:
     metrics.record("p", "m", Measured(Result.OK))
     assert metrics.of("q", "m")["global"]["request_count"] == 0
+
+
+def test_what_is_told_now_can_be_gone_on_with_apart(metrics: ModelMetrics, clock) -> None:
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100, key_id="k"))
+    before = metrics.of("p", "m")
+    copy = metrics.as_told()
+    metrics.record("p", "m", Measured(Result.SERVER_ERROR, upstream_ms=300))
+    clock.now += 60
+    assert copy.of("p", "m") == before
+    copy.record("p", "m", Measured(Result.OK, upstream_ms=5))
+    assert metrics.of("p", "m")["global"]["request_count"] == 2
+    assert copy.of("p", "other")["global"]["request_count"] == 0
