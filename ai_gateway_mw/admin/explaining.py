@@ -77,7 +77,7 @@ class Explanations:
             asked = of_data(told.model_dump(exclude={"key"}, exclude_none=True))
             asked.scope()
         except NoRequest as error:
-            raise invalid("ip" if told.ip and told.ip in str(error) else "", str(error)) from None
+            raise _invalid(call, error, "ip" if told.ip and told.ip in str(error) else "") from None
         return await self._answer(call, asked, told.key)
 
     async def explained_as_sent(self, call: Call, ctx: Context) -> Reply:
@@ -102,13 +102,17 @@ class Explanations:
         except NoSuchKey:
             raise key_not_found(key or "") from None
         except NoRequest as error:
-            raise invalid("", str(error)) from None
+            raise _invalid(call, error) from None
         except PolicyError as error:
             message = f"What the policy refers to is not as it was: {error.problems[0].message}"
             raise Refusal(409, "policy_changed", gateway.stores.secrets.redact(message)) from None
         finally:
             self._asking -= 1
         return json_answer(200, json.loads(call.gateway.stores.secrets.redact(json.dumps(told))))
+
+
+def _invalid(call: Call, error: NoRequest, field: str = "") -> Refusal:
+    return invalid(field, call.gateway.stores.secrets.redact(str(error)))
 
 
 def _hidden(gateway: Gateway) -> Iterator[tuple[str, str]]:

@@ -321,7 +321,8 @@ async def test_no_secret_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         told.append(await plane("POST", "/explain", json={"path": f"/v1/models?key={made['text']}", "method": TOKEN}))
         sent = Plane(plane.gateway, "/admin")
         told.append(await sent("POST", CHAT_PATH, headers={"x-team": "b", **SENT["headers"]}, json=CHAT))
-    assert [answer.status for answer in told] == [200] * 5
+        told.append(await plane("POST", "/explain", json={**ASKED, "ip": TOKEN}))
+    assert [answer.status for answer in told] == [*[200] * 5, 422]
     assert "Secret('openai/two')" in told[0].text
     assert dict(told[0].json()["sent"][0]["fields"])["accept"] == "application/json"
     everything = "\n".join([*(answer.text for answer in told), caplog.text])
