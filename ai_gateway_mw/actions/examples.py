@@ -13,6 +13,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "basic-auth": {"credentials": [{"username": "team", "password": "${secrets.get('team', 'password')}"}]},
     "circuit-breaker": {"error_threshold": 0.5, "volume_threshold": 20, "tripped_duration": "30s"},
+    "close-connection": {"enforce": True},
     "compress-response": {"algorithms": ["gzip"]},
     "custom-response": {
         "status_code": 503,
