@@ -17,7 +17,8 @@ from ai_gateway_mw.upstream.admission import Admission, check_method
 from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
 from ai_gateway_mw.upstream.failover import Failover, FailoverRules
 from ai_gateway_mw.upstream.functions import AUTHOR, KEY, MODEL, PROVIDER, ai_functions, ai_types
-from ai_gateway_mw.upstream.key_selection import KeyRing, KeySelection
+from ai_gateway_mw.upstream.key_ring import KeyRing
+from ai_gateway_mw.upstream.key_selection import KeySelection
 from ai_gateway_mw.upstream.listing import model_listing
 from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
 from ai_gateway_mw.upstream.passthrough import Passthrough
