@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hypothesis import strategies as st
@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 READY = sorted((HERE.parents[1] / "policies").glob("*.yaml"))
 SECRET = "sk-hush-0123456789abcdef0123456789abcdef"
 
+_INNER = 4  # from here on there are expressions, and actions with their configs; above are phases and rules
 _AGAIN = "\N{SYMBOL FOR SUBSTITUTE}"  # at the end of a key: it is left out of the text, so that the key is there twice
 _AS_IT_IS = "\N{SYMBOL FOR ESCAPE}"  # around text: it is written without quotes
 _WRITTEN = re.compile(f'"{_AS_IT_IS}.*?{_AS_IT_IS}"')
@@ -126,6 +127,14 @@ _strange = st.one_of(
 )
 
 
+class _Place(NamedTuple):
+    """A node, by what holds it and its key there."""
+
+    parent: Any
+    key: Any
+    depth: int
+
+
 @st.composite
 def mutated_structure(draw: st.DrawFn) -> bytes:
     """A good policy of which some nodes are others, as JSON with whatever cannot be said in it."""
@@ -149,7 +158,9 @@ def mutated_bytes(draw: st.DrawFn) -> bytes:
 
 
 def _mutate(draw: st.DrawFn, document: dict[str, Any]) -> None:
-    parent, key = draw(st.sampled_from(list(_places(document))))
+    places = sorted(_places(document), key=lambda place: -place.depth)  # Hypothesis likes what comes first
+    inner = [place for place in places if place.depth >= _INNER]
+    parent, key, _ = draw(st.sampled_from((draw(st.sampled_from([inner, inner, inner, places]))) or places))
     changes = ["replace", "replace", "replace", "wrap"]
     if isinstance(parent, list):
         changes += ["remove", "repeat"]
@@ -192,12 +203,12 @@ def _names(key: str) -> st.SearchStrategy[str]:
     return st.one_of(st.sampled_from(near), st.sampled_from([*others, SECRET]), st.text(max_size=5))
 
 
-def _places(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Every node of a document, by what holds it and its key there."""
+def _places(node: Any, depth: int = 0) -> Iterator[_Place]:
+    """Every node of a document."""
     keys = node.keys() if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
     for key in keys:
-        yield node, key
-        yield from _places(node[key])
+        yield _Place(node, key, depth)
+        yield from _places(node[key], depth + 1)
 
 
 def _written(document: Any, *, ensure_ascii: bool) -> bytes:
