@@ -94,10 +94,10 @@ def actions(*written: Any, expressions: Sequence[str] = (), phase: str = "on_htt
     return {phase: [{"expressions": list(expressions), "actions": listed}]}
 
 
-def problems_of(policy: str | Mapping[str, Any]) -> list[Problem]:
+def problems_of(policy: str | Mapping[str, Any], **settings: Any) -> list[Problem]:
     """What is wrong with a policy that must not load."""
     with pytest.raises(PolicyError) as caught:
-        gateway(policy)
+        gateway(policy, **settings)
     return [problem for problem in caught.value.problems if problem.severity == "error"]
 
 

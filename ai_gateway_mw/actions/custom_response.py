@@ -60,12 +60,7 @@ class CustomResponse:
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._status = config.status_code
         self._body = runtime.template(config.body, public=True)
-        self._fields = []
-        for name, text in config.headers.items():
-            try:
-                self._fields.append((settable_name(name), runtime.template(text, public=True)))
-            except ValueError as error:
-                runtime.problem(str(error), field=("headers", name))
+        self._fields = runtime.fields(config.headers, settable_name, public=True)
         self._redact = runtime.secrets.redact_bytes
         self._fixed: Reply | None = None
         self._shown = b""  # all the text of the fixed one

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.upstream.content import rendered
+
+
+def _of_one_name(item: dict[str, Any]) -> dict[str, Any]:
+    if len(item) != 1:
+        raise ValueError("must be a map with exactly one name")
+    (name,) = item
+    if not (name.isascii() and name.isidentifier()):
+        raise ValueError(f"`{name}` cannot be a variable's name: use letters, digits and `_`")
+    return item
 
 
 class SetVars:
@@ -21,7 +30,7 @@ class SetVars:
     )
 
     class Config(ActionConfig):
-        vars: tuple[dict[str, Any], ...] = Field(
+        vars: tuple[Annotated[dict[str, Any], AfterValidator(_of_one_name)], ...] = Field(
             description="A list of single-key maps from name to value. Strings anywhere in a value may be templates; "
             "a string that is exactly one `${…}` keeps the type of its value.",
         )
@@ -31,17 +40,6 @@ class SetVars:
         def _as_list(cls, value: Any) -> Any:
             """A plain map is taken as the list of its entries: ngrok's own guides write it that way."""
             return [{name: item} for name, item in value.items()] if isinstance(value, dict) else value
-
-        @field_validator("vars")
-        @classmethod
-        def _one_name_each(cls, value: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-            for item in value:
-                if len(item) != 1:
-                    raise ValueError("each item must be a map with exactly one name")
-                name = next(iter(item))
-                if not (name.isascii() and name.isidentifier()):
-                    raise ValueError(f"`{name}` cannot be a variable's name: use letters, digits and `_`")
-            return value
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._vars = [(name, runtime.templates(value)) for item in config.vars for name, value in item.items()]

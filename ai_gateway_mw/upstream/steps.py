@@ -161,14 +161,8 @@ def _strategy(text: ExpressionText, runtime: Runtime, environment: Environment) 
 
 
 def _additions(config: AIGatewayConfig, runtime: Runtime) -> Additions:
-    fields = []
-    for name, text in config.headers.items():
-        try:
-            fields.append((upstream_name(name), runtime.template(text)))
-        except ValueError as error:
-            runtime.problem(str(error), text.place_of())
     return Additions(
-        fields=fields,
+        fields=runtime.fields(config.headers, upstream_name),
         query=[(name, runtime.template(text)) for name, text in config.query_params.items()],
         body=runtime.templates(config.body),
         max_output_tokens=config.max_output_tokens,

@@ -10,8 +10,9 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import Phase, load_policy
 from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import http_scope, request
-from tests.gateways import actions, gateway, problems_of, secret_store
+from tests.gateways import actions, gateway, secret_store
 
 pytestmark = pytest.mark.anyio
 
@@ -59,30 +60,45 @@ async def test_what_is_set(written: Any, made: dict[str, Any]) -> None:
     assert await variables(written) == made
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"vars": "a"},
-        {"vars": None},
-        {"vars": ["a"]},
-        {"vars": [{}]},
-        {"vars": [{"a": 1, "b": 2}]},
-        {"vars": [{"a-b": 1}]},
-        {"vars": [{"": 1}]},
-        {"vars": [{"1a": 1}]},
-        {"vars": [{"é": 1}]},
-        {"vars": [{"a.b": 1}]},
-        {"vars": [{"a": "${nope}"}]},
-        {"vars": [{"a": ["${1 +}"]}]},
-        {"vars": [{"a": "${"}]},
+GOOD: list[dict[str, Any]] = [
+    {"vars": []},
+    {"vars": [{"a": 1}, {"b": 1.5}, {"c": True}, {"d": None}, {"a": [1, {"x": "y"}]}]},
+    {"vars": [{"a": "1"}, {"b": "${vars.a}2"}]},
+    {"vars": [{"_x9": "$${not}"}, {"key": "${secrets.get('v', 'n')}"}]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `set-vars` needs `vars`"),
+    ({"vars": "a"}, '"a"', "`vars` must be a list, not the text `a`"),
+    ({"vars": None}, "null", "`vars` must be a list, not nothing"),
+    ({"vars": ["a"]}, '"a"', "`vars[0]` must be a mapping, not the text `a`"),
+    ({"vars": [{}]}, "{}", "`vars[0]` must be a map with exactly one name"),
+    ({"vars": [{"a": 1, "b": 2}]}, "{", "`vars[0]` must be a map with exactly one name"),
+    ({"vars": [{"a-b": 1}]}, "{", "`vars[0]`: `a-b` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"1a": 1}]}, "{", "`vars[0]`: `1a` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"é": 1}]}, "{", "`vars[0]`: `é` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"a.b": 1}]}, "{", "`vars[0]`: `a.b` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"a": "${nope}"}]}, "nope}", "unknown name `nope`"),
+    ({"vars": [{"a": ["${1 +}"]}]}, "}", "the expression ends too early; expected a value"),
+    ({"vars": [{"a": "${"}]}, "${", "`${` is never closed with `}`"),
+    (
         {"vars": [{"a": "${res.status_code}"}]},
-        {"variables": [{"a": 1}]},
-    ],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("set-vars", config)))
+        "res.status_code}",
+        "unknown name `res.status_code` (`res.*` is known in",
+    ),
+    ({"vars": [{"a": "${1 + 'a'}"}]}, "+", "int and string cannot be added with `+`"),
+    ({"vars": [{"a": 1}, {"b": 2, "c": 3}]}, "{", "`vars[1]` must be a map with exactly one name"),
+    ({"vars": [{"a": 1}], "enforce": True}, '"enforce"', "unknown field `enforce`; known are `vars`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("set-vars", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("set-vars", config, at, says)
 
 
 async def test_a_variable_that_holds_all_the_others_is_no_circle() -> None:
