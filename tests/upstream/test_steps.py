@@ -59,6 +59,16 @@ def test_a_problem_is_told_with_its_place(config: str, problem: str) -> None:
     assert len(refusal.value.problems) == 1
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("selection", ["model_selection", "api_key_selection"])
+async def test_an_empty_list_of_strategies_chooses_nothing(selection: str) -> None:
+    providers = Providers()
+    providers.on("k1", 500)
+    made = gateway(with_keys("k1", "k2", **{selection: {"strategy": []}}), providers)
+    assert (await chat(made)).status == 200
+    assert providers.keys == ["k1", "k2"]
+
+
 def test_all_problems_are_told_at_once() -> None:
     config = (
         "      headers: {host: a}\n"
