@@ -81,7 +81,7 @@ _INTERPOLATED: Final = re.compile(r"""(?<![$\\])(?:'\$\{(?:[^'\\]|\\.)*\}'|"\$\{
 _NO_TEMPLATE: Final = "`${ }` is not interpolated in the text of an expression; write what stands in it, without quotes"
 _LOOKS_LIKE_CEL: Final = re.compile(
     r"\s*(?:(?:conn|req|res|vars|actions|endpoint)\.[a-z_]\w*(?:\.\w+|\[[^\]]*\]|\([^()]*\))*|secrets\.get\([^()]*\)"
-    r"|json\.(?:decode|encode)\(.*\))\s*"
+    r"|json\.(?:decode|encode)\((?:[^()'\"]|'[^']*'|\"[^\"]*\"|\([^()]*\))*\)(?:\.\w+|\[[^\]]*\])*)\s*"
 )
 
 
