@@ -514,6 +514,9 @@ def test_a_set_that_is_none_is_refused() -> None:
         ("ftp://issuer.example.com/", False),
         ("file:///etc/passwd", False),
         ("https:///keys", False),
+        ("https://<your-issuer>/keys", False),
+        ("https://$ISSUER/keys", False),
+        ("https://münchen.example.com/keys", True),
         ("https://user:pass@issuer.example.com/", False),
         ("https://issuer.example.com/#x", False),
         ("issuer.example.com/keys", False),
@@ -546,6 +549,7 @@ async def test_a_server_that_never_ends_its_answer_is_given_up() -> None:
     [
         ({"issuer": {"allow_list": []}}, "issuer.allow_list"),
         ({"issuer": {"allow_list": [{"value": "me"}]}}, "an issuer is a URL"),
+        ({"issuer": {"allow_list": [{"value": "https://<your-issuer>/"}]}}, "an issuer is a URL"),
         ({"issuer": {"allow_list": [{"value": ISSUER}, {"value": ISSUER}]}}, "given twice"),
         ({"audience": {"allow_list": []}}, "audience.allow_list"),
         ({"http": {"tokens": []}}, "http.tokens"),
