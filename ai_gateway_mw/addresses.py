@@ -28,12 +28,14 @@ def parse_address(text: str) -> Address:
 def parse_network(text: str) -> Network:
     """A CIDR range (RFC 4632); raises ValueError with what is expected instead."""
     address, slash, length = text.partition("/")
-    if not slash:
-        suffix = "128" if ":" in text else "32"
-        raise ValueError(f"`{text}` is not a CIDR range; write `{text}/{suffix}` for one address")
-    if "%" in address or not (length.isascii() and length.isdigit()):
+    if slash and ("%" in address or not (length.isascii() and length.isdigit())):
         raise ValueError(f"`{text}` is not a CIDR range: it needs an address, `/` and a number of bits")
-    network = ip_network(text, strict=False)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"`{text}` is not a CIDR range, such as `203.0.113.0/24`") from None
+    if not slash:
+        raise ValueError(f"`{text}` is not a CIDR range; write `{network}` for one address")
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network

@@ -66,6 +66,8 @@ def test_ranges_are_read(text: str, network: str) -> None:
         ("fe80::1%eth0/64", "number of bits"),
         ("10.0.0.0/33", "10.0.0.0/33"),
         ("10.0.0/8", "10.0.0/8"),
+        ("$YOUR_ADDRESS", r"`\$YOUR_ADDRESS` is not a CIDR range, such as"),
+        ("YOUR_ADDRESS/32", "`YOUR_ADDRESS/32` is not a CIDR range, such as"),
         ("example.com/8", "example.com/8"),
         ("", "is not a CIDR range"),
     ],
