@@ -179,6 +179,7 @@ async def test_without_its_certificate_nothing_is_verified(status: int, content:
         ({"provider": "github"}, "needs `secret`"),
         ({"provider": "github", "secret": ""}, "needs `secret`"),
         ({"provider": "githubb", "secret": SECRET}, "did you mean `github`"),
+        ({"provider": "vmware_workspace", "secret": SECRET}, "did you mean `vmware`"),
         ({"provider": "nobody-at-all", "secret": SECRET}, "known are aftership"),
         ({"provider": "sns", "secret": SECRET}, "takes no `secret`"),
         ({"provider": "github", "secret": "${nope}"}, "nope"),
