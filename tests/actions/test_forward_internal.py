@@ -294,6 +294,7 @@ async def test_a_real_service_over_our_own_transport() -> None:
     [
         ("https://order.internal", "nothing is known as `order.internal`", "orders.internal"),
         ("https://zzz.internal", "nothing is known as `zzz.internal`", ""),
+        ("https://zzz.internal", "say where it leads: AI_GATEWAY_INTERNAL=zzz=http://127.0.0.1:3000", ""),
         ("https://orders.example.com", "is no internal upstream", ""),
         ("https://orders.internal/path", "use `url-rewrite`", ""),
         ("https://orders.internal?x", "use `url-rewrite`", ""),
