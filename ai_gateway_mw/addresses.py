@@ -13,7 +13,7 @@ from ai_gateway_mw.headers import Field
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_FORM = ": it needs an address, `/` and a number of bits"
+_FORM = ": it needs an address, `/` and a number of bits, such as `203.0.113.0/24`"
 _HOP = re.compile(r"\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?|(?P<v4>[^:]+):[0-9]{1,5}")
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
@@ -35,6 +42,20 @@ class SetVars:
             "a string that is exactly one `${…}` keeps the type of its value.",
         )
 
+        _is_map: bool = PrivateAttr(False)
+
+        @model_validator(mode="wrap")
+        @classmethod
+        def _as_written(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+            made = handler(value)
+            made._is_map = isinstance(value, dict) and isinstance(value.get("vars"), dict)
+            return made
+
+        @property
+        def is_map(self) -> bool:
+            """Whether `vars` was a plain map, which ngrok's server refuses."""
+            return self._is_map
+
         @field_validator("vars", mode="before")
         @classmethod
         def _as_list(cls, value: Any) -> Any:
@@ -42,6 +63,9 @@ class SetVars:
             return [{name: item} for name, item in value.items()] if isinstance(value, dict) else value
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
+        if config.is_map:
+            message = "`vars` is a list of maps of one name each; this map is taken for one, in its order"
+            runtime.problem(message, field=("vars",), severity="warning")
         self._vars = [(name, runtime.templates(value)) for item in config.vars for name, value in item.items()]
 
     async def __call__(self, ctx: Context) -> None:

@@ -299,7 +299,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"url": "https://order.internal"}, "https://order.internal", "nothing is known as `order.internal`"),
-    ({"url": "https://zzz.internal"}, "https://zzz.internal", "nothing is known as `zzz.internal`"),
+    ({"url": "https://zzz.internal"}, "https://zzz.internal", "say where it leads: AI_GATEWAY_INTERNAL=zzz=http://"),
     ({"url": "https://orders.example.com"}, "https://orders.example.com", "is no internal upstream"),
     ({"url": "https://orders.internal/path"}, "https://orders.internal/path", "use `url-rewrite`"),
     ({"url": "https://orders.internal?x"}, "https://orders.internal?x", "use `url-rewrite`"),

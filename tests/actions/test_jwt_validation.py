@@ -515,6 +515,9 @@ def test_a_set_that_is_none_is_refused() -> None:
         ("ftp://issuer.example.com/", False),
         ("file:///etc/passwd", False),
         ("https:///keys", False),
+        ("https://<your-issuer>/keys", False),
+        ("https://$ISSUER/keys", False),
+        ("https://münchen.example.com/keys", True),
         ("https://user:pass@issuer.example.com/", False),
         ("https://issuer.example.com/#x", False),
         ("issuer.example.com/keys", False),
@@ -553,6 +556,11 @@ GOOD: list[dict[str, Any]] = [
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"issuer": {"allow_list": []}}, "[]", "`issuer.allow_list` must have 1 or more entries"),
     ({"issuer": {"allow_list": [{"value": "me"}]}}, '"me"', "an issuer is a URL"),
+    (
+        {"issuer": {"allow_list": [{"value": "https://<your-issuer>/"}]}},
+        '"https://<your-issuer>/"',
+        "an issuer is a URL",
+    ),
     (
         {"issuer": {"allow_list": [{"value": ISSUER}, {"value": ISSUER}]}},
         "[",

@@ -123,3 +123,27 @@ async def test_one_request_does_not_see_the_variables_of_another() -> None:
     app = gateway(policy).app
     await request(app, "POST", "/v1/models")
     assert (await request(app, "GET", "/v1/models")).text == "false"
+
+
+def test_a_map_in_the_place_of_the_list_is_taken_with_a_warning() -> None:
+    policy = "on_http_request:\n  - type: set-vars\n    config:\n      vars:\n        a: 1\n        b: ${vars.a}\n"
+    (warning,) = gateway(policy).warnings
+    assert warning.headline == "`vars` is a list of maps of one name each; this map is taken for one, in its order"
+    assert (warning.place.line, warning.place.column) == (5, 9)  # type: ignore[union-attr]
+    assert gateway(policy.replace("  a", "  - a").replace("  b", "  - b")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [
+        ("json.decode(actions.ngrok.http_request.res.body).tier.value", True),
+        ("json.decode(getReqHeader('x-plan')[0])['name']", True),
+        ("json.decode(a) and json.decode(b)", False),
+        ("json.decode", False),
+    ],
+)
+def test_a_value_whose_interpolation_was_forgotten_is_warned_of(value: str, warned: bool) -> None:
+    made = gateway(actions(("set-vars", {"vars": [{"tier": value}]})))
+    assert [each.message for each in made.warnings] == (
+        ["this is plain text; to have its value, write it within `${ }`"] if warned else []
+    )

@@ -184,6 +184,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"provider": "github"}, "{", "needs `secret`"),
     ({"provider": "github", "secret": ""}, "{", "needs `secret`"),
     ({"provider": "githubb", "secret": SECRET}, '"githubb"', "did you mean `github`"),
+    ({"provider": "vmware_workspace", "secret": SECRET}, '"vmware_workspace"', "did you mean `vmware`"),
     ({"provider": "nobody-at-all", "secret": SECRET}, '"nobody-at-all"', "known are aftership"),
     ({"provider": "sns", "secret": SECRET}, "{", "takes no `secret`"),
     ({"provider": "github", "secret": "${nope}"}, "nope}", "unknown name `nope`"),

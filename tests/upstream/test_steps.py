@@ -15,6 +15,16 @@ def policy(config: str) -> str:
     return "on_http_request:\n  - type: ai-gateway\n    config:\n" + config
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("selection", ["model_selection", "api_key_selection"])
+async def test_an_empty_list_of_strategies_chooses_nothing(selection: str) -> None:
+    providers = Providers()
+    providers.on("k1", 500)
+    made = gateway(with_keys("k1", "k2", **{selection: {"strategy": []}}), providers)
+    assert (await chat(made)).status == 200
+    assert providers.keys == ["k1", "k2"]
+
+
 def test_all_problems_are_told_at_once() -> None:
     config = (
         "      headers: {host: a}\n"
