@@ -13,6 +13,7 @@ from ai_gateway_mw.headers import Field
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_FORM = ": it needs an address, `/` and a number of bits, such as `203.0.113.0/24`"
 _HOP = re.compile(r"\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?|(?P<v4>[^:]+):[0-9]{1,5}")
 
 
@@ -29,14 +30,25 @@ def parse_network(text: str) -> Network:
     """A CIDR range (RFC 4632); raises ValueError with what is expected instead."""
     address, slash, length = text.partition("/")
     if not slash:
-        suffix = "128" if ":" in text else "32"
-        raise ValueError(f"`{text}` is not a CIDR range; write `{text}/{suffix}` for one address")
+        raise ValueError(f"`{text}` is not a CIDR range{_for_one(text)}")
     if "%" in address or not (length.isascii() and length.isdigit()):
-        raise ValueError(f"`{text}` is not a CIDR range: it needs an address, `/` and a number of bits")
-    network = ip_network(text, strict=False)
+        raise ValueError(f"`{text}` is not a CIDR range{_FORM}")
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"`{text}` is not a CIDR range{_FORM}") from None
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network
+
+
+def _for_one(text: str) -> str:
+    """How to write the range of one address, where this is one."""
+    try:
+        bits = ip_address(text).max_prefixlen
+    except ValueError:
+        return _FORM
+    return _FORM if "%" in text else f"; write `{text}/{bits}` for one address"
 
 
 class Ranges:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
@@ -11,7 +11,7 @@ from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
 from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, validated
 from ai_gateway_mw.program import CompiledRule, Program
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Locate, Runtime, Stores
 from ai_gateway_mw.variables import reads_body
 
 
@@ -76,8 +76,11 @@ class _Compilation:
         if by_url and any(getattr(self._actions.get(spec.type), "guards", False) for spec in rule.actions):
             self._guards.append(name)
 
-    def _locator(self, spec: ActionSpec) -> Callable[[Path], Place]:
-        return lambda path: self._policy.document.place((*spec.path, "config", *path))
+    def _locator(self, spec: ActionSpec) -> Locate:
+        def place(path: Path, *, key: bool = False) -> Place:
+            return self._policy.document.place((*spec.path, "config", *path), key=key)
+
+        return place
 
     def _action(self, runtime: Runtime, spec: ActionSpec) -> Action | None:
         spec = self._of_today(runtime, spec)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from ai_gateway_mw.accounts import Account
     from ai_gateway_mw.providers import Model
     from ai_gateway_mw.runtime import Runtime
-    from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer, ProviderKey
+    from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer
+    from ai_gateway_mw.upstream.key_ring import ProviderKey
     from ai_gateway_mw.upstream.key_selection import KeyNote
     from ai_gateway_mw.upstream.model_selection import SelectionNotes
     from ai_gateway_mw.upstream.transport import UpstreamResponse
@@ -331,7 +332,7 @@ class Context:
     def check_credentials(self) -> None:
         """Raises `AmbiguousCredentials` where the request brings two; of a single one nothing is made yet."""
         fields = self.request_fields
-        if fields.repeated or (self.query and self.route) or len(CREDENTIAL_FIELDS & fields.first.keys()) > 1:
+        if fields.repeated or (self.query and self.route) or len(CREDENTIAL_FIELDS.intersection(fields.first)) > 1:
             self.presented_credential()
 
     @property

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import httpx
 
@@ -37,10 +37,11 @@ from ai_gateway_mw.cel import (
 from ai_gateway_mw.context import Limits
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable, Place, PolicyError, Problem, SecretError
 from ai_gateway_mw.facts import Intelligence, IPPolicy, load_intelligence, load_ip_policies
+from ai_gateway_mw.headers import field_value
 from ai_gateway_mw.hops import Hops
 from ai_gateway_mw.internal import Internal
 from ai_gateway_mw.limits import Counters
-from ai_gateway_mw.policy import Path, Phase, Text
+from ai_gateway_mw.policy import Path, Phase, TemplateText, Text
 from ai_gateway_mw.providers import Catalog
 from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore, build_store
 from ai_gateway_mw.settings import Settings
@@ -200,6 +201,12 @@ class Stores:
             self._own_transport = None
 
 
+class Locate(Protocol):
+    """Where a field of an action's config stands, by its path; with `key`, where its name does."""
+
+    def __call__(self, path: Path, *, key: bool = False) -> Place: ...
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What an action's `__init__` gets. `expression` and `template` report what is wrong instead of raising it, so
@@ -208,14 +215,14 @@ class Runtime:
     stores: Stores
     phase: Phase = Phase.ON_HTTP_REQUEST
     place: Place | None = None
-    locate: Callable[[Path], Place] | None = None  # the place of a field, by its path below the action's config
+    locate: Locate | None = None
     problems: list[Problem] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)  # read by what was made here
     secret_names: set[tuple[str, str]] = field(default_factory=set)  # of `secrets.get` with literal names, all phases
     needs: set[str] = field(default_factory=set)  # what has to be opened before requests come: `keys`
     paths: set[str] = field(default_factory=set)  # that an action answers, beside the AI paths
 
-    def at(self, phase: Phase, place: Place | None, locate: Callable[[Path], Place] | None = None) -> Runtime:
+    def at(self, phase: Phase, place: Place | None, locate: Locate | None = None) -> Runtime:
         """This runtime for one rule or action of a phase; the list of problems is shared."""
         return replace(self, phase=phase, place=place, locate=locate, variables=set())
 
@@ -238,14 +245,16 @@ class Runtime:
         place: Place | None = None,
         *,
         field: Path = (),
+        key: bool = False,
         hint: str = "",
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Report what is wrong with the policy: at a place, at a field of the action's config, or at the action.
+        """Report what is wrong with the policy: at a place, at a field of the action's config, or at the action; with
+        `key`, at the field's name.
 
         A warning does not keep the policy from loading.
         """
-        located = self.locate(field) if field and self.locate else self.place
+        located = self.locate(field, key=key) if field and self.locate else self.place
         self.problems.append(Problem(message, place or located, hint, severity))
 
     def sparing(self, action: str) -> Sparing:
@@ -311,6 +320,23 @@ class Runtime:
         if isinstance(value, list | tuple):
             return [self.templates(item, public=public) for item in value]
         return value
+
+    def fields(
+        self, headers: Mapping[str, TemplateText], name_of: Callable[[str], bytes], *, public: bool = False
+    ) -> list[tuple[bytes, Template]]:
+        """The header fields of the action's `headers`, by the names that `name_of` makes of theirs."""
+        made = []
+        for name, text in headers.items():
+            value = self.template(text, public=public)
+            try:
+                made.append((name_of(name), value))
+            except ValueError as error:
+                self.problem(str(error), field=("headers", name), key=True)
+            try:
+                field_value(value.render(None) if value.constant else "")
+            except ValueError as error:
+                self.problem(str(error), text.place_of())
+        return made
 
     def _note(self, made: Expression | Template) -> None:
         self.variables.update(made.variables)

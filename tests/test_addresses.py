@@ -64,10 +64,13 @@ def test_ranges_are_read(text: str, network: str) -> None:
         ("10.0.0.0/-1", "number of bits"),
         ("10.0.0.0/٨", "number of bits"),
         ("fe80::1%eth0/64", "number of bits"),
-        ("10.0.0.0/33", "10.0.0.0/33"),
-        ("10.0.0/8", "10.0.0/8"),
-        ("example.com/8", "example.com/8"),
-        ("", "is not a CIDR range"),
+        ("10.0.0.0/33", "`10.0.0.0/33` is not a CIDR range: it needs an address, `/` and a number of bits, such as"),
+        ("10.0.0/8", "number of bits"),
+        ("example.com/8", "number of bits"),
+        ("example.com", "number of bits"),
+        ("fe80::1%eth0", "number of bits"),
+        ("YOUR_ADDRESS/32", "number of bits, such as `203.0.113.0/24`"),
+        ("", "number of bits"),
     ],
 )
 def test_other_text_is_no_range(text: str, expected: str) -> None:

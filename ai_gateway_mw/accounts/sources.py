@@ -51,7 +51,15 @@ class DeclaredKey(ActionConfig):
     @field_validator("expires", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        return datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise ValueError("must be a time with its zone, such as `2030-01-31T12:00:00Z`")
+        return moment
 
 
 class Keys(Protocol):

@@ -27,12 +27,7 @@ class AddHeaders:
     def __init__(self, config: Config, runtime: Runtime) -> None:
         public = runtime.phase is Phase.ON_HTTP_RESPONSE
         self._redact = runtime.secrets.redact if public else str
-        self._fields = []
-        for name, text in config.headers.items():
-            try:
-                self._fields.append((settable_name(name), runtime.template(text, public=public)))
-            except ValueError as error:
-                runtime.problem(str(error), field=("headers", name))
+        self._fields = runtime.fields(config.headers, settable_name, public=public)
 
     async def __call__(self, ctx: Context) -> None:
         added: dict[str, str] = {}

@@ -65,12 +65,7 @@ class CustomResponse:
         self._sparing = runtime.sparing(self.name)
         self.terminating = config.enforce
         self._body = runtime.template(config.body, public=True)
-        self._fields = []
-        for name, text in config.headers.items():
-            try:
-                self._fields.append((settable_name(name), runtime.template(text, public=True)))
-            except ValueError as error:
-                runtime.problem(str(error), field=("headers", name))
+        self._fields = runtime.fields(config.headers, settable_name, public=True)
         self._redact = runtime.secrets.redact_bytes
         self._fixed: Reply | None = None
         self._shown = b""  # all the text of the fixed one

@@ -68,7 +68,8 @@ class ForwardInternal:
         internal = self._internal
         if not self._url.constant:
             if not internal:
-                runtime.problem("no internal upstream is known: the setting `INTERNAL` is empty", text.place_of())
+                message = f"no internal upstream is known; say where one leads: {_setting('name')}"
+                runtime.problem(message, text.place_of())
             return
         try:
             name = _name_in(self._url.render(None))
@@ -76,11 +77,8 @@ class ForwardInternal:
             runtime.problem(str(error), text.place_of())
             return
         if name not in internal:
-            runtime.problem(
-                f"nothing is known as `{name}.internal`; the setting `INTERNAL` names such, or `internal=` of Gateway",
-                text.place_of(),
-                hint=internal.meant(name),
-            )
+            message = f"nothing is known as `{name}.internal`; say where it leads: {_setting(name)}"
+            runtime.problem(message, text.place_of(), hint=internal.meant(name))
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
         url = self._url.render(ctx)
@@ -124,6 +122,10 @@ class ForwardInternal:
             raise ForwardError("The internal upstream could not be reached, or gave no answer.") from None
         ctx.upstream = response  # closed also where a response rule refuses
         return ForwardedAnswer(ctx, response, self._secrets)
+
+
+def _setting(name: str) -> str:
+    return f"AI_GATEWAY_INTERNAL={name}=http://127.0.0.1:3000, or `internal=` of Gateway"
 
 
 class _ToApp:

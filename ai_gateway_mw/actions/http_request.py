@@ -219,12 +219,7 @@ class _Request:
         self._url = runtime.template(config.url)
         self._query = [(each.key, runtime.template(each.value)) for each in config.query_params]
         self._body = runtime.template(config.body)
-        self._fields: list[tuple[bytes, Template]] = []
-        for name, text in config.headers.items():
-            try:
-                self._fields.append((upstream_name(name), runtime.template(text)))
-            except ValueError as error:
-                runtime.problem(str(error), field=("headers", name))
+        self._fields = runtime.fields(config.headers, upstream_name)
         origin = _literal_origin(self._url)
         self._is_literal = origin is not None
         if origin is not None:

@@ -33,7 +33,7 @@ from ai_gateway_mw.errors import (
 from ai_gateway_mw.headers import field_name
 from ai_gateway_mw.policy import ActionConfig, Duration, Path, Phase, TemplateText
 from ai_gateway_mw.runtime import Runtime
-from ai_gateway_mw.upstream.fetching import Fetcher, trusted_url
+from ai_gateway_mw.upstream.fetching import Fetcher, trusted_url, web_url
 
 if TYPE_CHECKING:
     from ai_gateway_mw.jose import JWKS, Expected, KeySet, Token
@@ -207,7 +207,7 @@ def _templates(listed: AllowList, runtime: Runtime) -> list[Template]:
 
 def _check_issuers(issuers: Iterable[Template], runtime: Runtime) -> None:
     for number, template in enumerate(issuers):
-        if template.constant and not template.render(None).startswith(("https://", "http://")):
+        if template.constant and web_url(template.render(None)) is None:
             place: Path = ("issuer", "allow_list", number, "value")
             runtime.problem("an issuer is a URL, such as https://issuer.example.com/", field=place)
 

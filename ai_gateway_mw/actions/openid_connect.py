@@ -45,6 +45,8 @@ class OpenIDConnect(LoginAction):
             trusted_url(value)
             if "?" in value:
                 raise ValueError("an issuer has no query")
+            if "{" in value:
+                raise ValueError("must be written out; it is no template")
             return value
 
     def __init__(self, config: Config, runtime: Runtime) -> None:

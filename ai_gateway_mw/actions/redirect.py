@@ -37,12 +37,7 @@ class Redirect:
         self._replacement = Replacement(config, runtime, self.name)
         self._status = config.status_code
         self._redact = runtime.secrets.redact_bytes
-        self._fields = []
-        for name, text in config.headers.items():
-            try:
-                self._fields.append((_further_name(name), runtime.template(text, public=True)))
-            except ValueError as error:
-                runtime.problem(str(error), field=("headers", name))
+        self._fields = runtime.fields(config.headers, _further_name, public=True)
 
     async def __call__(self, ctx: Context) -> ASGIApp | None:
         url, matches = self._replacement(ctx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -62,7 +63,7 @@ class VerifyWebhook:
         @classmethod
         def _is_known(cls, value: str) -> str:
             if value not in PROVIDERS:
-                near = closest(value, PROVIDERS)
+                near = closest(value, PROVIDERS) or closest(re.split("[-_]", value)[0], PROVIDERS)
                 meant = f"; did you mean `{near}`?" if near else f": known are {', '.join(sorted(PROVIDERS))}"
                 raise ValueError(f"`{value}` is no provider of webhooks that is known here{meant}")
             return value

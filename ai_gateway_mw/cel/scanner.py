@@ -23,9 +23,10 @@ _TOKEN = re.compile(
   | (?P<end>\Z) | (?P<strange>(?:.|\n)))""",
     re.VERBOSE,
 )
-_BRACKETS = re.compile(
-    rf"(?P<skip>[bB]?{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*)|(?P<open>[(\[{{])|(?P<close>[)\]}}])"
-)
+_BEHIND_BACKSLASHES = r"""\\(?P<quote>["'])(?P<within>(?:[^"'\\\r\n]|(?!\\?(?P=quote))["']|\\[^"'\r\n])*)\\(?P=quote)"""
+_SKIPPED = rf"[bB]?{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*"
+_BRACKETS = re.compile(rf"(?P<skip>{_SKIPPED}|{_BEHIND_BACKSLASHES})|(?P<open>[(\[{{])|(?P<close>[)\]}}])")
+_QUOTES = re.compile(rf"(?P<skip>{_SKIPPED})|{_BEHIND_BACKSLASHES}")
 _WORDS = {
     **{word: word for word in ("in", "true", "false", "null")},
     **dict.fromkeys(
@@ -124,3 +125,14 @@ def end_of_expression(text: str, start: int, closing: str) -> int | None:
                 return None
         at = match.end()
     return None
+
+
+def without_backslashes(text: str) -> str:
+    """An expression as long as before, whose strings within `\\"` are within `"`: that is what is left of a text for
+    double quotes where the file has single ones. Outside a string, CEL has no backslash."""
+    return _QUOTES.sub(_plainly_quoted, text)
+
+
+def _plainly_quoted(match: re.Match[str]) -> str:
+    quote = match["quote"]
+    return f" {quote}{match['within']}{quote} " if quote else match[0]

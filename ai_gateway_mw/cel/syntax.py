@@ -25,7 +25,8 @@ def unexpected(kind: str, word: str, offset: int, wanted: str) -> Refused:
         return Refused(f"`{word}` is a reserved word and cannot be a name", offset, len(word))
     if kind == "quoted":
         return Refused(_INSTEAD["`"], offset, len(word))
-    return Refused(f"unexpected `{word}`; expected {wanted}", offset, len(word))
+    instead = "; a list is written as `[a, b]`" if word == "," and wanted.endswith("`)`") else ""
+    return Refused(f"unexpected `{word}`; expected {wanted}{instead}", offset, len(word))
 
 
 def strange_character(text: str, offset: int) -> Refused:

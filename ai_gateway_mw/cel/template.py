@@ -7,7 +7,7 @@ from typing import Any
 from ai_gateway_mw.cel.environment import Environment, Expression
 from ai_gateway_mw.cel.problems import ExpressionError, ExpressionProblem
 from ai_gateway_mw.cel.rendering import render_value
-from ai_gateway_mw.cel.scanner import end_of_expression
+from ai_gateway_mw.cel.scanner import end_of_expression, without_backslashes
 
 _CLOSING = {"{": "}", "<": ">"}
 
@@ -106,7 +106,7 @@ def _interpolation(
         problems.append(ExpressionProblem("there is no expression in these brackets", mark, end + 1 - mark))
         return end + 1
     try:
-        parts.append(environment.expression(text[start:end]))
+        parts.append(environment.expression(without_backslashes(text[start:end])))
     except ExpressionError as error:
         problems.extend(problem.moved(start) for problem in error.problems)
     return end + 1

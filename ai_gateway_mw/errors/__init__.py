@@ -12,6 +12,7 @@ from ai_gateway_mw.errors.base import (
     Overloaded,
     PermissionDenied,
     PolicyDenied,
+    ResponseDecided,
 )
 from ai_gateway_mw.errors.callers import (
     AddressDenied,
@@ -179,6 +180,7 @@ __all__ = [
     "ReplacementMalformed",
     "RequestOverLimit",
     "RequestTimeout",
+    "ResponseDecided",
     "RouteNotFound",
     "ScopeDenied",
     "SecretError",

@@ -11,7 +11,7 @@ from ai_gateway_mw.errors import without_keys
 from ai_gateway_mw.keys import without_gateway_keys
 from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.secrets import Secret, SecretSource, SecretStore
-from ai_gateway_mw.upstream.candidate import ProviderKey
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 
 _LONGEST: Final = 400
 _ITEMS: Final = 12

@@ -19,7 +19,8 @@ from ai_gateway_mw.explain.masks import Masks
 from ai_gateway_mw.policy import Phase, Policy
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.providers import Model
-from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
 
 _CANDIDATES: Final = 64

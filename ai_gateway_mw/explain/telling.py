@@ -11,7 +11,8 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.explain.course import Considered, Sent
 from ai_gateway_mw.explain.observing import Observation
 from ai_gateway_mw.providers import Model
-from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
 
 MOST_SHOWN: Final = 4000  # characters of a body

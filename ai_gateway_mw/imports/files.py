@@ -10,6 +10,7 @@ from ai_gateway_mw.errors import Place, PolicyError
 from ai_gateway_mw.imports.kubernetes import import_objects
 from ai_gateway_mw.imports.litellm import import_litellm
 from ai_gateway_mw.imports.ngrok import import_agent, import_policy
+from ai_gateway_mw.imports.policies import with_any_names
 from ai_gateway_mw.imports.result import Imported, ImportedPolicy, unknown_file
 from ai_gateway_mw.policy import Node, load_nodes, load_policy
 from ai_gateway_mw.runtime import Stores
@@ -37,7 +38,7 @@ def import_file(path: Path, stores: Stores) -> Imported:
 def _loads(policy: ImportedPolicy, imported: Imported, stores: Stores, path: Path) -> bool:
     """Whether a policy loads as it would be written; each of its parts did, but together they may not."""
     try:
-        compile_policy(load_policy(policy.data, strict=False), stores)
+        compile_policy(load_policy(policy.data, strict=False), with_any_names(stores))
     except PolicyError as error:
         said = next(problem.message for problem in error.problems if problem.severity == "error")
         imported.remark(Place(str(path), 1, 1), f"the policy of {policy.about} cannot be written: {said}")

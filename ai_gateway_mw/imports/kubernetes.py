@@ -5,35 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ai_gateway_mw.imports.policies import PolicyImport
+from ai_gateway_mw.imports.policies import PolicyImport, internal_name_in
 from ai_gateway_mw.imports.result import Imported, unknown_file
-from ai_gateway_mw.policy import Node, Path
+from ai_gateway_mw.policy import IN_KUBERNETES, Node, Path
 from ai_gateway_mw.runtime import Stores
 
-# Where each kind holds its policy, and where it may name one instead.
-_HELD: Final[dict[str, tuple[Path, ...]]] = {
-    "NgrokTrafficPolicy": (("spec", "policy"),),
-    "AgentEndpoint": (("spec", "trafficPolicy", "inline"),),
-    "CloudEndpoint": (("spec", "trafficPolicy", "policy"), ("spec", "trafficPolicy")),
-}
-_NAMED: Final[dict[str, Path]] = {
-    "AgentEndpoint": ("spec", "trafficPolicy", "targetRef", "name"),
-    "CloudEndpoint": ("spec", "trafficPolicyName"),
-}
+# Where an endpoint may name a policy instead of holding one.
+_NAMED: Final[tuple[Path, ...]] = (("spec", "trafficPolicy", "targetRef", "name"), ("spec", "trafficPolicyName"))
 _ADDRESSES: Final = ("url", "upstream")
 
 
 def import_objects(nodes: Sequence[Node], stores: Stores) -> Imported:
     """The policies of the objects in one file. Raises `PolicyError` where none has one."""
     imported = Imported("Kubernetes objects")
-    policies = PolicyImport(imported, stores)
     objects = [each for node in nodes for each in _objects(node)]
+    policies = PolicyImport(imported, stores, _internal(objects))
     names = {_text(each, ("metadata", "name")) for each in objects if _kind(each) == "NgrokTrafficPolicy"}
     for each in objects:
         _import(each, names, policies, imported)
     if not imported.policies and not imported.remarks:
         raise unknown_file("no object of this file holds a policy", nodes[0].place)
     return imported
+
+
+def _internal(objects: Sequence[Node]) -> dict[str, str]:
+    """What answers at the endpoints in `.internal`, which other endpoints forward to."""
+    led = [(_text(each, ("spec", "url")), _text(each, ("spec", "upstream", "url"))) for each in objects]
+    return {name: upstream for url, upstream in led if (name := internal_name_in(url))}
 
 
 def _objects(node: Node) -> Iterator[Node]:
@@ -47,7 +45,7 @@ def _objects(node: Node) -> Iterator[Node]:
 
 def _import(node: Node, names: set[str], policies: PolicyImport, imported: Imported) -> None:
     kind, name = _kind(node), _text(node, ("metadata", "name")) or "unnamed"
-    if kind not in _HELD:
+    if kind not in IN_KUBERNETES:
         place = node.at(("kind",))[0].place
         imported.remark(place, f"{kind or 'this object'} `{name}` holds no policy", "routes belong to the app or proxy")
         return
@@ -55,12 +53,19 @@ def _import(node: Node, names: set[str], policies: PolicyImport, imported: Impor
         at, missing = node.at(("spec", field))
         if not missing:
             imported.remark(at.place, f"`{field}` of {name} has no meaning here", _instead(field))
-    held = next((at for path in _HELD[kind] for at, missing in [node.at(path)] if not missing and at.value), None)
-    named = _text(node, _NAMED.get(kind, ())) if kind in _NAMED else ""
-    if named:
-        place = node.at(_NAMED[kind])[0].place
-        if named not in names:
-            imported.remark(place, f"the policy `{named}` is not in this file", "import the file that has it, too")
+    held = next(
+        (at for path in IN_KUBERNETES[kind] for at, missing in [node.at(path)] if not missing and at.value), None
+    )
+    named = next((at for path in _NAMED for at, missing in [node.at(path)] if not missing and at.text), None)
+    if named is not None:
+        if str(named.text) not in names:
+            message = f"the policy `{named.text}` is not in this file"
+            imported.remark(named.place, message, "import the file that has it, too")
+    elif held is None and "policy" in node.children:
+        place = node.key_place("policy")
+        imported.remark(
+            place, f"`policy` of {kind} `{name}` was left out", "move it under `spec`: Kubernetes drops it here"
+        )
     elif held is None:
         imported.remark(node.place, f"{kind} `{name}` has no policy")
     elif policy := policies.carried(held):

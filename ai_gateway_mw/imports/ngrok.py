@@ -8,9 +8,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ai_gateway_mw.errors import PolicyError
-from ai_gateway_mw.imports.policies import PolicyImport
+from ai_gateway_mw.imports.policies import PolicyImport, internal_name_in
 from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.policy import Node, load_nodes
+from ai_gateway_mw.policy import Path as NodePath
 from ai_gateway_mw.runtime import Stores
 
 _UPSTREAM: Final = "put the gateway around the app that listens there, or name it as the `base_url` of a provider"
@@ -26,7 +27,7 @@ _INSTEAD: Final = {
     "labels": "edges are no more; write their modules as rules",
 }
 _NO_LOSS: Final = frozenset({"name", "version", "proto", "description", "metadata", "inspect", "bindings"})
-_POLICY_KEYS: Final = ("traffic_policy", "policy", "traffic_policy_file")
+_POLICY_KEYS: Final = ("traffic_policy", "policy", "policies", "traffic_policy_file")
 _PROVIDERS: Final = ("verify_webhook_provider", "verify_webhook_secret")
 
 
@@ -42,7 +43,7 @@ def import_policy(root: Node, path: Path, stores: Stores) -> Imported:
 def import_agent(root: Node, path: Path, stores: Stores) -> Imported:
     """One policy for each endpoint (version 3) or tunnel (version 2) that has one, or options that make one."""
     imported = Imported("ngrok agent configuration")
-    policies = PolicyImport(imported, stores)
+    policies = PolicyImport(imported, stores, _internal(root))
     for key, node in root.children.items():
         if key == "endpoints":
             for endpoint in node.items:
@@ -55,6 +56,18 @@ def import_agent(root: Node, path: Path, stores: Stores) -> Imported:
     if not imported.policies:
         imported.remark(root.place, "no endpoint of this file has a policy")
     return imported
+
+
+def _internal(root: Node) -> dict[str, str]:
+    """What answers at the endpoints in `.internal`, which other endpoints forward to."""
+    endpoints = root.children["endpoints"].items if "endpoints" in root.children else ()
+    led = [(_scalar(each, ("url",)), _scalar(each, ("upstream", "url"))) for each in endpoints]
+    return {name: upstream for url, upstream in led if (name := internal_name_in(url))}
+
+
+def _scalar(node: Node, path: NodePath) -> str:
+    at, missing = node.at(path)
+    return "" if missing or at.children else str(at.text)
 
 
 def _name(endpoint: Node) -> str:
@@ -91,7 +104,7 @@ class _Endpoint:
 
     def _held(self) -> Iterator[Node]:
         """The policies that it has, or names."""
-        for key in ("traffic_policy", "policy"):
+        for key in ("traffic_policy", "policy", "policies"):
             if key in self._node.children:
                 yield self._node.children[key]
         if "traffic_policy_file" in self._node.children:

@@ -5,29 +5,67 @@ What cannot run here is never skipped where it may have been a protection: what 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.errors import Place, PolicyError, Problem
+from ai_gateway_mw.facts import IPPolicy
+from ai_gateway_mw.hosts import internal_url
 from ai_gateway_mw.imports.hiding import Hiding
 from ai_gateway_mw.imports.result import Imported
+from ai_gateway_mw.internal import Internal, name_of
 from ai_gateway_mw.policy import ActionSpec, Document, Node, Path, Phase, Policy, Rule, load_policy, policy_in
 from ai_gateway_mw.runtime import Stores
 
 # Without these a request is served all the same, and nothing is let in that was kept out.
 _HARMLESS: Final = frozenset({"add-headers", "remove-headers", "log", "compress-response"})
 _REFUSING: Final = (Phase.ON_TCP_CONNECT, Phase.ON_HTTP_REQUEST)
+_SET: Final = "add {} to AI_GATEWAY_INTERNAL"
 _IN_ITS_PLACE: Final = "until you write something else, what it was for is refused"
 
 
-class PolicyImport:
-    """Carries policies over; remarks and secrets go to one report."""
+class _AnyInternal(Internal):
+    """Knows every name in `.internal`: where one leads is a setting, which an import can only ask for."""
 
-    def __init__(self, imported: Imported, stores: Stores) -> None:
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: str) -> bool:
+        return True
+
+
+class _AnyIPPolicy(dict[str, IPPolicy]):
+    """Knows every id of an IP policy: which ranges it has is a setting, too."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return IPPolicy.of(["0.0.0.0/0"])
+
+
+def with_any_names(stores: Stores) -> Stores:
+    """The same stores, for policies with names that are not set yet: where `forward-internal` leads to, and IP
+    policies."""
+    made = copy.copy(stores)
+    made.internal = _AnyInternal(stores.internal.urls, stores.internal.apps)
+    made.ip_policies = _AnyIPPolicy  # type: ignore[method-assign]
+    return made
+
+
+class PolicyImport:
+    """Carries policies over; remarks and secrets go to one report. `upstreams` says of names in `.internal` what
+    answered there."""
+
+    def __init__(self, imported: Imported, stores: Stores, upstreams: Mapping[str, str] | None = None) -> None:
         self._imported = imported
-        self._stores = stores
+        self._stores = with_any_names(stores)
+        self._known_ip_policies = stores.ip_policies
+        self._upstreams = upstreams or {}
         self.hiding = Hiding(imported)
         self._broken: frozenset[Path] = frozenset()
         self._at: Place | None = None  # where all of it stands, if it was not written as a policy
@@ -86,6 +124,8 @@ class PolicyImport:
                     break  # it is never reached
                 action = {"type": str(spec.type), **({"config": config} if config else {})}
                 if self._loads_as_written(phase, action, spec):
+                    self._see_forward(spec)
+                    self._see_ip_policies(spec)
                     kept.append(spec)
                     made.append(action)
                     continue
@@ -93,6 +133,30 @@ class PolicyImport:
                 self._remark(spec.place, f"in the place of `{spec.type}` stands `deny`", _IN_ITS_PLACE)
                 return [*made, {"type": "deny"}]
         return made
+
+    def _see_forward(self, spec: ActionSpec) -> None:
+        """Ask for the setting without which the policy does not load."""
+        url, internal = str(spec.config.get("url", "")), self._stores.internal
+        if spec.type != "forward-internal":
+            return
+        name = internal_name_in(url)
+        if not name:
+            self._remark(
+                spec.place, "which names in `.internal` this may lead to is a setting", _SET.format("name=URL")
+            )
+        elif name not in internal.urls:
+            lead = _SET.format(f"{name}={_upstream_url(self._upstreams.get(name, ''))}")
+            self._remark(spec.place, f"where `{name}.internal` leads is a setting", lead)
+
+    def _see_ip_policies(self, spec: ActionSpec) -> None:
+        """The same."""
+        if spec.type != "restrict-ips" or not (names := spec.config.get("ip_policies")):
+            return
+        known = self._known_ip_policies()
+        for name in names:
+            if name not in known:
+                lead = f"add {name}=RANGE to AI_GATEWAY_IP_POLICIES"
+                self._remark(spec.place, f"which ranges the IP policy `{name}` has is a setting", lead)
 
     def _config(self, spec: ActionSpec, document: Document) -> Mapping[str, Any]:
         made: dict[str, Any] = self.hiding.config(
@@ -129,6 +193,25 @@ class PolicyImport:
             self._remark(problem.place, message, instead)
         else:
             self._remark(problem.place, f"{message}: {instead}" if instead else message)
+
+
+def _upstream_url(text: str) -> str:
+    """What answered at an endpoint, as the setting `INTERNAL` writes it; a port alone is one of this machine."""
+    url = f"http://127.0.0.1:{text}" if text.isdigit() else text if "://" in text else f"http://{text}"
+    try:
+        internal_url(url)
+    except ValueError:
+        return "URL"
+    return url
+
+
+def internal_name_in(url: str) -> str:
+    """The name in `.internal` that a URL has, or an empty string; one that a request makes up has none yet."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return "" if "$" in host else name_of(host) or ""
 
 
 def _broken(policy: Policy) -> frozenset[Path]:

@@ -10,6 +10,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, MethodNotAllowed, RouteNotFound
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.replies import Reply, error_reply, json_reply
+from ai_gateway_mw.surfaces import route_of
 
 if TYPE_CHECKING:
     from ai_gateway_mw.middleware.gateway import Gateway
@@ -44,7 +45,7 @@ class Standalone:
         try:
             answer = self._paths.get(ctx.path)
             if answer is None:
-                raise RouteNotFound(f"There is nothing at {ctx.path}. AI APIs are served under /v1.")
+                raise RouteNotFound(f"There is nothing at {ctx.path}. {_why_nothing(ctx.path)}")
             if ctx.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed(f"{ctx.path} takes GET.", fields=[("allow", "GET, HEAD")])
             return answer(ctx)
@@ -65,6 +66,10 @@ class Standalone:
 
     def _address(self, ctx: Context) -> Reply:
         return json_reply(200, {"ip": str(ctx.client_ip) if ctx.client_ip else None})
+
+
+def _why_nothing(path: str) -> str:
+    return "AI APIs are served under /v1." if route_of(path) is None else "No rule of the policy has answered."
 
 
 def _below(scope: Scope, path: str) -> Scope:

@@ -10,10 +10,12 @@ from ai_gateway_mw.policy.phrases import demand
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.schema import About, policy_schema
+from ai_gateway_mw.policy.shapes import IN_KUBERNETES
 from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
 from ai_gateway_mw.policy.validation import validated
 
 __all__ = [
+    "IN_KUBERNETES",
     "RENAMED_TYPES",
     "About",
     "ActionConfig",

@@ -42,10 +42,10 @@ def _findings(errors: _Errors, config: Any) -> Iterator[Finding]:
     unions: dict[Path, dict[str | int, _Errors]] = defaultdict(lambda: defaultdict(list))
     for path, error in errors:
         index = _member_index(path, error, config)
-        if index is None:
-            yield Finding(path, (error,))
-        else:
+        if index is not None:
             unions[path[:index]][path[index]].append((path[:index] + path[index + 1 :], error))
+        elif not _has_enough(path, error, config):
+            yield Finding(path, (error,))
     for path, members in unions.items():
         yield from _of_union(path, list(members.values()), config)
 
@@ -66,6 +66,11 @@ def _member_index(path: Path, error: ErrorDetails, config: Any) -> int | None:
             return index
         config = config[step]
     return None
+
+
+def _has_enough(path: Path, error: ErrorDetails, config: Any) -> bool:
+    """Whether only pydantic misses entries: it counts those in which it finds nothing wrong."""
+    return error["type"] == "too_short" and len(value_at(config, path)) >= error["ctx"]["min_length"]
 
 
 def value_at(value: Any, path: Path) -> Any:

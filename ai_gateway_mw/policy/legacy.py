@@ -10,9 +10,12 @@ RENAMED_TYPES: Final[Mapping[str, str]] = dict.fromkeys(
     ("webhook-verification", "webhook-validation"), "verify-webhook"
 )
 
-# Fields whose meaning changed with their name, by the type of the action: they are refused with the new one.
+# Fields whose meaning changed with their name, and names that never were any but stand in guides, by the type of the
+# action: they are refused with the name of today.
 RENAMED_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "circuit-breaker": {"rolling_window": "window_duration", "error_threshold_percentage": "error_threshold"},
+    "redirect": {"location": "to", "url": "to"},
+    "url-rewrite": {"match": "from", "replace": "to"},
 }
 
 GONE: Final[Mapping[str, str]] = {

@@ -32,6 +32,7 @@ _FORMS = {
     "too_long": "must have {max_length} or fewer entries",
     "string_pattern_mismatch": "must match `{pattern}`",
 }
+_LENGTHS = ("too_short", "too_long")  # also of texts that are validated by our own code
 
 
 def sentence(name: str, errors: tuple[ErrorDetails, ...], value: Any) -> str:
@@ -47,11 +48,11 @@ def _predicate(errors: tuple[ErrorDetails, ...], value: Any) -> str:
     if shapes := [shape for error in errors if (shape := shape_of(error))]:
         return f"must be {' or '.join(dict.fromkeys(shapes))}, not {found(value)}"
     error = errors[0]
-    context = error.get("ctx", {})
-    if error["type"] in _BOUNDS:
-        return f"must be {_BOUNDS[error['type']].format(**_bounds(context, value))}, not {found(value)}"
-    if error["type"] in _FORMS:
-        return _FORMS[error["type"]].format(**context)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _BOUNDS:
+        return f"must be {_BOUNDS[kind].format(**_bounds(context, value))}, not {found(value)}"
+    if kind in _FORMS:
+        return _FORMS[f"string_{kind}" if kind in _LENGTHS and isinstance(value, str) else kind].format(**context)
     return str(context["error"]) if "error" in context else _lowered(error["msg"])
 
 

@@ -17,10 +17,11 @@ LEGACY_PHASES = {"inbound": Phase.ON_HTTP_REQUEST, "outbound": Phase.ON_HTTP_RES
 PHASE_KEYS = frozenset([*(phase.value for phase in Phase), *LEGACY_PHASES])
 
 _ENDPOINT_KEYS = frozenset({"traffic_policy", "traffic_policy_file", "policy"})
-_IN_KUBERNETES: Mapping[str, tuple[Path, ...]] = {
+_OF_ENDPOINT = ("spec", "trafficPolicy")
+IN_KUBERNETES: Mapping[str, tuple[Path, ...]] = {  # where an object of each kind may hold its policy
     "NgrokTrafficPolicy": (("spec", "policy"),),
-    "AgentEndpoint": (("spec", "trafficPolicy", "inline"),),
-    "CloudEndpoint": (("spec", "trafficPolicy", "policy"), ("spec", "trafficPolicy")),
+    "AgentEndpoint": ((*_OF_ENDPOINT, "inline"),),
+    "CloudEndpoint": ((*_OF_ENDPOINT, "policy"), (*_OF_ENDPOINT, "inline"), _OF_ENDPOINT),
 }
 
 
@@ -62,17 +63,19 @@ def embedded(node: Node, problems: Problems) -> Node:
 
 def _in_kubernetes_object(root: Node, problems: Problems) -> Node:
     kind = str(root.value.get("kind"))
-    if kind not in _IN_KUBERNETES:
+    if kind not in IN_KUBERNETES:
         place = root.at(("kind",))[0].place
         if kind.endswith("List") and "items" in root.children:
             raise problems.fatal(LIST_OF_OBJECTS, place)
-        hint = closest(kind, _IN_KUBERNETES)
-        raise problems.fatal(f"expected an object of kind {listed(_IN_KUBERNETES)}", place, hint=hint)
-    for path in _IN_KUBERNETES[kind]:
+        hint = closest(kind, IN_KUBERNETES)
+        raise problems.fatal(f"expected an object of kind {listed(IN_KUBERNETES)}", place, hint=hint)
+    for path in IN_KUBERNETES[kind]:
         node, missing = root.at(path)
         if not missing:
             return node
-    deepest, missing = root.at(_IN_KUBERNETES[kind][0])
+    deepest, missing = root.at(IN_KUBERNETES[kind][0])
+    if missing[0] == "spec" and "policy" in root.children:
+        raise problems.fatal("`policy` belongs under `spec`; here Kubernetes drops it", root.key_place("policy"))
     raise problems.fatal(f"this {kind} holds no policy: `{missing[0]}` is missing", deepest.place)
 
 

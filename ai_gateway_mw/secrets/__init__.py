@@ -1,6 +1,6 @@
 """Secrets: the type that never shows itself, the store that hands them out, and the sources it asks."""
 
-from ai_gateway_mw.secrets.appearing import appearing
+from ai_gateway_mw.secrets.atomic_files import appearing
 from ai_gateway_mw.secrets.build import SOURCES, build_store
 from ai_gateway_mw.secrets.dotenv import DotenvSource
 from ai_gateway_mw.secrets.env import VARIABLE_PREFIX, EnvSource

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ai_gateway_mw.errors import SecretError, SecretUnusable
-from ai_gateway_mw.secrets.appearing import appearing
+from ai_gateway_mw.secrets.atomic_files import appearing
 from ai_gateway_mw.secrets.envelope import KEY_BYTES, seal, unseal
 from ai_gateway_mw.secrets.master_key import MasterKey
 from ai_gateway_mw.secrets.secret import Secret, full_name, usable

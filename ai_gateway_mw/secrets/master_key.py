@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from ai_gateway_mw.errors import SecretError
-from ai_gateway_mw.secrets.appearing import appearing
+from ai_gateway_mw.secrets.atomic_files import appearing
 from ai_gateway_mw.secrets.envelope import KEY_BYTES
 from ai_gateway_mw.secrets.reading import text_of
 from ai_gateway_mw.secrets.secret import Secret

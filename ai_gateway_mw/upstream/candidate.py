@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.headers import PRIVATE_FIELDS, Field
 from ai_gateway_mw.keys import ClientCredential
 from ai_gateway_mw.providers import ApiSurface, Model, Provider
-from ai_gateway_mw.secrets import Secret
-from ai_gateway_mw.state import ErrorRates, KeyState, Latency, Quota
 from ai_gateway_mw.upstream.http1 import Origin
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.outcome import Outcome
 from ai_gateway_mw.upstream.usage import Usage
-
-if TYPE_CHECKING:
-    from ai_gateway_mw.upstream.key_selection import KeyRing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ProviderKey:
-    """A provider key as strategies see it: its live state, and a value that nobody can print.
-
-    `id` is a digest of the value, so the same key keeps its state wherever it is configured; `ring` is where it came
-    from.
-    """
-
-    id: str
-    value: Secret
-    live: KeyState
-    ring: KeyRing
-    quota: Quota = field(init=False, repr=False)
-    error_rate: ErrorRates = field(init=False, repr=False)
-    latency: Latency = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("quota", "error_rate", "latency"):  # of its live state, where strategies look for them
-            object.__setattr__(self, name, getattr(self.live, name))
-
-    @property
-    def samples(self) -> int:
-        return self.live.samples
-
-    @property
-    def in_flight(self) -> int:
-        return self.live.in_flight
-
-    @property
-    def cooling(self) -> bool:
-        return self.live.cooling
-
-    @property
-    def state(self) -> str:
-        return self.live.state
 
 
 class Offer(NamedTuple):

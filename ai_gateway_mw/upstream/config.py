@@ -16,7 +16,7 @@ class Selection(ActionConfig):
     """How to choose: the first strategy that returns anything decides."""
 
     strategy: tuple[ExpressionText, ...] = Field(
-        description="CEL expressions, tried in order until one returns at least one item.", min_length=1
+        description="CEL expressions, tried in order until one returns at least one item; `[]` chooses nothing."
     )
 
     @field_validator("strategy", mode="before")

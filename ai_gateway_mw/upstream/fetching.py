@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from ai_gateway_mw.upstream.http1 import Origin, Timeouts
 from ai_gateway_mw.upstream.transport import UpstreamRequest, send
 
 _MAX_URL: Final = 2_048
+_HOST: Final = re.compile(rb"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")  # no placeholder of an example
 
 
 class FetchFailed(Exception):
@@ -104,17 +106,23 @@ class Fetcher:
 def trusted_url(text: str) -> str:
     """The URL, where what comes from it may be believed: over TLS, or from this machine or this network. Raises
     ValueError, which says what was expected and nothing of the text."""
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        raise ValueError("must be a URL such as https://issuer.example.com/keys") from None
-    if url.scheme not in ("http", "https") or not url.host or len(text) > _MAX_URL:
+    url = web_url(text)
+    if url is None or len(text) > _MAX_URL:
         raise ValueError("must be a URL such as https://issuer.example.com/keys")
     if url.userinfo or url.fragment:
         raise ValueError("must have no user, password or fragment")
     if url.scheme == "http" and not is_private(url.host):
         raise ValueError("must start with https:// (http:// only for this machine and for names in .internal)")
     return text
+
+
+def web_url(text: str) -> httpx.URL | None:
+    """The text as a URL of http or https whose host can be one; None if it is none."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
+    return url if url.scheme in ("http", "https") and _HOST.fullmatch(url.raw_host) else None
 
 
 def is_private(host: str) -> bool:

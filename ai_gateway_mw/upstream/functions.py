@@ -26,7 +26,7 @@ from ai_gateway_mw.cel import (
 from ai_gateway_mw.providers import Author, Model, Provider
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import ErrorRates, Latency, Quota
-from ai_gateway_mw.upstream.candidate import ProviderKey
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 
 T = TypeVar("T")
 Named = TypeVar("Named", Model, Provider, Author)

@@ -17,7 +17,8 @@ from ai_gateway_mw.upstream.admission import Admission, check_method
 from ai_gateway_mw.upstream.config import AIGatewayConfig, Selection
 from ai_gateway_mw.upstream.failover import Failover, FailoverRules
 from ai_gateway_mw.upstream.functions import AUTHOR, KEY, MODEL, PROVIDER, ai_functions, ai_types
-from ai_gateway_mw.upstream.key_selection import KeyRing, KeySelection
+from ai_gateway_mw.upstream.key_ring import KeyRing
+from ai_gateway_mw.upstream.key_selection import KeySelection
 from ai_gateway_mw.upstream.listing import model_listing
 from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
 from ai_gateway_mw.upstream.passthrough import Passthrough
@@ -160,14 +161,8 @@ def _strategy(text: ExpressionText, runtime: Runtime, environment: Environment) 
 
 
 def _additions(config: AIGatewayConfig, runtime: Runtime) -> Additions:
-    fields = []
-    for name, text in config.headers.items():
-        try:
-            fields.append((upstream_name(name), runtime.template(text)))
-        except ValueError as error:
-            runtime.problem(str(error), text.place_of())
     return Additions(
-        fields=fields,
+        fields=runtime.fields(config.headers, upstream_name),
         query=[(name, runtime.template(text)) for name, text in config.query_params.items()],
         body=runtime.templates(config.body),
         max_output_tokens=config.max_output_tokens,

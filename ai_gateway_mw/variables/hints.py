@@ -37,6 +37,16 @@ INSTEAD: Final[Mapping[str, str]] = {
     "http.user_agent": "req.user_agent",
     "security.secret": "secrets.get",
 }
+_GETTERS: Final[Mapping[str, str]] = {
+    "year": "getFullYear",
+    "month": "getMonth",
+    "day": "getDate",
+    "weekday": "getDayOfWeek",
+    "hour": "getHours",
+    "minute": "getMinutes",
+    "second": "getSeconds",
+}
+_OF_TIME: Final = re.compile(rf"(time\.now(?:\(\))?)\.(?:{'|'.join(_GETTERS)})\b")
 _CALLED: Final = re.compile(r"\b(?:b64|http|security)\.[a-z_0-9]+")
 
 
@@ -45,6 +55,10 @@ def instead(text: str, message: str, offset: int) -> tuple[str, str]:
     known = re.search(r"unknown (?:name|function) `([^`]+)`", message)
     if known is None:
         return message, ""
+    timed = _OF_TIME.search(text) if known[1] in _GETTERS else None
+    if timed is not None:
+        getter = f"timestamp({timed[1]}).{_GETTERS[known[1]]}()"
+        return f"{message}: `time.now` is text; write `{getter}`", ""
     called = _CALLED.match(text, offset)
     name = called[0] if called and known[1] == called[0].partition(".")[0] else known[1]
     named = next((each for each in _prefixes(name) if each in INSTEAD), "")
@@ -81,7 +95,7 @@ _INTERPOLATED: Final = re.compile(r"""(?<![$\\])(?:'\$\{(?:[^'\\]|\\.)*\}'|"\$\{
 _NO_TEMPLATE: Final = "`${ }` is not interpolated in the text of an expression; write what stands in it, without quotes"
 _LOOKS_LIKE_CEL: Final = re.compile(
     r"\s*(?:(?:conn|req|res|vars|actions|endpoint)\.[a-z_]\w*(?:\.\w+|\[[^\]]*\]|\([^()]*\))*|secrets\.get\([^()]*\)"
-    r"|json\.(?:decode|encode)\(.*\))\s*"
+    r"|json\.(?:decode|encode)\((?:[^()'\"]|'[^']*'|\"[^\"]*\"|\([^()]*\))*\)(?:\.\w+|\[[^\]]*\])*)\s*"
 )
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
-from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of
+from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -50,38 +51,63 @@ async def test_what_the_app_gets(name: str, value: Any, sent: bytes) -> None:
     assert host.field(name.lower().encode()) == [sent]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"headers": {}},
-        {"headers": []},
-        {"headers": {"a b": "1"}},
-        {"headers": {"a:": "1"}},
-        {"headers": {"": "1"}},
-        {"headers": {"ä": "1"}},
-        {"headers": {"x\n": "1"}},
+GOOD: list[dict[str, Any]] = [
+    {"headers": {"x-a": "1"}},
+    {"headers": {"x-a": "", "x-b": True, "x-c": 1.5}},
+    {"headers": {"X-Tenant": "${req.method} $<req.host>"}},
+    {"headers": {"host": "other.test"}},
+    {"headers": {"user-agent": "us"}},
+    {"headers": {"authorization": "Bearer ${secrets.get('v', 'n')}"}},
+    {"headers": {f"x-{n}": "1" for n in range(10)}},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `add-headers` needs `headers`"),
+    ({"headers": {}}, "{}", "`headers` must have 1 or more entries"),
+    ({"headers": []}, "[]", "`headers` must be a mapping, not an empty list"),
+    ({"headers": {"a b": "1"}}, '"a b"', "`a b` is not a header field name"),
+    ({"headers": {"a:": "1"}}, '"a:"', "`a:` is not a header field name"),
+    ({"headers": {"ä": "1"}}, '"ä"', "`ä` is not a header field name"),
+    ({"headers": {"x\n": "1"}}, '"x\\n"', "`x\n` is not a header field name"),
+    (
         {"headers": {"content-length": "1"}},
+        '"content-length"',
+        "`content-length` belongs to the connection and cannot be set",
+    ),
+    (
         {"headers": {"Transfer-Encoding": "chunked"}},
-        {"headers": {"connection": "x-a"}},
-        {"headers": {"te": "trailers"}},
-        {"headers": {"upgrade": "h2c"}},
-        {"headers": {"x-a": ["1"]}},
-        {"headers": {"x-a": None}},
-        {"headers": {"x-a": "${nope}"}},
-        {"headers": {f"x-{n}": "1" for n in range(11)}},
-        {"header": {"x-a": "1"}},
-    ],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("add-headers", config)))
+        '"Transfer-Encoding"',
+        "`Transfer-Encoding` belongs to the connection and cannot be set",
+    ),
+    ({"headers": {"connection": "x-a"}}, '"connection"', "`connection` belongs to the connection and cannot be set"),
+    ({"headers": {"te": "trailers"}}, '"te"', "`te` belongs to the connection and cannot be set"),
+    ({"headers": {"upgrade": "h2c"}}, '"upgrade"', "`upgrade` belongs to the connection and cannot be set"),
+    ({"headers": {"x-a": ["1"]}}, "[", "`headers.x-a` must be text, not a list"),
+    ({"headers": {"x-a": None}}, "null", "`headers.x-a` must be text, not nothing"),
+    ({"headers": {"x-a": "${nope}"}}, "nope}", "unknown name `nope`"),
+    ({"headers": {f"x-{n}": "1" for n in range(11)}}, "{", "`headers` must have 10 or fewer entries"),
+    ({"header": {"x-a": "1"}}, '"header"', "unknown field `header`; did you mean `headers`?"),
+    ({"headers": {"x-a": {"b": "1"}}}, "{", "`headers.x-a` must be text, not a mapping"),
+    ({"headers": {"x-a": "${"}}, "${", "`${` is never closed with `}`"),
+    ({"headers": {"x-a": "${1 + 'a'}"}}, "+", "int and string cannot be added with `+`"),
+    (
+        {"headers": {"x-a": "${res.status_code}"}},
+        "res.status_code}",
+        "unknown name `res.status_code` (`res.*` is known in",
+    ),
+    ({"headers": {"x-a": "1"}, "enforce": True}, '"enforce"', "unknown field `enforce`; known are `headers`"),
+    ({"headers": "x-a: 1"}, '"x-a: 1"', "`headers` must be a mapping, not the text `x-a: 1`"),
+    ({"headers": {"x-a": "a\nb"}}, "a\\nb", "a header field value must not hold line breaks or other control"),
+]
 
 
-def test_a_bad_name_is_told_with_its_place() -> None:
-    (problem,) = problems_of("on_http_request: [{type: add-headers, config: {headers: {x-a: b, 'a b': c}}}]")
-    assert problem.place is not None
-    assert problem.place.column > 50
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("add-headers", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("add-headers", config, at, says)
 
 
 async def test_a_field_that_is_there_stays() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, request
 from tests.gateways import CHAT, CHAT_PATH, Host, Pieces, Provider, actions, bearer, gateway
 
@@ -132,3 +133,74 @@ async def test_another_method_is_refused_with_what_is_allowed(method: str) -> No
     assert response.status == (401 if method == "post" else 405)
     assert method == "post" or response.headers["allow"] == "POST"
     assert (response.body == b"") is (method == "HEAD")
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {
+        "providers": [{"id": "openai", "api_keys": [{"value": "${secrets.get('openai', 'primary')}"}]}],
+        "only_allow_configured_providers": True,
+    },
+    {"providers": [{"id": "box", "base_url": "https://box.example.com/v1", "models": [{"id": "llama"}]}]},
+    {"model_selection": {"strategy": ["ai.models.filter(m, m.provider_id == 'openai')", "ai.models"]}},
+    {"api_key_selection": {"strategy": "ai.keys.randomize()"}},
+    {"model_selection": {"strategy": []}, "api_key_selection": {"strategy": []}},
+    {"max_input_tokens": 1, "max_output_tokens": 500_000},
+    {"headers": {"x-a": "${req.method}"}, "query_params": {"a": "b"}, "body": {"user": "${conn.client_ip}"}},
+    {"total_timeout": "1m30s", "per_request_timeout": "250ms", "wait_for_capacity": "0s"},
+    {"on_error": "continue", "failover_on": "any"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"model_selection": {"strategy": ["ai.models.filter(m, m.provider == 1)"]}},
+        "provider",
+        "AIModel has no field `provider`; did you mean `provider_id`?",
+    ),
+    ({"api_key_selection": {"strategy": ["ai.key"]}}, "ai.key", "unknown name `ai.key`; did you mean `ai.keys`?"),
+    (
+        {"model_selection": {"strategy": ["ai.models", "ai.models.onlyProvider([])"]}},
+        "onlyProvider([])",
+        "unknown function `onlyProvider`; did you mean `onlyProviders`?",
+    ),
+    ({"headers": {"x y": "a"}}, '"x y"', "`x y` is not a header field name"),
+    ({"headers": {"host": "a"}}, '"host"', "`host` belongs to the connection"),
+    ({"headers": {"Accept-Encoding": "br"}}, '"Accept-Encoding"', "`Accept-Encoding` belongs"),
+    ({"headers": {"Connection": "close"}}, '"Connection"', "`Connection` belongs"),
+    ({"providers": [{"id": "openia"}]}, '"openia"', "provider `openia` is not in the catalogue"),
+    ({"total_timeout": "5 minutes"}, '"5 minutes"', "`total_timeout` must be a duration"),
+    ({"on_error": "stop"}, '"stop"', "`on_error` must be `halt` or `continue`"),
+    ({"max_output_tokens": 500001}, "500001", "`max_output_tokens` must be at most 500000"),
+    ({"query_params": {"a": "${nonsense}"}}, "nonsense}", "unknown name `nonsense`"),
+    ({"body": {"a": [{"b": "${1 +}"}]}}, "}", "the expression ends too early"),
+    ({"provider_keys": {"openai": "x"}}, '"provider_keys"', "unknown field `provider_keys`"),
+    ({"model_selection": {"strategy": [5]}}, "5", "`model_selection.strategy[0]` must be a CEL expression, not 5"),
+    (
+        {"model_selection": {"strategy": ["ai.models.filter(m, m.id)"]}},
+        "id)",
+        "the test of `filter` must be bool, but this is string",
+    ),
+    ({"max_input_tokens": 0}, "0", "`max_input_tokens` must be at least 1, not 0"),
+    ({"total_timeout": "0s"}, '"0s"', "`total_timeout` must be more than 0s, not the text `0s`"),
+    ({"providers": [{"id": "openai"}, {"id": "openai"}]}, '"openai"', "provider `openai` is configured twice"),
+    (
+        {"providers": [{"id": "openai", "api_keys": ["sk-operator"]}]},
+        '"sk-operator"',
+        "`providers[0].api_keys[0]` must be a mapping, not the text",
+    ),
+    (
+        {"only_allow_configured_models": "yes"},
+        '"yes"',
+        "`only_allow_configured_models` must be true or false, not the text",
+    ),
+    ({"headers": {"x-a": "a\r\nb"}}, "a\\r\\nb", "a header field value must not hold line breaks or other control"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("ai-gateway", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("ai-gateway", config, at, says)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of, shadow_log
 
@@ -191,34 +192,72 @@ async def test_it_may_be_one_of_two_ways_in() -> None:
         assert response.status == status, (peer, headers)
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({}, "credentials"),
-        ({"credentials": []}, "credentials"),
-        ({"credentials": ["a:password"] * 11}, "credentials"),
-        ({"credentials": ["no-colon"]}, "no name"),
-        ({"credentials": ["nopassword:"]}, "fewer than 8"),
-        ({"credentials": [":password"]}, "no name"),
-        ({"credentials": ["ada:1234567"]}, "fewer than 8"),
-        ({"credentials": ["ada:" + "p" * 129]}, "more than 128"),
-        ({"credentials": ["ada:pass\tword"]}, "control character"),
-        ({"credentials": ["${'ada'}password"]}, "write the colon"),
-        ({"credentials": ["${'a'}${'b'}"]}, "write the colon"),
-        ({"credentials": [{"username": "a:b", "password": "password"}]}, "colon"),
-        ({"credentials": [{"username": "ada"}]}, "password"),
-        ({"credentials": ["ada:${nope}"]}, "nope"),
-        ({"credentials": ["ada:password"], "realm": "r" * 129}, "realm"),
-        ({"credentials": ["ada:password"], "realm": "é"}, "ASCII"),
-        ({"credentials": ["ada:password"], "realm": "a\nb"}, "ASCII"),
-        ({"credentials": ["ada:password"], "enforce": "no"}, "enforce"),
-        ({"credentials": ["ada:password"], "relam": "x"}, "relam"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    problems = problems_of(actions(("basic-auth", config)))
-    assert says in " ".join(map(str, problems))
-    assert all("1234567" not in problem.message for problem in problems)
+GOOD: list[dict[str, Any]] = [
+    {"credentials": ["ada:password"]},
+    {"credentials": ["ada:pass:word with a space"]},
+    {"credentials": ["ada:" + "p" * 128] + [f"user-{n}:password" for n in range(9)]},
+    {"credentials": [{"username": "ada", "password": "${secrets.get('v', 'n')}"}]},
+    {"credentials": ["ada:${secrets.get('v', 'n')}", {"username": "bob", "password": "password"}]},
+    {"credentials": ["ada:password"], "realm": "r" * 128, "enforce": False},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `basic-auth` needs `credentials`"),
+    ({"credentials": []}, "[]", "`credentials` must have 1 or more entries"),
+    ({"credentials": ["a:password"] * 11}, "[", "`credentials` must have 10 or fewer entries"),
+    (
+        {"credentials": ["no-colon"]},
+        '"no-colon"',
+        "a credential that cannot be used: there is no name before the first",
+    ),
+    (
+        {"credentials": ["nopassword:"]},
+        '"nopassword:"',
+        "a credential that cannot be used: its password has fewer than 8 or",
+    ),
+    (
+        {"credentials": [":password"]},
+        '":password"',
+        "a credential that cannot be used: there is no name before the first",
+    ),
+    (
+        {"credentials": ["ada:1234567"]},
+        '"ada:1234567"',
+        "a credential that cannot be used: its password has fewer than 8 or",
+    ),
+    ({"credentials": ["ada:" + "p" * 129]}, '"ada:ppppppppppppppppppp', "more than 128"),
+    ({"credentials": ["ada:pass\tword"]}, '"ada:pass\\tword"', "control character"),
+    ({"credentials": ["${'ada'}password"]}, "\"${'ada'}password\"", "write the colon"),
+    ({"credentials": ["${'a'}${'b'}"]}, "\"${'a'}${'b'}\"", "write the colon"),
+    (
+        {"credentials": [{"username": "a:b", "password": "password"}]},
+        "{",
+        "a credential that cannot be used: the name has a colon, which ends it",
+    ),
+    ({"credentials": [{"username": "ada"}]}, "{", "`credentials[0]` needs `password`"),
+    ({"credentials": ["ada:${nope}"]}, "nope}", "unknown name `nope`"),
+    (
+        {"credentials": ["ada:password"], "realm": "r" * 129},
+        '"rrrrrrrrrrrrrrrrrrrrrrr',
+        "`realm` must have 128 or fewer characters",
+    ),
+    ({"credentials": ["ada:password"], "realm": "é"}, '"é"', "`realm` must be printable ASCII text"),
+    ({"credentials": ["ada:password"], "realm": "a\nb"}, '"a\\nb"', "`realm` must be printable ASCII text"),
+    ({"credentials": ["ada:password"], "enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+    ({"credentials": ["ada:password"], "relam": "x"}, '"relam"', "unknown field `relam`; did you mean `realm`?"),
+    ({"credentials": "ada:password"}, '"ada:password"', "`credentials` must be a list, not the text `ada:password`"),
+    ({"credentials": [5]}, "5", "a credential that cannot be used: there is no name before the first"),
+    ({"credentials": ["ada:password"], "realm": 5}, "5", "`realm` must be text, not 5"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("basic-auth", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("basic-auth", config, at, says)
 
 
 def test_it_runs_for_requests_only() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.state import Circuits
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, Response, request
-from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of, shadow_log
+from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, shadow_log
 from tests.state.conftest import Clock
 
 pytestmark = pytest.mark.anyio
@@ -141,32 +142,46 @@ async def test_actions_do_not_share_theirs_and_a_reload_keeps_them(clock: Clock)
     assert [*await ask(app, 1, "/a"), *await ask(app, 1, "/b")] == [503, 503]
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({"error_threshold": 1.1}, "error_threshold"),
-        ({"error_threshold": -0.1}, "error_threshold"),
-        ({"volume_threshold": 0}, "volume_threshold"),
-        ({"volume_threshold": 2_000_000_001}, "volume_threshold"),
-        ({"window_duration": "500ms"}, "from `1s` to `2m`"),
-        ({"tripped_duration": "121s"}, "from `1s` to `2m`"),
-        ({"tripped_duration": 10}, "from `1s` to `2m`"),
-        ({"window_duration": "10"}, "a duration with its unit"),
-        ({"num_buckets": 5}, "num_buckets"),
-        ({"bucket_key": ["nope"]}, "nope"),
-        ({"enforce": "no"}, "enforce"),
-        ({"on_error": "halt"}, "unknown field"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    assert says in str(problems_of(actions(("circuit-breaker", config)))[0])
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"error_threshold": 0, "volume_threshold": 1},
+    {"error_threshold": 1, "volume_threshold": 2_000_000_000},
+    {"window_duration": "1s", "tripped_duration": "2m", "num_buckets": 10},
+    {"window_duration": 10_000_000_000},
+    {"bucket_key": ["req.url.path", "conn.client_ip"], "enforce": False},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"error_threshold": 1.1}, "1.1", "`error_threshold` must be at most 1.0, not 1.1"),
+    ({"error_threshold": -0.1}, "-0.1", "`error_threshold` must be at least 0.0, not -0.1"),
+    ({"volume_threshold": 0}, "0", "`volume_threshold` must be at least 1, not 0"),
+    (
+        {"volume_threshold": 2_000_000_001},
+        "2000000001",
+        "`volume_threshold` must be at most 2000000000, not 2000000001",
+    ),
+    ({"window_duration": "500ms"}, '"500ms"', "from `1s` to `2m`"),
+    ({"tripped_duration": "121s"}, '"121s"', "from `1s` to `2m`"),
+    ({"tripped_duration": 10}, "10", "from `1s` to `2m`"),
+    ({"window_duration": "10"}, '"10"', "a duration with its unit"),
+    ({"num_buckets": 5}, "5", "`num_buckets` must be at least 10, not 5"),
+    ({"bucket_key": ["nope"]}, "nope", "unknown name `nope`"),
+    ({"enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+    ({"on_error": "halt"}, '"on_error"', "unknown field"),
+    ({"volume_threshold": 1.5}, "1.5", "`volume_threshold` must be a whole number, not 1.5"),
+    ({"error_threshold": "half"}, '"half"', "`error_threshold` must be a number, not the text `half`"),
+    ({"bucket_key": ["res.status_code"]}, "res.status_code", "unknown name `res.status_code` (`res.*` is known in"),
+    ({"bucket_key": [1]}, "1", "`bucket_key[0]` must be a CEL expression, not 1"),
+]
 
 
-def test_nothing_needs_to_be_said_and_numbers_are_nanoseconds() -> None:
-    assert gateway(actions("circuit-breaker")).warnings == ()
-    assert (
-        gateway(actions(("circuit-breaker", {"window_duration": 10_000_000_000, "error_threshold": 1}))).warnings == ()
-    )
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("circuit-breaker", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("circuit-breaker", config, at, says)
 
 
 async def test_an_answer_of_the_policys_own_does_not_count_as_served() -> None:

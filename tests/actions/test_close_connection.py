@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import request
 from tests.cli.protocol.talking import Client, served
 from tests.gateways import Host, actions, gateway, problems_of, request_log
@@ -69,8 +71,34 @@ def test_a_body_that_is_still_coming_does_not_matter(url: str) -> None:
         assert client.say(head + b"x" * 10).rest() == b""
 
 
-@pytest.mark.parametrize(
-    "policy", [actions(("close-connection", {"status_code": 403})), actions("close-connection", "log")]
-)
-def test_configs_that_are_refused(policy: dict[str, object]) -> None:
-    assert problems_of(policy)
+GOOD: list[dict[str, Any]] = [
+    {},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"status_code": 403}, '"status_code"', "unknown field `status_code`"),
+    ({"body": "closed"}, '"body"', "unknown field `body`"),
+    ({"headers": {"connection": "close"}}, '"headers"', "unknown field `headers`"),
+    ({"reason": "blocked"}, '"reason"', "unknown field `reason`"),
+    ({"message": "blocked"}, '"message"', "unknown field `message`"),
+    ({"error_code": 1006}, '"error_code"', "unknown field `error_code`"),
+    ({"delay": "5s"}, '"delay"', "unknown field `delay`"),
+    ({"timeout": "5s"}, '"timeout"', "unknown field `timeout`"),
+    ({"enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+    ({"on_error": "continue"}, '"on_error"', "unknown field `on_error`"),
+    ({"expressions": ["true"]}, '"expressions"', "unknown field `expressions`"),
+    ({"metadata": {}}, '"metadata"', "unknown field `metadata`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("close-connection", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("close-connection", config, at, says)
+
+
+def test_nothing_comes_after_it() -> None:
+    assert "never reached" in problems_of(actions("close-connection", "log"))[0].message

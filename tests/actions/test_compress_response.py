@@ -10,8 +10,9 @@ import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.compression import is_there
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, Response, request
-from tests.gateways import CHAT, CHAT_PATH, Pieces, Provider, actions, gateway, problems_of, request_log
+from tests.gateways import CHAT, CHAT_PATH, Pieces, Provider, actions, gateway, request_log
 from tests.servers import serving
 
 pytestmark = pytest.mark.anyio
@@ -238,19 +239,36 @@ async def test_other_codings(name: str) -> None:
     assert len(answer.body) < 500
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({"algorithms": ["lzma"]}, "algorithms"),
-        ({"algorithms": ["gzip", "gzip"]}, "there twice"),
-        ({"algorithms": []}, "algorithms"),
-        ({"algorithms": "gzip"}, "algorithms"),
-        ({"algorithms": ["compress"]}, "none of these"),
-        ({"level": 9}, "unknown field"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    assert says in str(problems_of(actions(("compress-response", config), phase="on_http_response"))[0])
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"algorithms": ["gzip"]},
+    {"algorithms": ["deflate", "gzip"]},
+    {"algorithms": ["br", "zstd", "gzip"]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"algorithms": ["lzma"]}, '"lzma"', "`algorithms[0]` must be `gzip`, `deflate`, `br`, `zstd` or"),
+    ({"algorithms": ["gzip", "gzip"]}, "[", "`algorithms`: `gzip` is there twice"),
+    ({"algorithms": []}, "[]", "`algorithms` must have 1 or more entries"),
+    ({"algorithms": "gzip"}, '"gzip"', "`algorithms` must be a list, not the text `gzip`"),
+    ({"algorithms": ["compress"]}, "[", "none of these"),
+    ({"level": 9}, '"level"', "unknown field"),
+    ({"algorithms": ["GZIP"]}, '"GZIP"', "`algorithms[0]` must be `gzip`, `deflate`, `br`, `zstd` or"),
+    ({"algorithms": [1]}, "1", "`algorithms[0]` must be `gzip`, `deflate`, `br`, `zstd` or"),
+    ({"algorithms": None}, "null", "`algorithms` must be a list, not nothing"),
+    ({"algorithms": {"gzip": 9}}, "{", "`algorithms` must be a list, not a mapping"),
+    ({"algorithm": ["gzip"]}, '"algorithm"', "unknown field `algorithm`; did you mean `algorithms`?"),
+    ({"algorithms": ["${'gzip'}"]}, "\"${'gzip'}\"", "`algorithms[0]` must be `gzip`, `deflate`, `br`, `zstd` or"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("compress-response", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("compress-response", config, at, says)
 
 
 def test_what_is_not_offered_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -259,7 +277,3 @@ def test_what_is_not_offered_is_told(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = gateway(written).warnings
     assert "`compress` is not offered" in warning.message
     assert gateway(COMPRESS).warnings == ()
-
-
-def test_it_is_an_action_of_the_response_phase() -> None:
-    assert problems_of(actions("compress-response"))

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, Response, request
-from tests.gateways import Host, actions, gateway, problems_of
+from tests.gateways import Host, actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -47,34 +48,70 @@ async def test_what_is_answered(config: dict[str, Any], status: int, body: str, 
     assert response.headers["x-request-id"].startswith("req_")
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"status_code": 199},
-        {"status_code": 600},
-        {"status_code": "200"},
-        {"status_code": 204, "body": "x"},
-        {"status_code": 304, "body": "${req.method}"},
-        {"status": 200},
-        {"body": ["a"]},
-        {"body": {"a": 1}},
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"status_code": 200, "body": "${req.method}"},
+    {"status_code": 599, "content": "hello"},
+    {"status_code": 204},
+    {"body": True, "headers": {"X-A": 1}},
+    {"headers": {f"x-{n}": "" for n in range(10)}},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"status_code": 199}, "199", "`status_code` must be at least 200, not 199"),
+    ({"status_code": 600}, "600", "`status_code` must be at most 599, not 600"),
+    ({"status_code": "200"}, '"200"', "`status_code` must be a whole number, not the text `200`"),
+    ({"status_code": 204, "body": "x"}, "{", "a 204 answer has no body"),
+    ({"status_code": 304, "body": "${req.method}"}, "{", "a 304 answer has no body"),
+    ({"status": 200}, '"status"', "unknown field `status`; did you mean `status_code`?"),
+    ({"body": ["a"]}, "[", "`body` must be text, not a list"),
+    ({"body": {"a": 1}}, "{", "`body` must be text, not a mapping"),
+    (
         {"body": "a", "content": "b"},
-        {"body": "${"},
-        {"body": "${}"},
-        {"body": "${nope}"},
-        {"headers": ["a"]},
-        {"headers": {"a b": "c"}},
-        {"headers": {"": "c"}},
+        '"content"',
+        "unknown field `content`; known are `status_code`, `body`, `headers` and `enforce`",
+    ),
+    ({"body": "${"}, "${", "`${` is never closed with `}`"),
+    ({"body": "${}"}, "${}", "there is no expression in these brackets"),
+    ({"body": "${nope}"}, "nope}", "unknown name `nope`"),
+    ({"headers": ["a"]}, "[", "`headers` must be a mapping, not a list"),
+    ({"headers": {"a b": "c"}}, '"a b"', "`a b` is not a header field name"),
+    ({"headers": {"": "c"}}, '""', "a key may not be empty"),
+    (
         {"headers": {"transfer-encoding": "chunked"}},
+        '"transfer-encoding"',
+        "`transfer-encoding` belongs to the connection and cannot be set",
+    ),
+    (
         {"headers": {"content-length": "5"}},
-        {"headers": {"connection": "close"}},
-        {"headers": {f"x-{n}": "" for n in range(11)}},
-        {"headers": {"x": None}},
-    ],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("custom-response", config)))
+        '"content-length"',
+        "`content-length` belongs to the connection and cannot be set",
+    ),
+    ({"headers": {"connection": "close"}}, '"connection"', "`connection` belongs to the connection and cannot be set"),
+    ({"headers": {f"x-{n}": "" for n in range(11)}}, "{", "`headers` must have 10 or fewer entries"),
+    ({"headers": {"x": None}}, "null", "`headers.x` must be text, not nothing"),
+    ({"status_code": 200.5}, "200.5", "`status_code` must be a whole number, not 200.5"),
+    (
+        {"body": "${secrets.get('v', 'n')}"},
+        "${secrets.get('v'",
+        "a secret must not be used here: this text is shown to clients or",
+    ),
+    (
+        {"headers": {"x": "${secrets.get('v', 'n')}"}},
+        "${secrets.get('v'",
+        "a secret must not be used here: this text is shown to clients or",
+    ),
+    ({"headers": {"x": "€"}}, "€", "a header field value must be Latin-1 text"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("custom-response", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("custom-response", config, at, says)
 
 
 async def test_fields_are_templates_too() -> None:

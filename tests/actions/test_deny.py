@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import request
-from tests.gateways import actions, gateway, problems_of
+from tests.gateways import actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -21,13 +22,38 @@ async def test_it_is_a_bare_status(config: dict[str, Any], status: int, phase: s
     assert response.headers["x-request-id"].startswith("req_")
 
 
-@pytest.mark.parametrize(
-    "config",
-    [{"status_code": 199}, {"status_code": 600}, {"status_code": "403"}, {"body": "x"}, {"status_code": None}],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("deny", config)))
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"status_code": 200},
+    {"status_code": 404},
+    {"status_code": 599},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"status_code": 199}, "199", "`status_code` must be at least 200, not 199"),
+    ({"status_code": 600}, "600", "`status_code` must be at most 599, not 600"),
+    ({"status_code": "403"}, '"403"', "`status_code` must be a whole number, not the text `403`"),
+    ({"body": "x"}, '"body"', "unknown field `body`; known are `status_code`"),
+    ({"status_code": None}, "null", "`status_code` must be a whole number, not nothing"),
+    ({"status_code": 403.5}, "403.5", "`status_code` must be a whole number, not 403.5"),
+    ({"status_code": True}, "true", "`status_code` must be a whole number, not true"),
+    ({"status_code": [403]}, "[", "`status_code` must be a whole number, not a list"),
+    ({"status_code": "${400 + 3}"}, '"${400 + 3}"', "`status_code` must be a whole number, not the text `${400 + 3}`"),
+    ({"status_code": -403}, "-403", "`status_code` must be at least 200, not -403"),
+    ({"status": 403}, '"status"', "unknown field `status`; did you mean `status_code`?"),
+    ({"code": 403}, '"code"', "unknown field `code`; known are `status_code`"),
+    ({"headers": {"x-a": "1"}}, '"headers"', "unknown field `headers`; known are `status_code`"),
+    ({"enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("deny", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("deny", config, at, says)
 
 
 async def test_it_does_not_meet_the_response_rules() -> None:

@@ -11,6 +11,7 @@ import pytest
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.upstream.http1 import HTTPTransport
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, Response, request
 from tests.gateways import CHAT, CHAT_PATH, KEY, Host, Pieces, Provider, actions, gateway, secret_store
 from tests.servers import serving
@@ -289,32 +290,68 @@ async def test_a_real_service_over_our_own_transport() -> None:
         await transport.aclose()
 
 
-@pytest.mark.parametrize(
-    ("url", "says", "hint"),
-    [
-        ("https://order.internal", "nothing is known as `order.internal`", "orders.internal"),
-        ("https://zzz.internal", "nothing is known as `zzz.internal`", ""),
-        ("https://orders.example.com", "is no internal upstream", ""),
-        ("https://orders.internal/path", "use `url-rewrite`", ""),
-        ("https://orders.internal?x", "use `url-rewrite`", ""),
-        ("https://orders.internal:8080", "a port belongs into the setting", ""),
-        ("orders.internal", "no http or https URL", ""),
-        ("tcp://orders.internal", "no http or https URL", ""),
-        ("https://.internal", "", ""),
-        ("https://${nope}.internal", "nope", ""),
-        ("", "url", ""),
-    ],
-)
-def test_urls_that_are_refused(url: str, says: str, hint: str) -> None:
-    with pytest.raises(PolicyError) as caught:
-        forwarding(("forward-internal", {"url": url}))
-    assert says in caught.value.problems[0].message
-    assert caught.value.problems[0].hint == hint
+GOOD: list[dict[str, Any]] = [
+    {"url": "https://orders.internal"},
+    {"url": "http://ORDERS.internal/"},
+    {"url": "https://orders.internal:443"},
+    {"url": "https://${req.headers['x-service'][0]}.internal"},
+    {"url": "https://orders.internal", "on_error": "continue"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"url": "https://order.internal"}, "https://order.internal", "nothing is known as `order.internal`"),
+    ({"url": "https://zzz.internal"}, "https://zzz.internal", "say where it leads: AI_GATEWAY_INTERNAL=zzz=http://"),
+    ({"url": "https://orders.example.com"}, "https://orders.example.com", "is no internal upstream"),
+    ({"url": "https://orders.internal/path"}, "https://orders.internal/path", "use `url-rewrite`"),
+    ({"url": "https://orders.internal?x"}, "https://orders.internal?x", "use `url-rewrite`"),
+    ({"url": "https://orders.internal:8080"}, "https://orders.internal:8080", "a port belongs into the setting"),
+    ({"url": "orders.internal"}, "orders.internal", "no http or https URL"),
+    ({"url": "tcp://orders.internal"}, "tcp://orders.internal", "no http or https URL"),
+    (
+        {"url": "https://.internal"},
+        "https://.internal",
+        "`.internal` is no internal upstream: write `https://name.internal`",
+    ),
+    ({"url": "https://${nope}.internal"}, "nope}.internal", "unknown name `nope`"),
+    ({"url": ""}, '""', "`url` must have 1 or more characters"),
+    ({}, "{}", "the config of `forward-internal` needs `url`"),
+    ({"url": 5}, "5", "this is no http or https URL"),
+    ({"url": ["https://orders.internal"]}, "[", "`url` must be text, not a list"),
+    (
+        {"url": "https://${secrets.get('v', 'n')}.internal"},
+        "https://${secrets.get('v'",
+        "a secret must not be used here: this text is shown to clients or",
+    ),
+    (
+        {"url": "https://user:password@orders.internal"},
+        "https://user:password@or",
+        "the URL names no host, or more than a host and a port",
+    ),
+    (
+        {"url": "https://orders.internal", "on_error": "stop"},
+        '"stop"',
+        "`on_error` must be `halt` or `continue`, not the text `stop`",
+    ),
+    (
+        {"url": "https://orders.internal", "binding": "internal"},
+        '"binding"',
+        "unknown field `binding`; known are `url` and `on_error`",
+    ),
+    (
+        {"url": "https://orders.internal", "timeout": "5s"},
+        '"timeout"',
+        "unknown field `timeout`; known are `url` and `on_error`",
+    ),
+]
 
 
-@pytest.mark.parametrize("url", ["https://orders.internal", "http://ORDERS.internal/", "https://orders.internal:443"])
-def test_urls_that_are_known(url: str) -> None:
-    assert forwarding(("forward-internal", {"url": url})).gateway.warnings == ()
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("forward-internal", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("forward-internal", config, at, says)
 
 
 def test_without_any_name_a_template_has_nothing_to_choose_from() -> None:

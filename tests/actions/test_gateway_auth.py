@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import (
     CHAT,
@@ -17,7 +17,6 @@ from tests.gateways import (
     actions,
     bearer,
     gateway,
-    problems_of,
     request_log,
 )
 
@@ -279,33 +278,82 @@ async def test_a_key_that_cannot_be_used_opens_nothing_and_the_others_work(
     assert "password" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"keys": [{"name": "k"}]},
-        {"keys": [{"value": KEY}]},
-        {"keys": [{"name": "", "value": KEY}]},
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"required": False, "scopes": ["chat", "read"]},
+    {"keys": [{"name": "k", "value": KEY}]},
+    {"keys": [{"name": "k", "value": "${secrets.get('gw', 'team')}", "allowed_ips": ["10.0.0.0/8"]}]},
+    {"keys": [{"name": "k", "value": KEY, "expires": "2030-01-01T00:00:00Z", "scopes": ["chat"]}]},
+    {"unknown_price": "zero", "on_error": "continue"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"keys": [{"name": "k"}]}, "{", "`keys[0]` needs `value`"),
+    ({"keys": [{"value": KEY}]}, "{", "`keys[0]` needs `name`"),
+    ({"keys": [{"name": "", "value": KEY}]}, '""', "`keys[0].name` must have 1 or more characters"),
+    (
         {"keys": [{"name": "k", "value": "password"}]},
+        "password",
+        "the value of key `k` is no gateway key: `ai-gateway keys new` makes",
+    ),
+    (
         {"keys": [{"name": "k", "value": ""}]},
+        '""',
+        "the value of key `k` is no gateway key: `ai-gateway keys new` makes",
+    ),
+    (
         {"keys": [{"name": "k", "value": OTHER_KEY[:-1] + "~"}]},
+        "gw_sk_",
+        "the value of key `k` is no gateway key: `ai-gateway keys new` makes",
+    ),
+    (
         {"keys": [{"name": "k", "value": KEY, "scopes": ["everything"]}]},
+        '"everything"',
+        "`keys[0].scopes[0]` must be `read`, `chat`, `full` or `admin`, not",
+    ),
+    (
         {"keys": [{"name": "k", "value": KEY, "allowed_ips": ["10.0.0.1"]}]},
+        "[",
+        "`keys[0].allowed_ips`: `10.0.0.1` is not a CIDR range; write",
+    ),
+    (
         {"keys": [{"name": "k", "value": KEY, "expires": "tomorrow"}]},
+        '"tomorrow"',
+        "`keys[0].expires` must be a time with its zone, such as",
+    ),
+    (
         {"keys": [{"name": "k", "value": KEY, "expires": "2030-01-01T00:00:00"}]},
+        '"2030-01-01T00:00:00"',
+        "`keys[0].expires` must be a time with its zone, such as",
+    ),
+    (
         {"keys": [{"name": "k", "value": KEY}, {"name": "k", "value": OTHER_KEY}]},
-        {"keys": KEY},
-        {"scopes": []},
-        {"scopes": ["all"]},
-        {"required": "no"},
-        {"on_error": "ignore"},
-        {"enforce": "no"},
-    ],
-    ids=lambda config: json.dumps(config)[:60],
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    problems = problems_of(actions(("gateway-auth", config)))
-    assert problems
-    assert KEY not in "".join(map(str, problems))
+        "[",
+        "`keys`: there are two keys by the name of `k`",
+    ),
+    ({"keys": KEY}, '"gw_sk_', "`keys` must be a list, not the text"),
+    ({"scopes": []}, "[]", "`scopes` must have 1 or more entries"),
+    ({"scopes": ["all"]}, '"all"', "`scopes[0]` must be `read`, `chat`, `full` or `admin`, not the text"),
+    ({"required": "no"}, '"no"', "`required` must be true or false, not the text `no`"),
+    ({"on_error": "ignore"}, '"ignore"', "`on_error` must be `halt` or `continue`, not the text `ignore`"),
+    ({"enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+    ({"keys": []}, "[]", "`keys` must have 1 or more entries"),
+    ({"unknown_price": "free"}, '"free"', "`unknown_price` must be `deny`, `estimate` or `zero`, not the text"),
+    (
+        {"keys": [{"name": "k", "value": KEY, "limits": {"requests": "many"}}]},
+        '"limits"',
+        "unknown field `limits`; known are `name`, `value`, `environment`,",
+    ),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("gateway-auth", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    assert KEY not in str(refuses("gateway-auth", config, at, says))
 
 
 async def test_no_key_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

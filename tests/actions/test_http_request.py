@@ -11,6 +11,7 @@ import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.hops import Hops
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import CHAT, CHAT_PATH, KEY, Host, Pieces, actions, gateway, problems_of, secret_store
 
@@ -276,34 +277,58 @@ def test_where_it_may_lead(url: str, says: str | None) -> None:
         assert says in str(problems_of(policy)[0])
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({"method": "HEAD"}, "method"),
-        ({"method": "get"}, "method"),
-        ({"body": "x"}, "a GET request has no body"),
-        ({"method": "DELETE", "body": "x"}, "a DELETE request has no body"),
-        ({"timeout": "500ms"}, "from `1s` to `30s`"),
-        ({"timeout": "31s"}, "from `1s` to `30s`"),
-        ({"timeout": 3}, "a duration with its unit"),
-        ({"max_redirects": 6}, "max_redirects"),
-        ({"max_redirects": -1}, "max_redirects"),
-        ({"headers": {f"x-{n}": "" for n in range(11)}}, "headers"),
-        ({"headers": {"host": "x"}}, "belongs to the connection"),
-        ({"headers": {"a b": "x"}}, "not a header field name"),
-        ({"query_params": [{"key": "k"}]}, "needs `value`"),
-        ({"query_params": [{"key": "", "value": "x"}]}, "key"),
-        ({"query_params": [{"key": "k" * 129, "value": "x"}]}, "key"),
-        ({"query_params": [{"key": "k", "value": "x" * 8193}]}, "at most 8192"),
-        ({"query_params": [{"key": "k", "value": "x"}] * 33}, "query_params"),
-        ({"retry_condition": "attempts"}, "bool"),
-        ({"retry_condition": "nope"}, "nope"),
-        ({"retry_condition": "${true}"}, ""),
-        ({"on_error": "stop"}, "on_error"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    assert says in str(problems_of(actions(("http-request", {"url": URL} | config)))[0])
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"url": "https://who.internal"},
+    {"method": "POST", "body": "${req.body}", "timeout": "30s"},
+    {"headers": {f"x-{n}": "1" for n in range(10)}, "max_redirects": 5},
+    {"query_params": [{"key": "k" * 128, "value": "x" * 8192}] * 32},
+    {"retry_condition": "attempts < 2 && last_attempt.res.status_code >= 500", "on_error": "halt"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"method": "HEAD"}, '"HEAD"', "`method` must be `GET`, `PUT`, `POST`, `PATCH`, `DELETE` or"),
+    ({"method": "get"}, '"get"', "`method` must be `GET`, `PUT`, `POST`, `PATCH`, `DELETE` or"),
+    ({"body": "x"}, "{", "a GET request has no body"),
+    ({"method": "DELETE", "body": "x"}, "{", "a DELETE request has no body"),
+    ({"timeout": "500ms"}, '"500ms"', "from `1s` to `30s`"),
+    ({"timeout": "31s"}, '"31s"', "from `1s` to `30s`"),
+    ({"timeout": 3}, "3", "a duration with its unit"),
+    ({"max_redirects": 6}, "6", "`max_redirects` must be at most 5, not 6"),
+    ({"max_redirects": -1}, "-1", "`max_redirects` must be at least 0, not -1"),
+    ({"headers": {f"x-{n}": "" for n in range(11)}}, "{", "`headers` must have 10 or fewer entries"),
+    ({"headers": {"host": "x"}}, '"host"', "belongs to the connection"),
+    ({"headers": {"a b": "x"}}, '"a b"', "not a header field name"),
+    ({"query_params": [{"key": "k"}]}, "{", "needs `value`"),
+    ({"query_params": [{"key": "", "value": "x"}]}, '""', "`query_params[0].key` must have 1 or more characters"),
+    (
+        {"query_params": [{"key": "k" * 129, "value": "x"}]},
+        '"kkkkkkkkkkkkkkkkkkkkkkk',
+        "`query_params[0].key` must have 128 or fewer characters",
+    ),
+    (
+        {"query_params": [{"key": "k", "value": "x" * 8193}]},
+        '"xxxxxxxxxxxxxxxxxxxxxxx',
+        "`query_params[0].value` must have at most 8192 characters",
+    ),
+    ({"query_params": [{"key": "k", "value": "x"}] * 33}, "[", "`query_params` must have 32 or fewer entries"),
+    ({"retry_condition": "attempts"}, "attempts", "expected bool, but this is int"),
+    ({"retry_condition": "nope"}, "nope", "unknown name `nope`"),
+    ({"retry_condition": "${true}"}, "${true}", "`$` does not belong into an expression; write it without `${ }`"),
+    ({"on_error": "stop"}, '"stop"', "`on_error` must be `halt` or `continue`, not the text `stop`"),
+    ({"url": ["https://who.example.com"]}, "[", "`url` must be text, not a list"),
+    ({"max_redirects": 1.5}, "1.5", "`max_redirects` must be a whole number, not 1.5"),
+    ({"headers": {"x-a": "a\nb"}}, "a\\nb", "a header field value must not hold line breaks or other control"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("http-request", {"url": URL} | config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("http-request", {"url": URL} | config, at, says)
 
 
 async def test_it_works_in_the_response_phase() -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.jose import JWKS, KeySet, KeysUnavailable
 from ai_gateway_mw.upstream.fetching import Fetched, Fetcher, FetchFailed, trusted_url
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import Host, actions, problems_of, secret_store, shadow_log
 from tests.issuers import (
@@ -514,6 +515,9 @@ def test_a_set_that_is_none_is_refused() -> None:
         ("ftp://issuer.example.com/", False),
         ("file:///etc/passwd", False),
         ("https:///keys", False),
+        ("https://<your-issuer>/keys", False),
+        ("https://$ISSUER/keys", False),
+        ("https://münchen.example.com/keys", True),
         ("https://user:pass@issuer.example.com/", False),
         ("https://issuer.example.com/#x", False),
         ("issuer.example.com/keys", False),
@@ -541,37 +545,82 @@ async def test_a_server_that_never_ends_its_answer_is_given_up() -> None:
         await Fetcher(lambda: transport, {}, seconds=0.1)(JWKS_URL)
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"issuer": {"allow_list": []}}, "issuer.allow_list"),
-        ({"issuer": {"allow_list": [{"value": "me"}]}}, "an issuer is a URL"),
-        ({"issuer": {"allow_list": [{"value": ISSUER}, {"value": ISSUER}]}}, "given twice"),
-        ({"audience": {"allow_list": []}}, "audience.allow_list"),
-        ({"http": {"tokens": []}}, "http.tokens"),
-        ({"http": {"tokens": [HEADER, HEADER]}}, "given twice"),
-        ({"http": {"tokens": [HEADER | {"method": "query"}]}}, "method"),
-        ({"http": {"tokens": [HEADER | {"type": "saml"}]}}, "type"),
-        ({"http": {"tokens": [HEADER | {"name": "no name"}]}}, "not a header field name"),
-        ({"leeway": "1h"}, "leeway"),
-        ({"algorithms": ["none"]}, "nobody signed"),
-        ({"algorithms": ["HS256"]}, "whoever reads it could sign"),
-        ({"algorithms": ["RS255"]}, "not one of RS256"),
-        ({"algorithms": ["RS256", "RS256"]}, "given twice"),
-        ({"algorithms": []}, "allowed_algorithms"),
-        ({"urls": []}, "additional_jkus"),
-        ({"urls": [JWKS_URL, JWKS_URL]}, "given twice"),
-        ({"urls": ["http://issuer.example.com/"]}, "https://"),
-        ({"urls": ["not a url"]}, "must be a URL"),
-        ({"urls": ["https://${req.headers['x'][0]}/keys"]}, "must not depend on the request"),
-        ({"urls": ["https://x/${nope}"]}, "nope"),
-        ({"urls": [f"https://issuer.example.com/{n}" for n in range(101)]}, "100"),
-        ({"isuer": 1}, "isuer"),
-    ],
-)
-def test_configs_that_are_refused(change: Config, says: str) -> None:
-    problems = problems_of(actions(("jwt-validation", config(**change))))
-    assert says in " ".join(map(str, problems))
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"audience": {"allow_list": [{"value": "api"}]}, "enforce": False},
+    {"leeway": "0s"},
+    {"algorithms": ["RS256", "ES384", "PS512", "EdDSA"]},
+    {"urls": [f"https://issuer.example.com/{n}" for n in range(100)]},
+    {"http": {"tokens": [HEADER, {"type": "id_token", "method": "body", "name": "token"}]}},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"issuer": {"allow_list": []}}, "[]", "`issuer.allow_list` must have 1 or more entries"),
+    ({"issuer": {"allow_list": [{"value": "me"}]}}, '"me"', "an issuer is a URL"),
+    (
+        {"issuer": {"allow_list": [{"value": "https://<your-issuer>/"}]}},
+        '"https://<your-issuer>/"',
+        "an issuer is a URL",
+    ),
+    (
+        {"issuer": {"allow_list": [{"value": ISSUER}, {"value": ISSUER}]}},
+        "[",
+        "`issuer.allow_list`: `https://issuer.example.com/` is given twice",
+    ),
+    ({"audience": {"allow_list": []}}, "[]", "`audience.allow_list` must have 1 or more entries"),
+    ({"http": {"tokens": []}}, "[]", "`http.tokens` must have 1 or more entries"),
+    ({"http": {"tokens": [HEADER, HEADER]}}, "[", "`http.tokens`: `header authorization` is given twice"),
+    (
+        {"http": {"tokens": [HEADER | {"method": "query"}]}},
+        '"query"',
+        "`http.tokens[0].method` must be `header` or `body`, not the text",
+    ),
+    (
+        {"http": {"tokens": [HEADER | {"type": "saml"}]}},
+        '"saml"',
+        "`http.tokens[0].type` must be `jwt`, `at+jwt`, `it+jwt`, `id_token`,",
+    ),
+    ({"http": {"tokens": [HEADER | {"name": "no name"}]}}, '"no name"', "not a header field name"),
+    ({"leeway": "1h"}, '"1h"', "`leeway` must be at most 10m, not the text `1h`"),
+    ({"algorithms": ["none"]}, "[", "nobody signed"),
+    ({"algorithms": ["HS256"]}, "[", "whoever reads it could sign"),
+    ({"algorithms": ["RS255"]}, "[", "not one of RS256"),
+    ({"algorithms": ["RS256", "RS256"]}, "[", "`jws.allowed_algorithms`: `RS256` is given twice"),
+    ({"algorithms": []}, "[]", "`jws.allowed_algorithms` must have 1 or more entries"),
+    ({"urls": []}, "[]", "`jws.keys.sources.additional_jkus` must have 1 or more entries"),
+    ({"urls": [JWKS_URL, JWKS_URL]}, "[", "`jws.keys.sources.additional_jkus`:"),
+    (
+        {"urls": ["http://issuer.example.com/"]},
+        '"http://issuer.example.com/"',
+        "a URL of keys must start with https:// (http:// only for this machine",
+    ),
+    ({"urls": ["not a url"]}, '"not a url"', "must be a URL"),
+    ({"urls": ["https://${req.headers['x'][0]}/keys"]}, "\"https://${req.headers['", "must not depend on the request"),
+    ({"urls": ["https://x/${nope}"]}, "nope}", "unknown name `nope`"),
+    (
+        {"urls": [f"https://issuer.example.com/{n}" for n in range(101)]},
+        "[",
+        "`jws.keys.sources.additional_jkus` must have 100 or fewer entries",
+    ),
+    ({"isuer": 1}, '"isuer"', "unknown field `isuer`; did you mean `issuer`?"),
+    ({"leeway": 60}, "60", "`leeway` must be a duration with its unit, such as `30s`, `1m30s` or"),
+    (
+        {"audience": {"allow_list": [{"value": ["api"]}]}},
+        "[",
+        "`audience.allow_list[0].value` must be text, not a list",
+    ),
+    ({"http": {"tokens": [HEADER | {"prefix": ["Bearer "]}]}}, "[", "`http.tokens[0].prefix` must be text, not a list"),
+    ({"enforce": "no"}, '"no"', "`enforce` must be true or false, not the text `no`"),
+]
+
+
+@pytest.mark.parametrize("change", GOOD, ids=shown)
+def test_configs_that_load(change: dict[str, Any]) -> None:
+    loads("jwt-validation", config(**change))
+
+
+@pytest.mark.parametrize(("change", "at", "says"), BAD)
+def test_configs_that_are_refused(change: dict[str, Any], at: str, says: str) -> None:
+    refuses("jwt-validation", config(**change), at, says)
 
 
 def test_without_joserfc_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import request
-from tests.gateways import Host, actions, gateway, problems_of, records
+from tests.gateways import Host, actions, gateway, records
 
 pytestmark = pytest.mark.anyio
 
@@ -42,20 +43,45 @@ async def test_what_is_written(metadata: Any, written: Any, caplog: pytest.LogCa
     assert await noted(metadata, caplog) == written
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"metadata": "x"},
-        {"metadata": ["x"]},
-        {"metadata": {"a": "${nope}"}},
-        {"metadata": {"a": "${"}},
-        {"meta": {}},
-    ],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("log", config)))
+GOOD: list[dict[str, Any]] = [
+    {"metadata": {}},
+    {"metadata": {"a": "text", "b": 1, "c": False, "d": None}},
+    {"metadata": {"m": "${req.method}", "deep": [{"er": ["$<1 + 1>"]}]}},
+    {"metadata": {"e": "${actions.ngrok.restrict_ips.error.code}"}},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `log` needs `metadata`"),
+    ({"metadata": "x"}, '"x"', "`metadata` must be a mapping, not the text `x`"),
+    ({"metadata": ["x"]}, "[", "`metadata` must be a mapping, not a list"),
+    ({"metadata": {"a": "${nope}"}}, "nope}", "unknown name `nope`"),
+    ({"metadata": {"a": "${"}}, "${", "`${` is never closed with `}`"),
+    ({"metadata": None}, "null", "`metadata` must be a mapping, not nothing"),
+    ({"metadata": {"a": "${1 + 'a'}"}}, "+", "int and string cannot be added with `+`"),
+    ({"metadata": {"a": [{"b": "${req.nope}"}]}}, "req.nope}", "unknown name `req.nope`"),
+    (
+        {"metadata": {"a": "${res.status_code}"}},
+        "res.status_code}",
+        "unknown name `res.status_code` (`res.*` is known in",
+    ),
+    (
+        {"metadata": {"a": "${secrets.get('v', 'n')}"}},
+        "${secrets.get('v'",
+        "a secret must not be used here: this text is shown to clients or",
+    ),
+    ({"metadata": {"": "a"}}, '""', "a key may not be empty"),
+    ({"metadata": {}, "level": "debug"}, '"level"', "unknown field `level`; known are `metadata`"),
+    ({"metadata": {}, "meta": {}}, '"meta"', "unknown field `meta`; known are `metadata`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("log", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("log", config, at, says)
 
 
 async def test_a_secret_that_came_by_way_of_a_variable_is_redacted(caplog: pytest.LogCaptureFixture) -> None:

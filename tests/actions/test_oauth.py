@@ -8,6 +8,7 @@ import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.actions.oauth import OAuth
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import Host, actions, problems_of, secret_store
 
@@ -128,22 +129,72 @@ async def test_before_anybody_signed_in_there_is_no_identity() -> None:
     assert (await request(gate.app, path="/v1/models")).text == "open"
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"provider": "myspace"}, "provider"),
-        ({"client_id": None}, "managed apps"),
-        ({"client_secret": "short"}, "can be guessed"),
-        ({"issuer_url": "https://x.example"}, "issuer_url"),
-        ({"idle_session_timeout": "0s"}, "idle_session_timeout"),
-    ],
-)
-def test_configs_that_are_refused(change: dict[str, Any], says: str) -> None:
+def config(change: dict[str, Any]) -> dict[str, Any]:
     written = {"provider": "google", "client_id": "c", "client_secret": SECRET} | change
-    written = {name: value for name, value in written.items() if value is not None}
-    problems = problems_of(actions(("oauth", written)))
-    assert says in " ".join(map(str, problems))
-    assert SECRET not in " ".join(problem.message for problem in problems)
+    return {name: value for name, value in written.items() if value is not None}
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"provider": "github", "scopes": ["read:org", "read:user"]},
+    {"auth_id": "team-1", "authz_url_params": {"prompt": "consent"}},
+    {"max_session_duration": "1h", "idle_session_timeout": "5m", "userinfo_refresh_interval": "1m"},
+    {"allow_cors_preflight": True, "auth_cookie_domain": "example.com", "public_url": "https://app.example.com"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"provider": "myspace"}, '"myspace"', "`provider` must be `amazon`, `facebook`, `github`, `gitlab`,"),
+    ({"client_id": None}, "{", "`client_id` and `client_secret` of an app of your own are needed:"),
+    ({"client_secret": "short"}, '"short"', "can be guessed"),
+    (
+        {"issuer_url": "https://x.example"},
+        '"issuer_url"',
+        "unknown field `issuer_url`; known are `client_id`, `client_secret`,",
+    ),
+    ({"idle_session_timeout": "0s"}, '"0s"', "`idle_session_timeout` must be more than 0s, not the text `0s`"),
+    ({"provider": None}, "{", "the config of `oauth` needs `provider`"),
+    ({"client_secret": None}, "{", "`client_id` and `client_secret` of an app of your own are needed:"),
+    ({"client_id": "${nope}"}, "nope}", "unknown name `nope`"),
+    ({"scopes": "email"}, '"email"', "`scopes` must be a list, not the text `email`"),
+    ({"scopes": [""]}, "[", "`scopes`: `` is no scope (RFC 6749 3.3)"),
+    ({"auth_id": "a" * 65}, '"aaaaaaaaaaaaaaaaaaaaaaa', "`auth_id` must be letters, digits, `-` and `_`, at most 64"),
+    (
+        {"authz_url_params": {"redirect_uri": "https://x.example"}},
+        "{",
+        "`authz_url_params`: `redirect_uri` belongs to the login itself and",
+    ),
+    (
+        {"max_session_duration": "5 days"},
+        '"5 days"',
+        "`max_session_duration` must be a duration with its unit, such as",
+    ),
+    (
+        {"userinfo_refresh_interval": "59s"},
+        '"59s"',
+        "`userinfo_refresh_interval` must be at least 1m, not the text `59s`",
+    ),
+    (
+        {"auth_cookie_domain": "example"},
+        '"example"',
+        "`auth_cookie_domain`: `example` is not a domain such as `example.com`",
+    ),
+    (
+        {"public_url": "app.example.com"},
+        '"app.example.com"',
+        "`public_url` must match `^(https?://[A-Za-z0-9.:\\[\\]-]+)?$`",
+    ),
+    ({"allow_cors_preflight": "yes"}, '"yes"', "`allow_cors_preflight` must be true or false, not the text `yes`"),
+]
+
+
+@pytest.mark.parametrize("change", GOOD, ids=shown)
+def test_configs_that_load(change: dict[str, Any]) -> None:
+    loads("oauth", config(change))
+
+
+@pytest.mark.parametrize(("change", "at", "says"), BAD)
+def test_configs_that_are_refused(change: dict[str, Any], at: str, says: str) -> None:
+    problem = refuses("oauth", config(change), at, says)
+    assert SECRET not in problem.message
 
 
 def test_one_of_both_kinds_is_enough() -> None:

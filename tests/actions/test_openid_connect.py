@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import Host, actions, gateway, problems_of, secret_store
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, STRANGER, OpenIDProvider
@@ -395,40 +396,79 @@ async def test_an_sdk_without_a_session_is_refused() -> None:
     assert (answer.status, answer.json()["error"]["code"]) == (401, "login_required")
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"client_id": None}, "managed apps"),
-        ({"client_secret": None}, "managed apps"),
-        ({"client_secret": "short"}, "can be guessed"),
-        ({"issuer_url": "http://idp.example.com"}, "https://"),
-        ({"issuer_url": "idp.example.com"}, "must be a URL"),
-        ({"issuer_url": "https://idp.example.com?x=1"}, "no query"),
-        ({"auth_id": "a b"}, "auth_id"),
-        ({"scopes": ["a b"]}, "no scope"),
-        ({"authz_url_params": {"state": "x"}}, "cannot be set"),
-        ({"auth_cookie_domain": "nodots"}, "not a domain"),
-        ({"auth_cookie_domain": "x.com; Path=/"}, "not a domain"),
-        ({"public_url": "https://x.example.com/path"}, "public_url"),
-        ({"max_session_duration": "0s"}, "max_session_duration"),
-        ({"userinfo_refresh_interval": "1s"}, "userinfo_refresh_interval"),
-        ({"provider": "google"}, "provider"),
-    ],
-)
-def test_configs_that_are_refused(change: dict[str, Any], says: str) -> None:
-    written = {name: value for name, value in {**config(), **change}.items() if value is not None}
-    problems = problems_of(actions(("openid-connect", written)))
-    assert says in " ".join(map(str, problems))
+def changed(change: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**config(), **change}.items() if value is not None}
+
+
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"idle_session_timeout": "1h"},
+    {"idle_session_duration": "1h"},
+    {"scopes": ["openid", "groups"], "auth_id": "team_1"},
+    {"authz_url_params": {"prompt": "login"}, "max_session_duration": "24h"},
+    {"userinfo_refresh_interval": "1m", "allow_cors_preflight": True},
+    {"auth_cookie_domain": "example.com", "public_url": "http://localhost:8080"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"client_id": None}, "{", "`client_id` and `client_secret` of an app of your own are needed:"),
+    ({"client_secret": None}, "{", "`client_id` and `client_secret` of an app of your own are needed:"),
+    ({"client_secret": "short"}, '"short"', "can be guessed"),
+    (
+        {"issuer_url": "http://idp.example.com"},
+        '"http://idp.example.com"',
+        "`issuer_url` must start with https:// (http:// only for this machine",
+    ),
+    ({"issuer_url": "idp.example.com"}, '"idp.example.com"', "must be a URL"),
+    (
+        {"issuer_url": "https://idp.example.com?x=1"},
+        '"https://idp.example.com?x=1"',
+        "`issuer_url`: an issuer has no query",
+    ),
+    ({"auth_id": "a b"}, '"a b"', "`auth_id` must be letters, digits, `-` and `_`, at most 64"),
+    ({"scopes": ["a b"]}, "[", "`scopes`: `a b` is no scope (RFC 6749 3.3)"),
+    ({"authz_url_params": {"state": "x"}}, "{", "cannot be set"),
+    (
+        {"auth_cookie_domain": "nodots"},
+        '"nodots"',
+        "`auth_cookie_domain`: `nodots` is not a domain such as `example.com`",
+    ),
+    (
+        {"auth_cookie_domain": "x.com; Path=/"},
+        '"x.com; Path=/"',
+        "`auth_cookie_domain`: `x.com; Path=/` is not a domain such as",
+    ),
+    (
+        {"public_url": "https://x.example.com/path"},
+        '"https://x.example.com/path"',
+        "`public_url` must match `^(https?://[A-Za-z0-9.:\\[\\]-]+)?$`",
+    ),
+    ({"max_session_duration": "0s"}, '"0s"', "`max_session_duration` must be more than 0s, not the text `0s`"),
+    ({"userinfo_refresh_interval": "1s"}, '"1s"', "`userinfo_refresh_interval` must be at least 1m, not the text `1s`"),
+    ({"provider": "google"}, '"provider"', "unknown field `provider`; known are `client_id`, `client_secret`,"),
+    ({"issuer_url": None}, "{", "the config of `openid-connect` needs `issuer_url`"),
+    (
+        {"issuer_url": "https://idp.example.com/${req.method}"},
+        '"https://idp.example.com',
+        "`issuer_url` must be written out; it is no template",
+    ),
+    ({"scopes": [f"s{n}" for n in range(51)]}, "[", "`scopes` must have 50 or fewer entries"),
+    ({"client_secret": "${nope}"}, "nope}", "unknown name `nope`"),
+]
+
+
+@pytest.mark.parametrize("change", GOOD, ids=shown)
+def test_configs_that_load(change: dict[str, Any]) -> None:
+    loads("openid-connect", changed(change))
+
+
+@pytest.mark.parametrize(("change", "at", "says"), BAD)
+def test_configs_that_are_refused(change: dict[str, Any], at: str, says: str) -> None:
+    refuses("openid-connect", changed(change), at, says)
 
 
 def test_a_policy_signs_people_in_at_one_place() -> None:
     problems = problems_of(actions(("openid-connect", config()), ("openid-connect", config())))
     assert "a policy may have one" in problems[0].message
-
-
-def test_both_spellings_of_the_idle_timeout_load() -> None:
-    for name in ("idle_session_timeout", "idle_session_duration"):
-        gateway(actions(("openid-connect", config(**{name: "1h"}))), vaults=VAULTS)
 
 
 def test_without_joserfc_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import request
-from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of
+from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway
 from tests.middleware.test_event_stream_phase import Streaming, answer, chunk, events, rule
 
 pytestmark = pytest.mark.anyio
@@ -74,16 +75,38 @@ async def test_streams_are_looked_at_across_messages() -> None:
     assert lines[-1] == b"[DONE]"
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"presets": []}, "presets"),
-        ({"presets": ["emails"]}, "did you mean `email`"),
-        ({"presets": ["zzz"]}, "there are pii, secrets"),
-        ({"replacement": 'a"'}, "may hold no quotes"),
-        ({"replacement": "a\n"}, "may hold no quotes"),
-        ({"in": "request"}, "in"),
-    ],
-)
-def test_what_is_wrong_with_a_config_is_found_at_load(config: Any, message: str) -> None:
-    assert message in str(problems_of(actions(("redact", config)))[0])
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"presets": ["email"]},
+    {"presets": ["pii", "secrets", "email"]},
+    {"presets": ["email"], "replacement": "<$preset>"},
+    {"replacement": ""},
+    {"replacement": "x" * 256},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"presets": []}, "[]", "`presets` must have 1 or more entries"),
+    ({"presets": ["emails"]}, "[", "did you mean `email`"),
+    ({"presets": ["zzz"]}, "[", "there are pii, secrets"),
+    ({"replacement": 'a"'}, '"a\\""', "may hold no quotes"),
+    ({"replacement": "a\n"}, '"a\\n"', "may hold no quotes"),
+    ({"in": "request"}, '"in"', "unknown field `in`; known are `presets` and `replacement`"),
+    ({"presets": "pii"}, '"pii"', "`presets` must be a list, not the text `pii`"),
+    ({"presets": [1]}, "1", "`presets[0]` must be text, not 1"),
+    ({"presets": None}, "null", "`presets` must be a list, not nothing"),
+    ({"presets": {"email": True}}, "{", "`presets` must be a list, not a mapping"),
+    ({"replacement": "x" * 257}, '"xxxxxxxxxxxxxxxxxxxxxxx', "`replacement` must have 256 or fewer characters"),
+    ({"replacement": "a\\"}, '"a\\\\"', "`replacement`: may hold no quotes, backslashes or control characters:"),
+    ({"replacement": 5}, "5", "`replacement` must be text, not 5"),
+    ({"preset": ["pii"]}, '"preset"', "unknown field `preset`; did you mean `presets`?"),
+    ({"replacements": []}, '"replacements"', "unknown field `replacements`; did you mean `replacement`?"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("redact", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("redact", config, at, says)

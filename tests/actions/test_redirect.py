@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
-from tests.gateways import Host, actions, gateway, problems_of
+from tests.gateways import Host, actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -71,28 +72,53 @@ async def test_a_secret_that_came_by_way_of_a_variable_does_not_get_out() -> Non
         assert b"sk-very-secret" not in b"".join([response.body, *(value for _, value in response.headers.raw)])
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({}, "needs `to`"),
-        ({"to": "/x", "status_code": 200}, "status_code"),
-        ({"to": "/x", "status_code": 304}, "status_code"),
-        ({"to": "/x", "status_code": "302"}, "status_code"),
-        ({"from": "[", "to": "/x"}, "not RE2"),
-        ({"to": "/x", "headers": {"location": "/y"}}, "is what `to` says"),
-        ({"to": "/x", "headers": {"connection": "x"}}, "belongs to the connection"),
-        ({"to": "/x", "headers": {"a b": "x"}}, "not a header field name"),
-        ({"to": "/x", "headers": {f"x-{n}": "" for n in range(11)}}, "headers"),
-        ({"to": "https://x.test/${secrets.get('v', 'n')}"}, "a secret must not be used here"),
-        ({"to": "/x", "headers": {"x": "${secrets.get('v', 'n')}"}}, "a secret must not be used here"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    assert says in str(problems_of(actions(("redirect", config)))[0])
+GOOD: list[dict[str, Any]] = [
+    {"to": "/x"},
+    {"from": "^https?://[^/]+/a(.*)$", "to": "/b$1"},
+    {"to": "https://other.test${req.url.path}", "status_code": 301},
+    {"to": "/x", "status_code": 308, "headers": {f"x-{n}": "1" for n in range(10)}},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `redirect` needs `to`"),
+    ({"to": "/x", "status_code": 200}, "200", "`status_code` must be 301, 302, 303, 307 or 308, not 200"),
+    ({"to": "/x", "status_code": 304}, "304", "`status_code` must be 301, 302, 303, 307 or 308, not 304"),
+    (
+        {"to": "/x", "status_code": "302"},
+        '"302"',
+        "`status_code` must be 301, 302, 303, 307 or 308, not the text `302`",
+    ),
+    ({"from": "[", "to": "/x"}, "[", "this regular expression is not RE2: missing ]: ["),
+    ({"to": "/x", "headers": {"location": "/y"}}, '"location"', "is what `to` says"),
+    ({"to": "/x", "headers": {"connection": "x"}}, '"connection"', "belongs to the connection"),
+    ({"to": "/x", "headers": {"a b": "x"}}, '"a b"', "not a header field name"),
+    ({"to": "/x", "headers": {f"x-{n}": "" for n in range(11)}}, "{", "`headers` must have 10 or fewer entries"),
+    (
+        {"to": "https://x.test/${secrets.get('v', 'n')}"},
+        "https://x.test/${secrets.get('v'",
+        "a secret must not be used here",
+    ),
+    ({"to": "/x", "headers": {"x": "${secrets.get('v', 'n')}"}}, "${secrets.get('v'", "a secret must not be used here"),
+    ({"to": ""}, '""', "`to` must have 1 or more characters"),
+    ({"to": "/x", "form": "a"}, '"form"', "unknown field `form`; did you mean `from`?"),
+    ({"from": ["a"], "to": "/x"}, "[", "`from` must be text, not a list"),
+    ({"to": "${nope}"}, "nope}", "unknown name `nope`"),
+    (
+        {"to": "/x", "permanent": True},
+        '"permanent"',
+        "unknown field `permanent`; known are `from`, `to`, `status_code` and",
+    ),
+    ({"to": "/x", "headers": {"x": "a\x7fb"}}, "\x7fb", "the character U+007F is not allowed in YAML"),
+]
 
 
-def test_it_is_no_action_of_the_response_phase() -> None:
-    assert problems_of(actions(("redirect", {"to": "/x"}), phase="on_http_response"))
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("redirect", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("redirect", config, at, says)
 
 
 def test_an_open_redirect_is_warned_of() -> None:

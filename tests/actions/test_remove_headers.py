@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import request
-from tests.gateways import Host, actions, gateway, problems_of
+from tests.gateways import Host, actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -28,14 +29,42 @@ async def test_the_app_does_not_get_them(names: list[str], left: set[bytes]) -> 
     assert bool(host.field(b"host")) is ("host" not in names)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [{}, {"headers": []}, {"headers": "x-a"}, {"headers": {"x-a": ""}}, {"headers": ["a b"]}, {"headers": [""]}]
-    + [{"headers": [1]}, {"headers": ["x-a"] * 11}, {"headers": ["${req.method}"]}],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("remove-headers", config)))
+GOOD: list[dict[str, Any]] = [
+    {"headers": ["x-a"]},
+    {"headers": ["X-A", "x-b"]},
+    {"headers": ["host"]},
+    {"headers": ["user-agent", "x-forwarded-for"]},
+    {"headers": [f"x-{n}" for n in range(10)]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `remove-headers` needs `headers`"),
+    ({"headers": []}, "[]", "`headers` must have 1 or more entries"),
+    ({"headers": "x-a"}, '"x-a"', "`headers` must be a list, not the text `x-a`"),
+    ({"headers": {"x-a": ""}}, "{", "`headers` must be a list, not a mapping"),
+    ({"headers": ["a b"]}, '"a b"', "`a b` is not a header field name"),
+    ({"headers": [""]}, '""', "`` is not a header field name"),
+    ({"headers": [1]}, "1", "`headers[0]` must be text, not 1"),
+    ({"headers": ["x-a"] * 11}, "[", "`headers` must have 10 or fewer entries"),
+    ({"headers": ["${req.method}"]}, '"${req.method}"', "`${req.method}` is not a header field name"),
+    ({"headers": None}, "null", "`headers` must be a list, not nothing"),
+    ({"headers": ["x-a", "x:b"]}, '"x:b"', "`x:b` is not a header field name"),
+    ({"headers": ["x-a\n"]}, '"x-a\\n"', "`x-a\n` is not a header field name"),
+    ({"headers": ["é"]}, '"é"', "`é` is not a header field name"),
+    ({"headers": [["x-a"]]}, "[", "`headers[0]` must be text, not a list"),
+    ({"headers": [None]}, "null", "`headers[0]` must be text, not nothing"),
+    ({"header": ["x-a"]}, '"header"', "unknown field `header`; did you mean `headers`?"),
+    ({"headers": ["x-a"], "on_error": "continue"}, '"on_error"', "unknown field `on_error`; known are `headers`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("remove-headers", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("remove-headers", config, at, says)
 
 
 async def test_removing_and_adding_replaces() -> None:

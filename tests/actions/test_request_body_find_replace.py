@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
-from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway, problems_of
+from tests.gateways import CHAT, CHAT_PATH, Host, Provider, actions, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -128,23 +129,47 @@ async def test_a_compressed_request_is_not_read() -> None:
     assert answer.status == 415
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({}, "replacements"),
-        ({"replacements": []}, "replacements"),
-        ({"replacements": [{"to": "a"}]}, "from"),
-        ({"replacements": [{"from": ""}]}, "must say what is looked for"),
-        ({"replacements": [{"from": "(a"}]}, "not RE2"),
-        ({"replacements": [{"from": "(?=a)"}]}, "not RE2"),
-        ({"replacements": [{"from": "${nothing}"}]}, "nothing"),
-        ({"replacements": [{"from": "a", "field": "data"}]}, "field"),
-    ],
-)
-def test_what_is_wrong_with_a_config_is_found_at_load(config: Any, message: str) -> None:
-    assert message in "\n".join(map(str, problems_of(actions((NAME, config)))))
+GOOD: list[dict[str, Any]] = [
+    {"replacements": [{"from": "a", "to": "b"}]},
+    {"replacements": [{"from": "(?i)secret-(\\d+)", "to": "$1"}, {"from": "b"}]},
+    {"replacements": [{"from": "(?P<name>a+)", "to": "$name $$"}]},
+    {"replacements": [{"from": "${req.method}", "to": "${conn.client_ip}"}]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `request-body-find-replace` needs `replacements`"),
+    ({"replacements": []}, "[]", "`replacements` must have 1 or more entries"),
+    ({"replacements": [{"to": "a"}]}, "{", "`replacements[0]` needs `from`"),
+    ({"replacements": [{"from": ""}]}, '""', "must say what is looked for"),
+    ({"replacements": [{"from": "(a"}]}, '"(a"', "this regular expression is not RE2: missing ): (a"),
+    (
+        {"replacements": [{"from": "(?=a)"}]},
+        '"(?=a)"',
+        "this regular expression is not RE2: invalid perl operator: (?=",
+    ),
+    ({"replacements": [{"from": "${nothing}"}]}, "nothing}", "unknown name `nothing`"),
+    ({"replacements": [{"from": "a", "field": "data"}]}, '"field"', "unknown field `field`; known are `from` and `to`"),
+    ({"replacements": {"from": "a"}}, "{", "`replacements` must be a list, not a mapping"),
+    ({"replacements": ["a"]}, '"a"', "`replacements[0]` must be a mapping, not the text `a`"),
+    ({"replacements": [{"from": ["a"]}]}, "[", "`replacements[0].from` must be text, not a list"),
+    ({"replacements": [{"from": "a", "to": "${1 + 'a'}"}]}, "+", "int and string cannot be added with `+`"),
+    (
+        {"replacements": [{"from": "a", "to": "${res.status_code}"}]},
+        "res.status_code}",
+        "unknown name `res.status_code` (`res.*` is known in",
+    ),
+    (
+        {"replacements": [{"from": "a"}], "max_size": 5},
+        '"max_size"',
+        "unknown field `max_size`; known are `replacements`",
+    ),
+]
 
 
-def test_it_belongs_to_requests() -> None:
-    (problem,) = problems_of(actions(edit(("a", "b")), phase="on_http_response"))
-    assert "on_http_request" in problem.message
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("request-body-find-replace", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("request-body-find-replace", config, at, says)

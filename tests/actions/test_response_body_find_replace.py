@@ -8,6 +8,7 @@ import pytest
 
 from ai_gateway_mw import GatewayMiddleware
 from ai_gateway_mw.asgi import Receive, Scope, Send
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Exchange, Response, request
 from tests.gateways import CHAT, CHAT_PATH, Host, Pieces, Provider, actions, gateway, problems_of
 
@@ -157,3 +158,43 @@ async def test_a_secret_may_be_looked_for_and_one_that_slips_through_is_taken_ou
     slip = [("set-vars", {"vars": [{"s": "${secrets.get('v', 'n')}"}]}), edit(("a", "${vars.s}"))]
     answer = await from_host(*slip, body=b"a", headers={"content-type": "text/plain"}, vaults=VAULTS)
     assert "very-secret" not in answer.text
+
+
+GOOD: list[dict[str, Any]] = [
+    {"replacements": [{"from": "a", "to": "b"}]},
+    {"replacements": [{"from": "[0-9]{4}", "to": "####"}, {"from": "b"}]},
+    {"replacements": [{"from": "${res.headers['x-hide'][0]}", "to": "${req.method}"}]},
+    {"replacements": [{"from": "${secrets.get('v', 'n')}", "to": "***"}]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `response-body-find-replace` needs `replacements`"),
+    ({"replacements": None}, "null", "`replacements` must be a list, not nothing"),
+    ({"replacements": []}, "[]", "`replacements` must have 1 or more entries"),
+    ({"replacements": [{"to": "b"}]}, "{", "`replacements[0]` needs `from`"),
+    ({"replacements": [{"from": ""}]}, '""', "`from` must say what is looked for"),
+    ({"replacements": [{"from": "a)"}]}, '"a)"', "this regular expression is not RE2: unexpected ): a)"),
+    (
+        {"replacements": [{"from": "\\1"}]},
+        '"\\\\1"',
+        "this regular expression is not RE2: invalid escape sequence: \\1",
+    ),
+    ({"replacements": [{"from": "a", "too": "b"}]}, '"too"', "unknown field `too`; did you mean `to`?"),
+    ({"replacements": [{"from": "a", "to": "${res.nope}"}]}, "res.nope}", "unknown name `res.nope`"),
+    ({"replacements": [{"from": "a", "to": "${"}]}, "${", "`${` is never closed with `}`"),
+    ({"replacements": [{"from": "a", "to": {"b": "c"}}]}, "{", "`replacements[0].to` must be text, not a mapping"),
+    (
+        {"replacements": [{"from": "a"}], "on_error": "halt"},
+        '"on_error"',
+        "unknown field `on_error`; known are `replacements`",
+    ),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("response-body-find-replace", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("response-body-find-replace", config, at, says)

@@ -10,8 +10,9 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import Phase, load_policy
 from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import http_scope, request
-from tests.gateways import actions, gateway, problems_of, secret_store
+from tests.gateways import actions, gateway, secret_store
 
 pytestmark = pytest.mark.anyio
 
@@ -59,30 +60,45 @@ async def test_what_is_set(written: Any, made: dict[str, Any]) -> None:
     assert await variables(written) == made
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"vars": "a"},
-        {"vars": None},
-        {"vars": ["a"]},
-        {"vars": [{}]},
-        {"vars": [{"a": 1, "b": 2}]},
-        {"vars": [{"a-b": 1}]},
-        {"vars": [{"": 1}]},
-        {"vars": [{"1a": 1}]},
-        {"vars": [{"é": 1}]},
-        {"vars": [{"a.b": 1}]},
-        {"vars": [{"a": "${nope}"}]},
-        {"vars": [{"a": ["${1 +}"]}]},
-        {"vars": [{"a": "${"}]},
+GOOD: list[dict[str, Any]] = [
+    {"vars": []},
+    {"vars": [{"a": 1}, {"b": 1.5}, {"c": True}, {"d": None}, {"a": [1, {"x": "y"}]}]},
+    {"vars": [{"a": "1"}, {"b": "${vars.a}2"}]},
+    {"vars": [{"_x9": "$${not}"}, {"key": "${secrets.get('v', 'n')}"}]},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `set-vars` needs `vars`"),
+    ({"vars": "a"}, '"a"', "`vars` must be a list, not the text `a`"),
+    ({"vars": None}, "null", "`vars` must be a list, not nothing"),
+    ({"vars": ["a"]}, '"a"', "`vars[0]` must be a mapping, not the text `a`"),
+    ({"vars": [{}]}, "{}", "`vars[0]` must be a map with exactly one name"),
+    ({"vars": [{"a": 1, "b": 2}]}, "{", "`vars[0]` must be a map with exactly one name"),
+    ({"vars": [{"a-b": 1}]}, "{", "`vars[0]`: `a-b` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"1a": 1}]}, "{", "`vars[0]`: `1a` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"é": 1}]}, "{", "`vars[0]`: `é` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"a.b": 1}]}, "{", "`vars[0]`: `a.b` cannot be a variable's name: use letters, digits and"),
+    ({"vars": [{"a": "${nope}"}]}, "nope}", "unknown name `nope`"),
+    ({"vars": [{"a": ["${1 +}"]}]}, "}", "the expression ends too early; expected a value"),
+    ({"vars": [{"a": "${"}]}, "${", "`${` is never closed with `}`"),
+    (
         {"vars": [{"a": "${res.status_code}"}]},
-        {"variables": [{"a": 1}]},
-    ],
-    ids=str,
-)
-def test_configs_that_are_refused(config: dict[str, Any]) -> None:
-    assert problems_of(actions(("set-vars", config)))
+        "res.status_code}",
+        "unknown name `res.status_code` (`res.*` is known in",
+    ),
+    ({"vars": [{"a": "${1 + 'a'}"}]}, "+", "int and string cannot be added with `+`"),
+    ({"vars": [{"a": 1}, {"b": 2, "c": 3}]}, "{", "`vars[1]` must be a map with exactly one name"),
+    ({"vars": [{"a": 1}], "enforce": True}, '"enforce"', "unknown field `enforce`; known are `vars`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("set-vars", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("set-vars", config, at, says)
 
 
 async def test_a_variable_that_holds_all_the_others_is_no_circle() -> None:
@@ -107,3 +123,27 @@ async def test_one_request_does_not_see_the_variables_of_another() -> None:
     app = gateway(policy).app
     await request(app, "POST", "/v1/models")
     assert (await request(app, "GET", "/v1/models")).text == "false"
+
+
+def test_a_map_in_the_place_of_the_list_is_taken_with_a_warning() -> None:
+    policy = "on_http_request:\n  - type: set-vars\n    config:\n      vars:\n        a: 1\n        b: ${vars.a}\n"
+    (warning,) = gateway(policy).warnings
+    assert warning.headline == "`vars` is a list of maps of one name each; this map is taken for one, in its order"
+    assert (warning.place.line, warning.place.column) == (5, 9)  # type: ignore[union-attr]
+    assert gateway(policy.replace("  a", "  - a").replace("  b", "  - b")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [
+        ("json.decode(actions.ngrok.http_request.res.body).tier.value", True),
+        ("json.decode(getReqHeader('x-plan')[0])['name']", True),
+        ("json.decode(a) and json.decode(b)", False),
+        ("json.decode", False),
+    ],
+)
+def test_a_value_whose_interpolation_was_forgotten_is_warned_of(value: str, warned: bool) -> None:
+    made = gateway(actions(("set-vars", {"vars": [{"tier": value}]})))
+    assert [each.message for each in made.warnings] == (
+        ["this is plain text; to have its value, write it within `${ }`"] if warned else []
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateways import actions, problems_of
+from tests.actions.configs import loads, refuses, shown
 from tests.middleware.test_event_stream_phase import Streaming, answer, chunk, events, rule
 
 pytestmark = pytest.mark.anyio
@@ -49,19 +49,58 @@ async def test_across_messages_the_result_is_there_for_later_messages() -> None:
     assert b"1234" not in got
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"replacements": []}, "replacements"),
-        ({"replacements": [{"from": "a", "field": "id"}]}, "`data` or `retry`"),
-        ({"replacements": [{"from": "a", "field": "retry"}], "across_messages": 5}, "expected `data`"),
-        ({"replacements": [{"from": "a"}], "across_messages": 0}, "across_messages"),
-        ({"replacements": [{"from": "a"}], "across_messages": 99_999}, "across_messages"),
-        ({"replacements": [{"from": "a", "to": "${secrets.get('a', 'b')}"}]}, "secret"),
-    ],
-)
-def test_what_is_wrong_with_a_config_is_found_at_load(config: Any, message: str) -> None:
-    assert message in str(problems_of(actions((NAME, config), phase="on_event_stream_message"))[0])
+GOOD: list[dict[str, Any]] = [
+    {"replacements": [{"from": "a", "to": "b"}]},
+    {"replacements": [{"field": "retry", "from": "1(.*)", "to": "5$1"}]},
+    {"replacements": [{"field": "${'da' + 'ta'}", "from": "a", "to": "${sse.id}"}]},
+    {"replacements": [{"from": "a+"}], "across_messages": 1},
+    {"replacements": [{"from": "a+"}], "across_messages": 16_384},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"replacements": []}, "[]", "`replacements` must have 1 or more entries"),
+    ({"replacements": [{"from": "a", "field": "id"}]}, '"id"', "`data` or `retry`"),
+    ({"replacements": [{"from": "a", "field": "retry"}], "across_messages": 5}, '"retry"', "expected `data`"),
+    ({"replacements": [{"from": "a"}], "across_messages": 0}, "0", "`across_messages` must be at least 1, not 0"),
+    (
+        {"replacements": [{"from": "a"}], "across_messages": 99_999},
+        "99999",
+        "`across_messages` must be at most 16384, not 99999",
+    ),
+    (
+        {"replacements": [{"from": "a", "to": "${secrets.get('a', 'b')}"}]},
+        "${secrets.get('a'",
+        "a secret must not be used here: this text is shown to clients or",
+    ),
+    ({}, "{}", "the config of `sse-find-replace` needs `replacements`"),
+    ({"replacements": [{"to": "a"}]}, "{", "`replacements[0]` needs `from`"),
+    (
+        {"replacements": [{"from": "(?<a"}]},
+        '"(?<a"',
+        "this regular expression is not RE2: invalid named capture group: (?<a",
+    ),
+    ({"replacements": [{"from": "a", "to": "${sse.nope}"}]}, "sse.nope}", "unknown name `sse.nope`"),
+    ({"replacements": [{"from": "a", "field": 5}]}, "5", "expected `data` or `retry`"),
+    (
+        {"replacements": [{"from": "a"}], "across_messages": "all"},
+        '"all"',
+        "`across_messages` must be a whole number, not the text `all`",
+    ),
+    (
+        {"replacements": [{"from": "a"}], "across": 5},
+        '"across"',
+        "unknown field `across`; known are `replacements` and `across_messages`",
+    ),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("sse-find-replace", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("sse-find-replace", config, at, says)
 
 
 async def test_a_field_that_cannot_be_changed_ends_the_stream() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ai_gateway_mw import Gateway, GatewayMiddleware
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import CHAT, CHAT_PATH, KEY, Host, Provider, actions, bearer, gateway, problems_of
 
@@ -184,22 +185,38 @@ async def test_a_secret_goes_into_no_url() -> None:
     assert (await request(to.app, path="/v1/models")).status == 403
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({}, "needs `to`"),
-        ({"to": ""}, "to"),
-        ({"from": "(", "to": "x"}, "not RE2"),
-        ({"from": "a(?=b)", "to": "x"}, "not RE2"),
-        ({"from": "${nope}", "to": "x"}, "nope"),
-        ({"from": "a", "to": "${secrets.get('v', 'n')}"}, "a secret must not be used here"),
-        ({"from": "${secrets.get('v', 'n')}", "to": "x"}, "a secret must not be used here"),
-        ({"from_": "a", "to": "x"}, "unknown field"),
-        ({"from": "a", "to": "x", "status_code": 301}, "unknown field"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    assert says in str(problems_of(actions(("url-rewrite", config)))[0])
+GOOD: list[dict[str, Any]] = [
+    {"to": "/x"},
+    {"from": "/v1/(.*)", "to": "/v2/$1"},
+    {"from": "^${req.url.scheme}://[^/]+/a", "to": "/b"},
+    {"to": "https://${req.host}${req.url.path}"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `url-rewrite` needs `to`"),
+    ({"to": ""}, '""', "`to` must have 1 or more characters"),
+    ({"from": "(", "to": "x"}, "(", "this regular expression is not RE2: missing ): ("),
+    ({"from": "a(?=b)", "to": "x"}, "a(?=b)", "this regular expression is not RE2: invalid perl operator: (?="),
+    ({"from": "${nope}", "to": "x"}, "nope}", "unknown name `nope`"),
+    ({"from": "a", "to": "${secrets.get('v', 'n')}"}, "${secrets.get('v'", "a secret must not be used here"),
+    ({"from": "${secrets.get('v', 'n')}", "to": "x"}, "${secrets.get('v'", "a secret must not be used here"),
+    ({"from_": "a", "to": "x"}, '"from_"', "unknown field"),
+    ({"from": "a", "to": "x", "status_code": 301}, '"status_code"', "unknown field"),
+    ({"to": ["/x"]}, "[", "`to` must be text, not a list"),
+    ({"to": None}, "null", "`to` must be text, not nothing"),
+    ({"to": "/x", "headers": {"x-a": "1"}}, '"headers"', "unknown field `headers`; known are `from` and `to`"),
+    ({"to": "${"}, "${", "`${` is never closed with `}`"),
+    ({"from": "${req.nope}", "to": "x"}, "req.nope}", "unknown name `req.nope`"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("url-rewrite", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("url-rewrite", config, at, says)
 
 
 def test_problems_come_with_their_place() -> None:

@@ -12,6 +12,7 @@ from ai_gateway_mw import Gateway, GatewayMiddleware
 from ai_gateway_mw.actions.verify_webhook import VerifyWebhook
 from ai_gateway_mw.policy import policy_schema
 from ai_gateway_mw.webhooks import PROVIDERS
+from tests.actions.configs import loads, refuses, shown
 from tests.asgi import Response, request
 from tests.gateways import Host, actions, gateway, problems_of, secret_store, shadow_log
 from tests.webhook_signing import ORIGIN, SECRET, SIGNERS, TARGET, b64, hexed
@@ -171,25 +172,55 @@ async def test_without_its_certificate_nothing_is_verified(status: int, content:
     assert (await request(Certificates(status, content).gate().app, "POST", "/v1/files", body=fresh())).status == 403
 
 
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        ({}, "provider"),
-        ({"provider": "github"}, "needs `secret`"),
-        ({"provider": "github", "secret": ""}, "needs `secret`"),
-        ({"provider": "githubb", "secret": SECRET}, "did you mean `github`"),
-        ({"provider": "nobody-at-all", "secret": SECRET}, "known are aftership"),
-        ({"provider": "sns", "secret": SECRET}, "takes no `secret`"),
-        ({"provider": "github", "secret": "${nope}"}, "nope"),
-        ({"provider": "github", "secret": SECRET, "public_url": "hooks.example.com"}, "public_url"),
-        ({"provider": "github", "secret": SECRET, "public_url": "https://x/path"}, "public_url"),
-        ({"provider": "github", "secret": SECRET, "enforce": 1}, "enforce"),
-        ({"provider": "github", "secret": SECRET, "sekret": 1}, "sekret"),
-    ],
-)
-def test_configs_that_are_refused(config: dict[str, Any], says: str) -> None:
-    problems = problems_of(actions(("verify-webhook", config)))
-    assert says in " ".join(map(str, problems))
+GOOD: list[dict[str, Any]] = [
+    {"provider": "github", "secret": "a-webhook-secret"},
+    {"provider": "stripe", "secret": "${secrets.get('hooks', 'stripe')}", "enforce": False},
+    {"provider": "sns"},
+    {"provider": "twilio", "secret": "a-webhook-secret", "public_url": "https://hooks.example.com"},
+]
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "{}", "the config of `verify-webhook` needs `provider`"),
+    ({"provider": "github"}, "{", "needs `secret`"),
+    ({"provider": "github", "secret": ""}, "{", "needs `secret`"),
+    ({"provider": "githubb", "secret": SECRET}, '"githubb"', "did you mean `github`"),
+    ({"provider": "vmware_workspace", "secret": SECRET}, '"vmware_workspace"', "did you mean `vmware`"),
+    ({"provider": "nobody-at-all", "secret": SECRET}, '"nobody-at-all"', "known are aftership"),
+    ({"provider": "sns", "secret": SECRET}, "{", "takes no `secret`"),
+    ({"provider": "github", "secret": "${nope}"}, "nope}", "unknown name `nope`"),
+    (
+        {"provider": "github", "secret": SECRET, "public_url": "hooks.example.com"},
+        '"hooks.example.com"',
+        "`public_url` must match `^(https?://[A-Za-z0-9.:\\[\\]-]+)?$`",
+    ),
+    (
+        {"provider": "github", "secret": SECRET, "public_url": "https://x/path"},
+        '"https://x/path"',
+        "`public_url` must match `^(https?://[A-Za-z0-9.:\\[\\]-]+)?$`",
+    ),
+    ({"provider": "github", "secret": SECRET, "enforce": 1}, "1", "`enforce` must be true or false, not 1"),
+    (
+        {"provider": "github", "secret": SECRET, "sekret": 1},
+        '"sekret"',
+        "unknown field `sekret`; did you mean `secret`?",
+    ),
+    ({"provider": 5, "secret": SECRET}, "5", "`provider` must be text, not 5"),
+    (
+        {"provider": "${'github'}", "secret": SECRET},
+        "\"${'github'}\"",
+        "`provider`: `${'github'}` is no provider of webhooks that is known",
+    ),
+    ({"provider": "github", "secret": ["a"]}, "[", "`secret` must be text, not a list"),
+]
+
+
+@pytest.mark.parametrize("config", GOOD, ids=shown)
+def test_configs_that_load(config: dict[str, Any]) -> None:
+    loads("verify-webhook", config)
+
+
+@pytest.mark.parametrize(("config", "at", "says"), BAD)
+def test_configs_that_are_refused(config: dict[str, Any], at: str, says: str) -> None:
+    refuses("verify-webhook", config, at, says)
 
 
 @pytest.mark.parametrize("provider", ["sns", "sendgrid"])

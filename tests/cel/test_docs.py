@@ -27,8 +27,8 @@ from ai_gateway_mw.runtime import Runtime, Stores
 from ai_gateway_mw.secrets import MemorySource, Secret, SecretStore
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics
-from ai_gateway_mw.upstream.candidate import ProviderKey
 from ai_gateway_mw.upstream.functions import AUTHORS, KEYS, MODELS, PROVIDERS, ai_functions, ai_types
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.variables import ROWS
 from ai_gateway_mw.variables.results import RESULT_ROWS
 from tests.asgi import http_scope

@@ -67,6 +67,7 @@ REFUSED = [
     ("// only a comment", "ends too early", 17),
     ("1 +", "ends too early", 3),
     ("(1", "expected an operator or `)`", 2),
+    ("1 in (1, 2)", "unexpected `,`; expected an operator or `)`; a list is written as `[a, b]`", 7),
     ("[1, 2", "expected an operator or `]`", 5),
     ("{'a': 1", "expected an operator or `}`", 7),
     ("f(", "ends too early", 2),

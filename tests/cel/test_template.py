@@ -23,6 +23,10 @@ RENDERED = [
     ("${'''}'''}", "}"),
     ("${[1, 2].map(x, {'n': x})}", '[{"n":1},{"n":2}]'),
     ("${count // the } ends nothing here\n}", "3"),
+    (r"${req.headers[\"accept\"][0]}", "text/html"),
+    (r"${req.headers[\'accept\'][0]} or ${\"it's }\"}", "text/html or it's }"),
+    (r"${'a\'b' + \"c\"}", "a'bc"),
+    (r"$<\"a>b\" + '>'>", "a>b>"),
     ("$<count>", "3"),
     ("$<(count > 2) ? 'yes' : 'no'>", "yes"),
     ("$<'>' + \">\">", ">>"),
@@ -70,6 +74,8 @@ REFUSED = [
     ("ab${  nope}", "unknown name `nope`", 6),
     ("${count > }", "ends too early", 9),
     ("${${count}}", "`$`", 2),
+    (r"${\"a\" + nope}", "unknown name `nope`", 10),
+    (r"${\"a}", "unexpected", 2),
 ]
 
 

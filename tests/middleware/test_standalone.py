@@ -73,6 +73,12 @@ async def test_there_is_nothing_elsewhere(path: str) -> None:
     assert (response.status, response.json()["error"]["code"]) == (404, "not_found")
 
 
+async def test_a_policy_that_answers_nothing_is_told_so() -> None:
+    response = await request(gateway(actions(("set-vars", {"vars": []}))).app, "POST", "/v1/chat/completions", json={})
+    assert (response.status, response.json()["error"]["code"]) == (404, "not_found")
+    assert response.json()["error"]["message"].endswith("No rule of the policy has answered.")
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/ip", "/nothing", "/v1/models", "/v1//models"])
 async def test_every_answer_has_an_id(path: str) -> None:
     response = await request(gateway(DENY).app, path=path)

@@ -136,3 +136,22 @@ def test_the_old_fields_of_circuit_breaker(old: str, new: str) -> None:
     with pytest.raises(PolicyError) as raised:
         validated(Config, spec, policy.document)
     assert [problem.headline for problem in raised.value.problems] == [f"unknown field `{old}`; did you mean `{new}`?"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "told"),
+    [
+        ("redirect", "{location: /new}", ["unknown field `location`; did you mean `to`?"]),
+        (
+            "url-rewrite",
+            "{match: /a, replace: /b}",
+            ["unknown field `match`; did you mean `from`?", "unknown field `replace`; did you mean `to`?"],
+        ),
+    ],
+)
+def test_fields_that_never_were_any_are_refused_once_with_the_right_name(
+    type_: str, config: str, told: list[str]
+) -> None:
+    with pytest.raises(PolicyError) as refusal:
+        gateway(f"on_http_request:\n  - type: {type_}\n    config: {config}\n")
+    assert [problem.headline for problem in refusal.value.problems] == told

@@ -76,6 +76,8 @@ SHAPES = {
     "NgrokTrafficPolicy": KUBERNETES.format(kind="NgrokTrafficPolicy") + indent(under("policy"), "  "),
     "AgentEndpoint": KUBERNETES.format(kind="AgentEndpoint") + indent(under("trafficPolicy.inline"), "  "),
     "CloudEndpoint": KUBERNETES.format(kind="CloudEndpoint") + indent(under("trafficPolicy.policy"), "  "),
+    "CloudEndpoint, policy inline": KUBERNETES.format(kind="CloudEndpoint")
+    + indent(under("trafficPolicy.inline"), "  "),
     "CloudEndpoint, phases direct": KUBERNETES.format(kind="CloudEndpoint") + indent(under("trafficPolicy"), "  "),
     "CloudEndpoint, policy as text": KUBERNETES.format(kind="CloudEndpoint")
     + indent(under("trafficPolicy.policy", CANONICAL).replace("policy:\n", "policy: |\n"), "  "),

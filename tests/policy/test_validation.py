@@ -4,7 +4,7 @@ from textwrap import indent
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from ai_gateway_mw.errors import Place, PolicyError
 from ai_gateway_mw.policy import (
@@ -174,6 +174,30 @@ def test_a_validator_that_makes_numbers_of_text_ends() -> None:
 
 def test_too_few() -> None:
     assert problems_of("vars: []", "set-vars") == ["4:13 `vars` must have 1 or more entries"]
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("vars: [a]", "4:14 `vars[0]` must be a mapping, not the text `a`"),
+        ("vars: [a, {b: 1}]", "4:14 `vars[0]` must be a mapping, not the text `a`"),
+    ],
+)
+def test_an_entry_that_is_wrong_is_there(config: str, problem: str) -> None:
+    assert problems_of(config, "set-vars") == [problem]
+
+
+def test_the_length_of_a_template_is_told_in_characters() -> None:
+    class Config(ActionConfig):
+        some: TemplateText = Field(min_length=1, max_length=3)
+
+    for text, problem in (
+        ("''", "`some` must have 1 or more characters"),
+        ("abcd", "`some` must have 3 or fewer char"),
+    ):
+        policy = load_policy(f"on_http_request: {{type: x, config: {{some: {text}}}}}")
+        with pytest.raises(PolicyError, match=problem):
+            validated(Config, policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0], policy.document)
 
 
 GOOD = """

@@ -15,7 +15,8 @@ from ai_gateway_mw.errors import UpstreamInterrupted, UpstreamTimeout
 from ai_gateway_mw.providers import ApiSurface, Credential
 from ai_gateway_mw.surfaces import Route, route_of
 from ai_gateway_mw.upstream.commit import Patience, committed
-from ai_gateway_mw.upstream.transport import ForeignAnswer, UpstreamResponse
+from ai_gateway_mw.upstream.foreign import ForeignAnswer
+from ai_gateway_mw.upstream.transport import UpstreamResponse
 
 pytestmark = pytest.mark.anyio
 

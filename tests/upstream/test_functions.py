@@ -11,8 +11,8 @@ from ai_gateway_mw.cel import STANDARD_FUNCTIONS, Environment, EvaluationError, 
 from ai_gateway_mw.providers import Catalog, Provider, ProviderDocument, configured
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics, Result
-from ai_gateway_mw.upstream.candidate import ProviderKey
 from ai_gateway_mw.upstream.functions import AUTHORS, KEYS, MODELS, PROVIDERS, ai_functions, ai_types
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 
 BOX: dict[str, Any] = {
     "id": "box",

@@ -9,7 +9,8 @@ import pytest
 from ai_gateway_mw.providers import ApiSurface, Credential, Model, Provider
 from ai_gateway_mw.secrets import Secret
 from ai_gateway_mw.state import MemoryProviderKeys, Result
-from ai_gateway_mw.upstream.candidate import Attempt, Candidate, ProviderKey
+from ai_gateway_mw.upstream.candidate import Attempt, Candidate
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.outcome import Outcome
 from ai_gateway_mw.upstream.queue import CandidateQueue
 

@@ -15,48 +15,14 @@ def policy(config: str) -> str:
     return "on_http_request:\n  - type: ai-gateway\n    config:\n" + config
 
 
-@pytest.mark.parametrize(
-    ("config", "problem"),
-    [
-        pytest.param(
-            "      model_selection: {strategy: ['ai.models.filter(m, m.provider == 1)']}\n",
-            "4:59: AIModel has no field `provider`; did you mean `provider_id`?",
-            id="field-of-a-model",
-        ),
-        pytest.param(
-            "      api_key_selection: {strategy: ['ai.key']}\n",
-            "4:39: unknown name `ai.key`; did you mean `ai.keys`?",
-            id="variable",
-        ),
-        pytest.param(
-            "      model_selection: {strategy: ['ai.models', 'ai.models.onlyProvider([])']}\n",
-            "4:60: unknown function `onlyProvider`; did you mean `onlyProviders`?",
-            id="function",
-        ),
-        pytest.param("      headers: {'x y': a}\n", "4:24: `x y` is not a header field name", id="field-name"),
-        pytest.param("      headers: {host: a}\n", "4:23: `host` belongs to the connection", id="host"),
-        pytest.param("      headers: {Accept-Encoding: br}\n", "4:34: `Accept-Encoding` belongs", id="encoding"),
-        pytest.param("      headers: {Connection: close}\n", "4:29: `Connection` belongs", id="connection"),
-        pytest.param(
-            "      providers: [{id: openia}]\n", "provider `openia` is not in the catalogue", id="provider-unknown"
-        ),
-        pytest.param("      total_timeout: 5 minutes\n", "4:22: `total_timeout` must be a duration", id="duration"),
-        pytest.param("      on_error: stop\n", "4:17: `on_error` must be `halt` or `continue`", id="on-error"),
-        pytest.param(
-            "      max_output_tokens: 500001\n",
-            "4:26: `max_output_tokens` must be at most 500000",
-            id="too-many-tokens",
-        ),
-        pytest.param("      query_params: {a: '${nonsense}'}\n", "4:28: unknown name `nonsense`", id="template"),
-        pytest.param("      body: {a: [{b: '${1 +}'}]}\n", "4:28: the expression ends too early", id="deep-template"),
-        pytest.param("      provider_keys: {openai: x}\n", "4:7: unknown field `provider_keys`", id="field-unknown"),
-    ],
-)
-def test_a_problem_is_told_with_its_place(config: str, problem: str) -> None:
-    with pytest.raises(PolicyError) as refusal:
-        gateway_of(policy(config), Providers())
-    assert problem in str(refusal.value)
-    assert len(refusal.value.problems) == 1
+@pytest.mark.anyio
+@pytest.mark.parametrize("selection", ["model_selection", "api_key_selection"])
+async def test_an_empty_list_of_strategies_chooses_nothing(selection: str) -> None:
+    providers = Providers()
+    providers.on("k1", 500)
+    made = gateway(with_keys("k1", "k2", **{selection: {"strategy": []}}), providers)
+    assert (await chat(made)).status == 200
+    assert providers.keys == ["k1", "k2"]
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -21,8 +21,9 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.hosts import HostAddress
+from ai_gateway_mw.upstream.foreign import ForeignAnswer
 from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
-from ai_gateway_mw.upstream.transport import ForeignAnswer, UpstreamRequest, UpstreamResponse, send
+from ai_gateway_mw.upstream.transport import UpstreamRequest, UpstreamResponse, send
 from tests.fake_upstream import Upstream, closed_port, not_http, ok
 
 pytestmark = pytest.mark.anyio

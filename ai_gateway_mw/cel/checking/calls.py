@@ -13,14 +13,19 @@ from ai_gateway_mw.cel.types import DYN
 
 if TYPE_CHECKING:
     from ai_gateway_mw.cel.checker import Checker, Rule, Typed
+_READ_AS = {True: "what is in it is read as `{0}['name']`", False: "write it without `()`"}
 _PLACES_OF_A_WRONG_ONE = 4096  # RE2 takes time to refuse one, too
 
 
 def _call(checker: Checker, node: Call) -> Typed:
     name, target = _function(checker, node)
     if name in MACROS and name not in checker.scope.functions:
-        checker.problem(node, f"`{name}` is used as in `{MACROS[name]}`")
-        return Apply(node.offset, node.length, name, (), ()), DYN
+        return _refused(checker, node, f"`{name}` is used as in `{MACROS[name]}`")
+    if name == "sort" and target is not None and node.args:  # often written with names that only a macro would declare
+        return _refused(checker, node, "`sort` takes no arguments; to sort by a key, write list.sortBy(x, key)")
+    value = _called_value(checker, node)
+    if value:
+        return _refused(checker, node, f"`{value}` is no function; {_READ_AS[bool(node.args)].format(value)}")
     args = [checker.check(arg) for arg in ((target, *node.args) if target is not None else node.args)]
     types = tuple(type_ for _, type_ in args)
     checker.out.functions.add(name)
@@ -44,6 +49,22 @@ def _call(checker: Checker, node: Call) -> Typed:
         checker.secret.add(made)
         checker.out.sensitive = True
     return made, result
+
+
+def _refused(checker: Checker, node: Call, message: str) -> Typed:
+    """A call with one problem; what else is wrong with its arguments comes from that."""
+    checker.problem(node, message)
+    return Apply(node.offset, node.length, node.function, (), ()), DYN
+
+
+def _called_value(checker: Checker, node: Call) -> str:
+    """What is called although it is a declared value, such as `req.headers`; an empty string where that is not so."""
+    parts = None if node.target is None or node.function in checker.scope.functions else chain(node.target)
+    if parts is None or (isinstance(parts[0], Name) and parts[0].name in checker.locals):
+        return ""
+    qualified = f"{spelled(parts)}.{node.function}"
+    known = checker.scope.function(qualified) is None and checker.scope.variable(qualified) is not None
+    return qualified if known else ""
 
 
 def _function(checker: Checker, node: Call) -> tuple[str, Node | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.scope import Scope
-from ai_gateway_mw.cel.types import DYN, Bindings, Type, assign_all, is_closed, substitute
+from ai_gateway_mw.cel.types import DYN, Bindings, ListType, Type, assign_all, is_closed, substitute
 
 Types = tuple[Type, ...]
 
@@ -17,6 +17,9 @@ _VERBS = {
     "_==_": "compared", "_!=_": "compared", "_<_": "compared", "_<=_": "compared", "_>_": "compared",
     "_>=_": "compared",
 }  # fmt: skip
+
+
+_LIST_AND_VALUE = "; take one of the list, such as [0], or look in it with `in`"
 
 
 class CallError(Exception):
@@ -100,8 +103,6 @@ def _unusable(
         counts = sorted({len(each.params) - each.member for each in styled})
         given = len(types) - member
         wanted = " or ".join(map(str, counts))
-        if name == "sort":
-            return CallError("`sort` takes no arguments; to sort by a key, write list.sortBy(x, key)")
         return CallError(
             f"`{name}` takes {wanted} argument{'' if counts == [1] else 's'}, not {given}: {_forms(styled)}"
         )
@@ -115,7 +116,8 @@ def _unusable(
 
 def _unfit(name: str, types: Types, sized: list[Overload], *, member: bool) -> CallError:
     if name in _VERBS:
-        return CallError(f"{types[0]} and {types[1]} cannot be {_VERBS[name]} with `{name.strip('_')}`")
+        instead = _LIST_AND_VALUE if any(ListType(one) == other for one, other in (types, types[::-1])) else ""
+        return CallError(f"{types[0]} and {types[1]} cannot be {_VERBS[name]} with `{name.strip('_')}`{instead}")
     if name == "_in_":
         return CallError(
             f"`in` looks for a value in a list or a key in a map; it cannot look for {types[0]} in {types[1]}"

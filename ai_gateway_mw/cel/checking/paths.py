@@ -114,10 +114,11 @@ def _field_type(checker: Checker, node: Select, type_: Type) -> Type:
 
 
 def _no_fields(checker: Checker, node: Select, type_: Type) -> Type:
-    hint = ""
+    owner, hint = with_article(checker.shown(type_)), ""
     if isinstance(node.operand, Read):
-        hint = checker.scope.meant_field(node.operand.variable.name, node.field)
-    checker.problem(node, f"{with_article(checker.shown(type_))} has no field `{node.field}`", hint)
+        name = node.operand.variable.name
+        owner, hint = f"`{name}` is {owner}, which", checker.scope.meant_field(name, node.field)
+    checker.problem(node, f"{owner} has no field `{node.field}`", hint)
     return DYN
 
 

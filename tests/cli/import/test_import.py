@@ -305,7 +305,7 @@ def test_what_does_not_load_as_a_whole_is_not_written(command: Command, tmp_path
     assert "opensesame" not in result.output + result.stderr
 
 
-def test_ip_policies_are_carried_over_where_the_setting_knows_them(
+def test_ip_policies_are_carried_over_and_their_setting_is_asked_for(
     command: Command, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (files / "ngrok.yml").write_text(
@@ -314,10 +314,91 @@ def test_ip_policies_are_carried_over_where_the_setting_knows_them(
         "            - {type: restrict-ips, config: {ip_policies: [ipp_office]}}\n            - type: deny\n"
     )
     unknown = imported(command, "ngrok.yml")
-    assert any("AI_GATEWAY_IP_POLICIES" in message for message in remarks(unknown).values())
-    assert "ipp_office" not in unknown["policies"][0]["text"]
+    asked = [f"{each['message']}; {each['instead']}" for each in unknown["remarks"] if "IP" in each["message"]]
+    assert asked == [
+        "which ranges the IP policy `ipp_office` has is a setting; add ipp_office=RANGE to AI_GATEWAY_IP_POLICIES"
+    ]
+    assert command("import", "ngrok.yml", "--out", "policies").exit_code == 0
+    assert command("check", "policies").exit_code == 1
     monkeypatch.setenv("AI_GATEWAY_IP_POLICIES", "ipp_office=10.0.0.0/8")
     known = imported(command, "ngrok.yml")
     assert not any("IP policy" in message for message in remarks(known).values())
-    (rule,) = yaml.safe_load(known["policies"][0]["text"])["on_http_request"]
-    assert rule["actions"][0]["config"] == {"ip_policies": ["ipp_office"]}
+    assert command("check", "policies").exit_code == 0
+    for made in (unknown, known):
+        (rule,) = yaml.safe_load(made["policies"][0]["text"])["on_http_request"]
+        assert [action["type"] for action in rule["actions"]] == ["restrict-ips", "deny"]
+        assert rule["actions"][0]["config"] == {"ip_policies": ["ipp_office"]}
+
+
+AGENT = """
+version: 3
+endpoints:
+  - name: shop
+    url: https://shop.example.com
+    traffic_policy:
+      on_http_request:
+        - expressions: ["req.url.path.startsWith('/orders')"]
+          actions: [{type: forward-internal, config: {url: "https://orders.internal"}}]
+        - expressions: ["req.url.path.startsWith('/bills')"]
+          actions: [{type: forward-internal, config: {url: "https://bills.internal", on_error: continue}}]
+        - actions: [{type: forward-internal, config: {url: "https://${req.host.split('.')[0]}.internal"}}]
+  - {name: orders, url: "https://orders.internal", upstream: {url: 8001}}
+"""
+
+
+def test_where_internal_names_lead_is_asked_for(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "ngrok.yml").write_text(AGENT)
+    made = imported(command, "ngrok.yml")
+    rules = policy(made, "shop")["on_http_request"]
+    assert [rule["actions"][0]["type"] for rule in rules] == ["forward-internal"] * 3
+    asked = [f"{each['message']}; {each['instead']}" for each in made["remarks"] if "AI_GATEWAY" in each["instead"]]
+    assert asked == [
+        "where `orders.internal` leads is a setting; add orders=http://127.0.0.1:8001 to AI_GATEWAY_INTERNAL",
+        "where `bills.internal` leads is a setting; add bills=URL to AI_GATEWAY_INTERNAL",
+        "which names in `.internal` this may lead to is a setting; add name=URL to AI_GATEWAY_INTERNAL",
+    ]
+
+
+def test_what_is_set_already_is_not_asked_for(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_GATEWAY_INTERNAL", "orders=http://127.0.0.1:1,bills=http://127.0.0.1:2")
+    (tmp_path / "ngrok.yml").write_text(AGENT)
+    assert command("import", "ngrok.yml", "--out", "policies").exit_code == 0
+    assert command("check", "policies").exit_code == 0
+    assert not [each for each in remarks(imported(command, "ngrok.yml")).values() if "leads is a setting" in each]
+
+
+ENDPOINT = """
+apiVersion: ngrok.k8s.ngrok.com/v1alpha1
+kind: CloudEndpoint
+metadata: {name: made-by-the-operator}
+spec:
+  trafficPolicy:
+"""
+
+
+def test_a_cloud_endpoint_may_hold_its_policy_inline(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "objects.yaml").write_text(ENDPOINT + "    inline: {on_http_request: [{type: deny}]}\n")
+    made = imported(command, "objects.yaml")
+    assert policy(made, "made-by-the-operator") == {"on_http_request": [{"actions": [{"type": "deny"}]}]}
+
+
+def test_a_cloud_endpoint_may_name_its_policy(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "objects.yaml").write_text(ENDPOINT + "    targetRef: {name: shared}\n")
+    result = command("import", "objects.yaml", "--json")
+    assert "the policy `shared` is not in this file" in result.stdout
+
+
+def test_a_policy_beside_spec_is_not_passed_over(command: Command, tmp_path: Path) -> None:
+    text = "kind: NgrokTrafficPolicy\nmetadata: {name: a}\npolicy: {on_http_request: [{type: deny}]}\n"
+    (tmp_path / "objects.yaml").write_text(text)
+    assert "`policy` of NgrokTrafficPolicy `a` was left out" in command("import", "objects.yaml", "--json").stdout
+    assert "`policy` belongs under `spec`" in command("check", "objects.yaml").output
+
+
+def test_the_oldest_name_of_a_policy_in_agent_files(command: Command, tmp_path: Path) -> None:
+    text = "tunnels:\n  app:\n    proto: http\n    policies: {inbound: [{actions: [{type: deny}]}]}\n"
+    (tmp_path / "ngrok.yml").write_text(text)
+    made = imported(command, "ngrok.yml")
+    assert policy(made, "app") == {"on_http_request": [{"actions": [{"type": "deny"}]}]}

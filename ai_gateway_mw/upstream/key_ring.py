@@ -1,0 +1,117 @@
+"""The provider keys that are configured, in rings: those of one provider, with their live state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ai_gateway_mw.cel import EvaluationError, Template
+from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import SecretError
+from ai_gateway_mw.providers import Provider
+from ai_gateway_mw.secrets import DEFAULT_VAULT, Reading, Secret, SecretStore, usable
+from ai_gateway_mw.state import ErrorRates, KeyState, Latency, ProviderKeys, Quota
+
+_log = logging.getLogger("ai_gateway_mw.upstream")
+
+
+class KeyRing:
+    """The configured keys of one provider, in the order of the file; their secrets are read when they are used.
+
+    Where they depend on nothing but secrets, the keys stay as they are until one of those may have changed.
+    """
+
+    def __init__(self, provider: Provider, values: Sequence[Template], states: ProviderKeys, secrets: SecretStore):
+        self._provider = provider
+        self._values = values
+        self._states = states
+        self.secrets = secrets
+        self._made: dict[str, ProviderKey] = {}
+        self._settled = all(value.settled for value in values)
+        self._names = {_vault_and_name(names) for value in values for names in value.secrets}
+        self._keys: Sequence[ProviderKey] = ()
+        self._reading: Reading | None = None
+
+    @property
+    def provider_id(self) -> str:
+        return self._provider.id
+
+    def keys(self, ctx: Context) -> Sequence[ProviderKey]:
+        """Every key whose secret can be had; a missing one is logged by its place and left out."""
+        if self._reading is not None and self.secrets.still_holds(self._reading):
+            return self._keys
+        epoch = self.secrets.epoch
+        keys = self._rendered(ctx)
+        if self._settled and len(keys) == len(self._values):
+            self._keys, self._reading = keys, self.secrets.reading(self._names, epoch)
+        return keys
+
+    def reread(self, ctx: Context) -> ProviderKey | None:
+        """The key that took another's place in its secret's source meanwhile, if one did."""
+        before = {key.id for key in self.keys(ctx)}
+        self.secrets.forget()
+        changed = [key for key in self.keys(ctx) if key.id not in before]
+        return changed[0] if changed else None
+
+    def _rendered(self, ctx: Context) -> list[ProviderKey]:
+        keys = []
+        for number, template in enumerate(self._values, 1):
+            try:
+                keys.append(self._key(template.render(ctx)))
+            except (EvaluationError, SecretError) as error:
+                _log.warning("key %d of provider %s is left out: %s", number, self._provider.id, error)
+        return keys
+
+    def _key(self, value: str) -> ProviderKey:
+        key = self._made.get(value)
+        if key is None:
+            if len(self._made) > 4 * len(self._values):  # rotated values would pile up
+                self._made.clear()
+            secret = usable(value, f"{self._provider.id}/api-key", "the policy")
+            self.secrets.remember(secret)
+            live = self._states.state(secret.fingerprint)
+            key = self._made[value] = ProviderKey(secret.fingerprint, secret, live, self)
+        return key
+
+
+def _vault_and_name(arguments: tuple[str, ...]) -> tuple[str, str]:
+    """What `secrets.get` was called with, in full."""
+    return (arguments[0], arguments[1]) if len(arguments) == 2 else (DEFAULT_VAULT, arguments[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProviderKey:
+    """A provider key as strategies see it: its live state, and a value that nobody can print.
+
+    `id` is a digest of the value, so the same key keeps its state wherever it is configured; `ring` is where it came
+    from.
+    """
+
+    id: str
+    value: Secret
+    live: KeyState
+    ring: KeyRing
+    quota: Quota = field(init=False, repr=False)
+    error_rate: ErrorRates = field(init=False, repr=False)
+    latency: Latency = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("quota", "error_rate", "latency"):  # of its live state, where strategies look for them
+            object.__setattr__(self, name, getattr(self.live, name))
+
+    @property
+    def samples(self) -> int:
+        return self.live.samples
+
+    @property
+    def in_flight(self) -> int:
+        return self.live.in_flight
+
+    @property
+    def cooling(self) -> bool:
+        return self.live.cooling
+
+    @property
+    def state(self) -> str:
+        return self.live.state
