@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ai_gateway_mw.cli import banner
+from ai_gateway_mw.cli import banner, forking
 from ai_gateway_mw.cli.console import say, say_problem, stop
 from ai_gateway_mw.cli.loading import gateway_or_stop, missing_secrets, settings_or_stop
 from ai_gateway_mw.cli.logs import redact_logs
@@ -48,6 +48,8 @@ def run(
     It ends on SIGTERM or Ctrl-C, once open streams had time to end. On SIGHUP it reloads the policy; one that cannot be
     loaded leaves the last one in force.
     """
+    if workers > 1:
+        forking.import_beforehand()
     settings = settings_or_stop()
     options = Options(
         policy or ready_policy("default"),
