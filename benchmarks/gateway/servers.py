@@ -17,13 +17,12 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from benchmarks.compiled import ROOT, compiled
 from benchmarks.gateway import processes
 from benchmarks.gateway.keys import with_a_key
 from benchmarks.gateway.wire import TOKEN, chat
-from benchmarks.progress import progress
 
 _CONFIGS: Final = Path(__file__).parent / "configs"
+_ROOT: Final = Path(__file__).parents[2]
 _STARTING: Final = 90.0  # seconds; LiteLLM takes twenty
 _KEYS: Final = 3
 
@@ -47,8 +46,6 @@ class Kind:
     """Whether it can stand the measures with thousands of connections."""
     prepare: Callable[[Path], None] | None = None
     """What is to be done in its directory before it starts."""
-    compiled: bool = False
-    """Whether it runs this package as its wheels hold it."""
 
     @property
     def program(self) -> str | None:
@@ -57,7 +54,6 @@ class Kind:
 
 _GATEWAY: Final = ("python", "-m", "ai_gateway_mw", "run", "$CONFIG", "--port", "$PORT")
 _PROVIDER_KEYS: Final = {f"AI_GATEWAY_SECRET__BENCHMARK__KEY_{n}": f"sk-benchmark-{n:04}" for n in range(100)}
-_SECRETS: Final = {"AI_GATEWAY_SECRET__BENCHMARK__TOKEN": TOKEN, **_PROVIDER_KEYS}
 
 KINDS: Final = (
     Kind("nginx", ("nginx", "-p", "$DIRECTORY", "-c", "$CONFIG"), "nginx.conf", "Debian package nginx"),
@@ -87,15 +83,7 @@ KINDS: Final = (
         _GATEWAY,
         "gateway.yaml",
         "this package",
-        _SECRETS,
-        compiled=True,
-    ),
-    Kind(
-        "gateway-source",
-        _GATEWAY,
-        "gateway.yaml",
-        "this package, as its source is interpreted",
-        _SECRETS,
+        {"AI_GATEWAY_SECRET__BENCHMARK__TOKEN": TOKEN, **_PROVIDER_KEYS},
     ),
     Kind(
         "gateway-keys",
@@ -104,7 +92,6 @@ KINDS: Final = (
         "this package, with a key of the database, its limits, and the recording of what it uses",
         _PROVIDER_KEYS,
         prepare=with_a_key,
-        compiled=True,
     ),
 )
 
@@ -145,7 +132,7 @@ def upstream() -> Iterator[int]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=_ROOT,
         )
     try:
         assert process.stdout is not None
@@ -202,8 +189,7 @@ def _key(number: int) -> str:
 def _environment(kind: Kind) -> dict[str, str]:
     """This process's, without what could configure a gateway, and with our modules where `-m` finds them."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AI_GATEWAY_", "OPENAI_"))}
-    places = [str(compiled(progress("compiled")))] if kind.compiled else []
-    modules = {"PYTHONPATH": os.pathsep.join([*places, str(ROOT)])} if kind.command[0] == "python" else {}
+    modules = {"PYTHONPATH": str(_ROOT)} if kind.command[0] == "python" else {}
     return ours | modules | dict(kind.environment)
 
 

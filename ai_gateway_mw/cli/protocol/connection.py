@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 class Connection(asyncio.Protocol):
     """uvicorn calls `shutdown`, the sweep `expire`; the rest is between the transport, the parser and the exchanges."""
 
-    __deletable__ = ("_parser",)  # when it is released
-
     __slots__ = (
         "_answering",
         "_body_began",

@@ -24,8 +24,6 @@ class Malformed(Exception):
 class AnswerParser:
     """Fills the answer that `begin` names. `keep_for` is how many seconds the connection may idle afterwards."""
 
-    __deletable__ = ("_parser",)  # when it is released
-
     __slots__ = (
         "_answer",
         "_bodiless",
