@@ -219,7 +219,7 @@ async def _moved_away(here: Site) -> AsyncIterator[None]:
 async def _halted(data: Path) -> AsyncIterator[None]:
     """PostgreSQL neither answers nor closes a connection, as behind a network that is gone."""
     main = int((data / "postmaster.pid").read_text().split()[0])
-    halted = [main, *(pid for pid in processes_below(main) if pid != main)]
+    halted = processes_below(main)
     for pid in halted:
         os.kill(pid, signal.SIGSTOP)
     try:

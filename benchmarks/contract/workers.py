@@ -77,9 +77,12 @@ class Pinned:
 
 
 def processes_below(pid: int) -> list[int]:
-    """The children of a process; itself where it has none that serve."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children or [pid]
+    """A process and all that it has started, and what those have."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has ended meanwhile
+        return []
+    return [pid, *(below for child in children for below in processes_below(int(child)))]
 
 
 def _inodes(port: int) -> dict[int, str]:

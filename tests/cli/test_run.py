@@ -61,9 +61,13 @@ def _until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> 
 
 
 def _workers(pid: int) -> set[int]:
-    """The worker processes of a gateway."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+    """The worker processes of a gateway: what the process has forked that imports for all of them."""
+    importing = [child for child in _children(pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return {worker for process in importing for worker in _children(process)}
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _answers(port: int) -> bool:
