@@ -97,6 +97,8 @@ def test_a_variable_sets_it(name: str, text: str, value: Any, monkeypatch: pytes
         ({"hosts": 7}, "HOSTS: Input should be a valid dictionary"),
         ({"ip_policies": "a=10.0.0.1"}, "IP_POLICIES: `10.0.0.1` is not a CIDR range; write `10.0.0.1/32`"),
         ({"ip_policies": "a="}, "IP_POLICIES: an IP policy has ranges, such as"),
+        ({"ip_policies": "a=10.0.0.0/8,a=!10.0.0.9/32"}, "IP_POLICIES: the IP policy `a` is there twice"),
+        ({"ip_policies": "=10.0.0.0/8"}, "IP_POLICIES: `=10.0.0.0/8` has no id"),
         ({"ip_policies": {"a": "!x/8"}}, "IP_POLICIES: `x/8` is not a CIDR range"),
         ({"ip_policies": {"a": [7]}}, "IP_POLICIES: an IP policy is a list of CIDR ranges"),
         ({"ip_policies": 7}, "IP_POLICIES: Input should be a dictionary or an instance of IPPolicies"),
