@@ -6,9 +6,12 @@ import importlib.util
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import uvicorn._subprocess
@@ -21,6 +24,8 @@ _HELD_BACK: Final = frozenset({signal.SIGHUP, signal.SIGTERM})
 def import_beforehand() -> None:
     """Let that process begin, while this one loads the policy. uvicorn would start each worker from nothing, and has no
     setting for it; that is what it does where there is no place for the socket of that process."""
+    if str(Path.cwd()) not in sys.path:
+        os.environ["PYTHONSAFEPATH"] = "1"  # else `python -c`, which it is, looks for modules there first
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return
     forking = multiprocessing.get_context("forkserver")

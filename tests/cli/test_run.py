@@ -280,6 +280,21 @@ def _open_files(pid: int) -> set[tuple[int, int]]:
 
 
 @real
+def test_workers_import_nothing_from_the_working_directory(policy: Path, tmp_path: Path) -> None:
+    """As the command itself does not, which an installed script is."""
+    script, directory = tmp_path / "bin" / "ai-gateway", tmp_path / "here"
+    script.parent.mkdir()
+    script.write_text("from ai_gateway_mw.cli import main\n\nif __name__ == '__main__':\n    main()\n")
+    directory.mkdir()
+    (directory / "secrets.py").write_text("raise RuntimeError('this is another module')\n")
+    process = GatewayProcess("run", policy, "--workers", "2", directory=directory)
+    process.command[1:3] = [str(script)]
+    with process as gateway:
+        assert _status(gateway) == 418
+        assert "another module" not in gateway.output
+
+
+@real
 def test_workers_start_also_where_there_is_no_place_for_a_socket(policy: Path, tmp_path: Path) -> None:
     """The name of one has room for a hundred characters."""
     place = tmp_path / ("x" * 100)
