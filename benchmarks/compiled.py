@@ -1,7 +1,7 @@
 """`python -m benchmarks.compiled`: builds the package as its wheels hold it, compiled, and prints where it is.
 
-It takes some minutes, needs a C compiler, and is done anew when a module has changed. `PYTHONPATH` brings it before the
-package of this checkout: `PYTHONPATH=$(python -m benchmarks.compiled) ai-gateway run policy.yaml`.
+It takes some minutes, needs a C compiler, and is done anew when a file of it has changed. `PYTHONPATH` brings it before
+the package of this checkout: `PYTHONPATH=$(python -m benchmarks.compiled) ai-gateway run policy.yaml`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NotCompiled(Exception):
 
 def compiled(say: Callable[[str], None]) -> Path:
     """The directory that holds the compiled package, built if it is not there. Raises `NotCompiled`."""
-    directory = _BUILDS / _digest()
+    directory = _BUILDS / digest(ROOT)
     if not directory.exists():
         say("compiling the package (some minutes; once for each change)")
         shutil.rmtree(_BUILDS, ignore_errors=True)  # of what has changed since
@@ -42,12 +42,14 @@ def compiled(say: Callable[[str], None]) -> Path:
     return directory
 
 
-def _digest() -> str:
-    """Of all that the build depends on."""
-    digest = hashlib.sha256(sys.version.encode())
-    for file in sorted([ROOT / "pyproject.toml", *ROOT.glob("scripts/*.py"), *ROOT.glob("ai_gateway_mw/**/*.py")]):
-        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
+def digest(root: Path) -> str:
+    """Of all that the build depends on and the wheel holds, below this directory."""
+    made = hashlib.sha256(sys.version.encode())
+    patterns = ("pyproject.toml", "scripts/*.py", "ai_gateway_mw/**/*.*", "policies/**/*.*")
+    for file in sorted({file for pattern in patterns for file in root.glob(pattern)}):
+        if file.is_file() and file.suffix != ".pyc":
+            made.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return made.hexdigest()[:16]
 
 
 def _wheel(into: Path) -> Path:
