@@ -25,10 +25,7 @@ _HEAD_TOO_LARGE: Final = "The head of the request is too large."
 class RequestParser:
     """Tells its connection of each request: `requested`, then `content` as it comes, then `sent`."""
 
-    __deletable__ = (
-        "_parser",
-        "_connection",
-    )  # when it is released
+    __deletable__ = ("_parser", "_connection")  # when it is released
 
     __slots__ = ("_connection", "_fault", "_fields", "_limits", "_parser", "_target", "is_within_head", "received")
 
