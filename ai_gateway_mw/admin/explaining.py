@@ -8,7 +8,6 @@ place of the gateway, with the field `x-gateway-explain`.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -82,7 +81,7 @@ class Explanations:
 
     async def explained_as_sent(self, call: Call, ctx: Context) -> Reply:
         """The request itself, without what made it one for the admin plane."""
-        wanted = (ctx.request_fields.get(FIELD) or b"").decode("latin-1").strip()
+        wanted = b",".join(ctx.request_fields.all(FIELD)).decode("latin-1").strip()  # RFC 9110 5.3
         key = wanted.removeprefix(_KEY)
         if wanted != "1" and (key in ("", wanted) or not key.isprintable()):
             raise invalid(FIELD.decode(), "It is `1`, or `key=` and the name of a gateway key.")
@@ -108,7 +107,7 @@ class Explanations:
             raise Refusal(409, "policy_changed", gateway.stores.secrets.redact(message)) from None
         finally:
             self._asking -= 1
-        return json_answer(200, json.loads(call.gateway.stores.secrets.redact(json.dumps(told))))
+        return json_answer(200, told)
 
 
 def _invalid(call: Call, error: NoRequest, field: str = "") -> Refusal:
@@ -131,7 +130,7 @@ def _told(call: Call, live: Live, asked: Asked, key: str | None) -> Any:
     async def told() -> Any:
         async with Rehearsal(gateway.policy, gateway.settings, type(gateway), live=live) as rehearsal:
             course = await rehearsal.ask(asked, key, patience=_PATIENCE)
-            return rehearsal.masked(course.as_json())
+            return rehearsal.masked(course.as_json(), gateway.stores.secrets.redact)
 
     return asyncio.run(told())
 

@@ -86,7 +86,8 @@ class Reloading:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # a supervisor held it back until now
+        # What a worker was forked from held these back until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGTERM})
         if self._watcher is not None:
             self._watcher.start()
         # What has been loaded stays: some 75,000 objects that need not be gone through, for 20 ms, amid requests.

@@ -86,6 +86,7 @@ class PolicyApp:
 
     def __call__(self) -> ASGIApp:
         _end_with_parent()
+        _open_files()  # the limit is that of the process, and a worker was forked before it was raised
         try:
             policy = load_policy(self.text, name=str(self.options.file), strict=False)
             gateway = Gateway(policy, settings=Settings())
@@ -142,15 +143,19 @@ def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:
 
 
 def _concurrency() -> int:
-    """Half as many requests as there can be open files, of which the limit is raised as far as it may be."""
+    """Half as many requests as there can be open files."""
+    return max(1, (_open_files() - _FILES_OF_OUR_OWN) // _FILES_PER_REQUEST)
+
+
+def _open_files() -> int:
+    """How many files this process can have open, of which the limit is raised as far as it may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # macOS allows less than it says
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    files = wanted if soft == resource.RLIM_INFINITY else soft
-    return max(1, (files - _FILES_OF_OUR_OWN) // _FILES_PER_REQUEST)
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def serve(config: uvicorn.Config, sock: socket.socket) -> int:

@@ -6,14 +6,14 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from ai_gateway_mw.cli.forking import held_back
 from ai_gateway_mw.cli.reloading import Reloader
 from ai_gateway_mw.cli.serving import PolicyApp
 from ai_gateway_mw.cli.terminal import Terminal
@@ -41,13 +41,13 @@ class Supervisor(Multiprocess):
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in self.processes) else 0
 
     def init_processes(self) -> None:
-        with _held_back(signal.SIGHUP):
+        with held_back():
             super().init_processes()
         self._let_go()
 
     def keep_subprocess_alive(self) -> None:
         before = list(self.processes)
-        with _held_back(signal.SIGHUP):
+        with held_back():
             super().keep_subprocess_alive()
         self._let_go()
         for old, new in zip(before, self.processes, strict=True):
@@ -71,13 +71,3 @@ class Supervisor(Multiprocess):
             if pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGHUP)
-
-
-@contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
-    """A process that is started here has the signal held back too, until it lets it in: it would die of it before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

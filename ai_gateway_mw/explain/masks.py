@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,8 +15,7 @@ from ai_gateway_mw.secrets import Secret, SecretSource, SecretStore
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 
 _LONGEST: Final = 400
-_ITEMS: Final = 12
-_DEEPEST: Final = 5
+_ITEMS: Final = (12, 12, 6, 4, 4)  # of a value, by their depth: all of them together have a bound, too
 _SHORT: Final = 4  # a secret as short as this is masked only where it stands alone
 _CLIENTS: Final = "client/"
 _MADE: Final = "made from a secret"
@@ -69,17 +69,24 @@ class Masks:
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """The value as JSON has it."""
-        if depth < _DEEPEST and isinstance(value, Mapping):
-            shown = {self.bounded(str(k)): self.value(v, depth + 1) for k, v in list(value.items())[:_ITEMS]}
-            return shown | ({"…": f"{len(value) - _ITEMS} more"} if len(value) > _ITEMS else {})
-        if depth < _DEEPEST and isinstance(value, list | tuple):
-            items = [self.value(item, depth + 1) for item in value[:_ITEMS]]
-            return items + ([f"… {len(value) - _ITEMS} more"] if len(value) > _ITEMS else [])
+        most = _ITEMS[depth] if depth < len(_ITEMS) else 0
+        if most and isinstance(value, Mapping):
+            shown = {self.bounded(str(k)): self.value(v, depth + 1) for k, v in list(value.items())[:most]}
+            return shown | ({"…": f"{len(value) - most} more"} if len(value) > most else {})
+        if most and isinstance(value, list | tuple):
+            items = [self.value(item, depth + 1) for item in value[:most]]
+            return items + ([f"… {len(value) - most} more"] if len(value) > most else [])
         if isinstance(value, OptionalValue):
             return self.value(value.value, depth) if value.present else None
-        if value is None or isinstance(value, bool | float):
+        if value is None or isinstance(value, bool):
             return value
-        return int(value) if isinstance(value, UInt | int) else self._as_text(value)
+        return self._number(value) if isinstance(value, int | float) else self._as_text(value)
+
+    def _number(self, value: float) -> float | str:
+        """As text, if it is a secret, or one that JSON does not have."""
+        number = int(value) if isinstance(value, UInt) else value
+        shown = self.text(str(number))
+        return number if shown == str(number) and math.isfinite(number) else shown
 
     def _as_text(self, value: Any) -> str:
         match value:

@@ -133,13 +133,17 @@ class Rehearsal:
         self._tell_notes(course, key)
         return course
 
-    def masked(self, told: Any) -> Any:
-        """The same with everything hidden that is known by now, also where it was told before it was known."""
-        if isinstance(told, str):
-            return self._masks.text(told)
+    def masked(self, told: Any, redact: Callable[[str], str]) -> Any:
+        """The same with everything hidden that is known by now, also where it was told before it was known, or that
+        `redact` knows."""
         if isinstance(told, dict):
-            return {self._masks.text(name): self.masked(value) for name, value in told.items()}
-        return [self.masked(item) for item in told] if isinstance(told, list | tuple) else told
+            return {self.masked(name, redact): self.masked(value, redact) for name, value in told.items()}
+        if isinstance(told, list | tuple):
+            return [self.masked(item, redact) for item in told]
+        if told is None or isinstance(told, bool):
+            return told
+        shown = redact(self._masks.text(str(told)))
+        return told if shown == str(told) else shown
 
     @property
     def names_of_turn(self) -> Sequence[str]:

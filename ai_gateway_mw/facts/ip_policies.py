@@ -48,9 +48,18 @@ class IPPolicies:
     @classmethod
     def of(cls, items: Iterable[str]) -> IPPolicies:
         """Items such as `ipp_office=10.0.0.0/8 192.0.2.0/24`; one without `=` is a file. Raises ValueError."""
-        parts = [item.partition("=") for item in items]
-        given = {name.strip(): IPPolicy.of(ranges.split()) for name, equals, ranges in parts if equals}
-        return cls(given, tuple(Path(name).expanduser() for name, equals, _ in parts if not equals))
+        given: dict[str, IPPolicy] = {}
+        files = []
+        for item in items:
+            name, equals, ranges = item.partition("=")
+            name = name.strip()
+            if not equals:
+                files.append(Path(item).expanduser())
+            elif name in given or not name:
+                raise ValueError(f"the IP policy `{name}` is there twice" if name else f"`{item}` has no id")
+            else:
+                given[name] = IPPolicy.of(ranges.split())
+        return cls(given, tuple(files))
 
     def __str__(self) -> str:
         return ",".join([*(f"{name}={policy}" for name, policy in self.given.items()), *map(str, self.files)])

@@ -34,8 +34,9 @@ _Errors = list[tuple[Path, ErrorDetails]]
 
 
 def findings(errors: Iterable[ErrorDetails], config: Any) -> list[Finding]:
-    """The errors that a person should see."""
-    return list(_findings([(error["loc"], error) for error in errors], config))
+    """The errors that a person should see; there is one at least, or what is wrong would be taken for nothing."""
+    listed = [(error["loc"], error) for error in errors]
+    return list(_findings(listed, config)) or [Finding(path, (error,)) for path, error in listed]
 
 
 def _findings(errors: _Errors, config: Any) -> Iterator[Finding]:

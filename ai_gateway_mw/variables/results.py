@@ -2,7 +2,7 @@
 
 Before its action has run a field is null, and so is what stands below it; after that, what the run has nothing to say
 of has the zero value of its type. So rules may ask for what happened without asking first whether anything did. Only
-what a client's key says is an error where there is no key: no rule shall take nobody for somebody.
+what a client's key says is an error where there is no key, or none so far: no rule shall take nobody for somebody.
 """
 
 from __future__ import annotations
@@ -204,13 +204,20 @@ _OF_A_KEY: Final = "key."  # fields that are errors where there is none
 _ZEROS: Final[Mapping[Type, Callable[[], Any]]] = {STRING: str, INT: int, BOOL: bool, _MAP: dict, _LIST: list}
 
 
+def _nothing() -> None:
+    return None
+
+
 def _read(
-    result: Callable[[Context], Any], path: tuple[str, ...], otherwise: Callable[[], Any]
+    result: Callable[[Context], Any],
+    path: tuple[str, ...],
+    otherwise: Callable[[], Any],
+    before: Callable[[], Any] = _nothing,
 ) -> Callable[[Context], Any]:
     def read(ctx: Context) -> Any:
         value = result(ctx)
         if value is None:
-            return None
+            return before()
         for step in path:
             if not isinstance(value, Mapping) or step not in value:
                 return otherwise()
@@ -218,10 +225,6 @@ def _read(
         return value
 
     return read
-
-
-def _nothing() -> None:
-    return None
 
 
 def _no_key() -> None:
@@ -252,8 +255,8 @@ def _of_action(prefix: str, action: str, fields: Fields, result: Callable[[Conte
         doc = f"All of `{field}`, or null if there is none."
         yield Row(f"{name}.{field}", DYN, _read(result, tuple(field.split(".")), _nothing), ALL, doc)
     for field, (type_, doc) in fields.items():
-        otherwise = _no_key if field.startswith(_OF_A_KEY) else _ZEROS[type_]
-        yield Row(f"{name}.{field}", DYN, _read(result, tuple(field.split(".")), otherwise), ALL, doc)
+        otherwise, before = (_no_key, _no_key) if field.startswith(_OF_A_KEY) else (_ZEROS[type_], _nothing)
+        yield Row(f"{name}.{field}", DYN, _read(result, tuple(field.split(".")), otherwise, before), ALL, doc)
 
 
 def type_of(action: str) -> str:

@@ -35,7 +35,7 @@ LIMIT = {
     "bucket_key": ["conn.client_ip"],
 }
 ASKED = {"method": "POST", "path": CHAT_PATH, "body": CHAT}
-SENT = {"headers": {"x-gateway-explain": "1"}, "json": CHAT}
+SENT: dict[str, Any] = {"headers": {"x-gateway-explain": "1"}, "json": CHAT}
 
 
 def plane_of(tmp_path: Path, policy: Any, provider: Provider | None = None, **more: Any) -> Plane:
@@ -251,6 +251,8 @@ async def test_a_request_may_be_sent_as_it_is(tmp_path: Path) -> None:
             for value, more in (("1", {"x-api-key": made["text"]}), ("key=ci", {}), ("1", {}))
         ]
         clashing = await plane("POST", CHAT_PATH, headers={"x-gateway-explain": "yes"}, json=CHAT)
+        twice = [*bearer(TOKEN).items(), ("x-gateway-explain", "1"), ("x-gateway-explain", "key=ci")]
+        assert (await request(plane.app, "POST", f"/admin{CHAT_PATH}", headers=twice, json=CHAT)).status == 422
     told = [answer.json() for answer in answers]
     assert [answer["status"] for answer in told] == [200, 200, 401]
     assert (told[0]["request"]["path"], told[0]["request"]["ip"]) == (f"{CHAT_PATH}?a=b", "127.0.0.1")
@@ -328,6 +330,39 @@ async def test_no_secret_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     everything = "\n".join([*(answer.text for answer in told), caplog.text])
     for secret in (TOKEN, made["text"], "the-session", "sk-secret-one", "sk-secret-two", "hunter2", "another-literal"):
         assert secret not in everything, secret
+
+
+async def test_a_secret_of_digits_is_no_number_either(tmp_path: Path) -> None:
+    made = {"vars": [{"made": "${int(secrets.get('pin', 'code'))}"}, {"text": "${secrets.get('pin', 'code')}"}]}
+    policy = actions(("set-vars", made), ("custom-response", {"body": "x"}))
+    gate = gateway(policy, vaults={"pin": {"code": "20261128"}}, data_dir=tmp_path, admin_token=TOKEN)
+    plane = Plane(gate)
+    async with gate.lifespan():
+        assert (await request(gate.app, path="/v1/models")).status == 200
+        told = await explained(plane, body={"n": 20261128})
+    assert "20261128" not in json.dumps(told)
+    assert told["vars"] == {"made": "Secret('pin/code')", "text": "Secret('pin/code')"}
+
+
+async def test_what_json_cannot_say_is_text(tmp_path: Path) -> None:
+    rule = {"expressions": ["double('NaN') > 0.0 || 1.0 / 0.0 > 0.0"], "actions": [{"type": "deny"}]}
+    plane = plane_of(tmp_path, {"on_http_request": [rule]})
+    async with plane.gateway.lifespan():
+        told = (await plane("POST", "/explain", json=ASKED)).text
+    assert "inf" in told
+    json.loads(told, parse_constant=pytest.fail)
+
+
+async def test_what_is_shown_of_large_values_has_a_bound(tmp_path: Path) -> None:
+    def tree(depth: int) -> Any:
+        return {f"k{n}": tree(depth - 1) if depth else n for n in range(12)}
+
+    rule = {"expressions": ["req.body.tree.size() == 1"], "actions": [{"type": "deny"}]}
+    plane = plane_of(tmp_path, {"on_http_request": [rule]})
+    async with plane.gateway.lifespan():
+        sent, field = Plane(plane.gateway, "/admin"), {"x-gateway-explain": "1"}
+        told = (await sent("POST", CHAT_PATH, headers=field, json={"tree": tree(3)})).json()
+    assert 1_000 < len(json.dumps(told["rules"])) < 100_000
 
 
 async def test_it_is_the_json_of_the_command(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -61,13 +62,19 @@ def _until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> 
 
 
 def _workers(pid: int) -> set[int]:
-    """The worker processes of a gateway: what the process has forked that imports for all of them."""
-    importing = [child for child in _children(pid) if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    return {worker for process in importing for worker in _children(process)}
+    """The worker processes of a gateway."""
+    forked = [_children(parent, b"forkserver") for parent in _forking(pid)]
+    return _children(pid, b"spawn_main").union(*forked)
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _forking(pid: int) -> set[int]:
+    """The process that they are forked from."""
+    return _children(pid, b"forkserver")
+
+
+def _children(pid: int, what: bytes) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children if what in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
 def _answers(port: int) -> bool:
@@ -213,6 +220,88 @@ def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path:
         os.kill(gateway.pid, signal.SIGKILL)
         _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on", 50)
         assert not _answers(gateway.port)
+
+
+@real
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_open_streams_end_before_it_does_where_its_whole_group_is_told_to_end(
+    policy: Path, tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """As service managers do. What workers are forked from knows when they have ended, and has to stay until then."""
+    policy.write_text(WITH_SECRET.format(url=threaded_upstream.url))
+    environment = {"AI_GATEWAY_SECRET__OPENAI__PRIMARY": "sk-drip-50"}
+    command = "run", policy, "--workers", "2"
+    with GatewayProcess(*command, environment=environment, directory=tmp_path, own_group=True) as gateway:
+        with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=CHAT, trust_env=False) as answer:
+            lines = answer.iter_lines()
+            received = [next(lines)]
+            workers = _workers(gateway.pid)
+            os.killpg(gateway.pid, signal.SIGTERM)
+            received += lines
+        assert received[-2:] == ["data: [DONE]", ""]
+        assert gateway.stop() == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@real
+@pytest.mark.skipif(sys.platform != "linux", reason="reads signal masks in /proc")
+def test_signals_are_held_back_until_a_worker_serves(policy: Path, tmp_path: Path) -> None:
+    """A reload, or the end, that comes while one starts would kill it."""
+    with GatewayProcess("run", policy, "--workers", "2", directory=tmp_path) as gateway:
+        held_back = {signal.SIGHUP, signal.SIGTERM}
+        assert [_blocked(each) & held_back for each in _forking(gateway.pid)] == [held_back]
+        _until(lambda: [_blocked(each) & held_back for each in _workers(gateway.pid)] == [set()] * 2, "they stay so")
+
+
+def _blocked(pid: int) -> set[int]:
+    mask = re.search(r"^SigBlk:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert mask is not None
+    return {number for number in range(1, 65) if int(mask[1], 16) >> (number - 1) & 1}
+
+
+@real
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_workers_can_open_as_many_files_as_what_supervises_them(policy: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with GatewayProcess("run", policy, "--workers", "2", directory=tmp_path) as gateway:
+            _until(lambda: len(_workers(gateway.pid)) == 2, "there are no workers")
+            assert _status(gateway) == 418
+            allowed = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+            assert allowed[0] > 256
+            _until(lambda: _open_files(gateway.pid) == {allowed}, "the workers may open fewer files")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _open_files(pid: int) -> set[tuple[int, int]]:
+    return {resource.prlimit(worker, resource.RLIMIT_NOFILE) for worker in _workers(pid)}
+
+
+@real
+def test_workers_import_nothing_from_the_working_directory(policy: Path, tmp_path: Path) -> None:
+    """As the command itself does not, which an installed script is."""
+    script, directory = tmp_path / "bin" / "ai-gateway", tmp_path / "here"
+    script.parent.mkdir()
+    script.write_text("from ai_gateway_mw.cli import main\n\nif __name__ == '__main__':\n    main()\n")
+    directory.mkdir()
+    (directory / "secrets.py").write_text("raise RuntimeError('this is another module')\n")
+    process = GatewayProcess("run", policy, "--workers", "2", directory=directory)
+    process.command[1:3] = [str(script)]
+    with process as gateway:
+        assert _status(gateway) == 418
+        assert "another module" not in gateway.output
+
+
+@real
+def test_workers_start_also_where_there_is_no_place_for_a_socket(policy: Path, tmp_path: Path) -> None:
+    """The name of one has room for a hundred characters."""
+    place = tmp_path / ("x" * 100)
+    place.mkdir()
+    environment = {"TMPDIR": str(place)}
+    with GatewayProcess("run", policy, "--workers", "2", environment=environment, directory=tmp_path) as gateway:
+        assert _status(gateway) == 418
 
 
 @real

@@ -176,6 +176,18 @@ def test_too_few() -> None:
     assert problems_of("vars: []", "set-vars") == ["4:13 `vars` must have 1 or more entries"]
 
 
+def test_what_is_wrong_is_never_without_a_problem() -> None:
+    """An action whose problems are none would be left out, and the policy would load without it."""
+
+    class Distinct(ActionConfig):
+        names: frozenset[str] = Field(min_length=2)
+
+    policy = policy_with("names: [a, a]")
+    with pytest.raises(PolicyError) as caught:
+        validated(Distinct, policy.rules[Phase.ON_HTTP_REQUEST][0].actions[0], policy.document)
+    assert [problem.message for problem in caught.value.problems] == ["`names` must have 2 or more entries"]
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [

@@ -42,7 +42,10 @@ def variables_page() -> str:
         parts += [f"## {title}", *_of_group(rows)]
     parts += [
         "## Results of actions",
-        "In every phase; null until the action has run. Of an action that ran twice, the last run's.",
+        (
+            "In every phase; null until the action has run, but for `actions.gateway_auth.key.*`, which without a key "
+            "is an error. Of an action that ran twice, the last run's."
+        ),
     ]
     for prefix, results in (("actions.ngrok", RESULTS), ("actions", OUR_RESULTS)):
         for action, fields in results.items():
