@@ -24,9 +24,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BEHIND_BACKSLASHES = r"""\\(?P<quote>["'])(?P<within>(?:[^"'\\\r\n]|(?!\\?(?P=quote))["']|\\[^"'\r\n])*)\\(?P=quote)"""
-_SKIPPED = rf"[bB]?{_STRING}|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*"
-_BRACKETS = re.compile(rf"(?P<skip>{_SKIPPED}|{_BEHIND_BACKSLASHES})|(?P<open>[(\[{{])|(?P<close>[)\]}}])")
-_QUOTES = re.compile(rf"(?P<skip>{_SKIPPED})|{_BEHIND_BACKSLASHES}")
+# Two quotes before a third are no empty string, but begin one that is never closed.
+_SKIPPED = rf"""[bB]?{_STRING}(?!(?<='')'|(?<="")")|[_a-zA-Z0-9]+|`[^`\n]*`|//[^\n]*"""
+_BRACKETS = re.compile(
+    rf"(?P<skip>{_SKIPPED}|{_BEHIND_BACKSLASHES})|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<unclosed>[\"'])"
+)
+_QUOTES = re.compile(rf"(?P<skip>{_SKIPPED})|{_BEHIND_BACKSLASHES}|(?P<rest>[\"'](?:.|\n)*)")
 _WORDS = {
     **{word: word for word in ("in", "true", "false", "null")},
     **dict.fromkeys(
@@ -107,7 +110,9 @@ def check_nesting(found: list[Token], allowed: int) -> None:
 def end_of_expression(text: str, start: int, closing: str) -> int | None:
     """Where the bracket `closing` stands that ends an expression which starts at `start`; None if it never ends.
 
-    It is the first one outside every string, comment and inner pair of brackets.
+    It is the first one outside every string, comment and inner pair of brackets. Behind a quote that is never closed it
+    is the first of all: whoever reads the expression says what is wrong with it, and looking for the end of one string
+    after the other would take a time that grows with the square of the text.
     """
     depth, at = 0, start
     while at < len(text):
@@ -123,6 +128,9 @@ def end_of_expression(text: str, start: int, closing: str) -> int | None:
             depth -= 1
             if depth < 0:
                 return None
+        elif match.lastgroup == "unclosed":
+            end = text.find(closing, at)
+            return None if end < 0 else end
         at = match.end()
     return None
 
