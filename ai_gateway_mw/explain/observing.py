@@ -13,7 +13,7 @@ import httpx
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Explanation
 from ai_gateway_mw.context import Action, Context, Spared
-from ai_gateway_mw.errors import GatewayError, PolicyDenied
+from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.explain.course import ActionTaken, Course, RuleTaken
 from ai_gateway_mw.explain.masks import Masks
 from ai_gateway_mw.policy import Phase, Policy
@@ -102,7 +102,7 @@ class Observation:
 
     def refused(self, error: GatewayError) -> dict[str, str]:
         told = {"code": error.code, "message": self.masks.text(error.message)}
-        if isinstance(error, PolicyDenied):
+        if error.reason:
             told["reason"] = self.masks.text(error.reason)
         self.course.refused = told
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,41 @@ async def test_a_declared_key_is_known_by_its_name() -> None:
     assert told.refused is not None
     assert told.status == 403
     assert "web" in told.refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "key", "reason"),
+    [
+        (CHAT, None, "the request presents no key"),
+        (Asked(fields=(("x-api-key", "sk-1"),), body=CHAT.body), None, "what the request presents is no gateway key"),
+        (
+            Asked(fields=tuple(bearer(KEY).items()), body=CHAT.body),
+            None,
+            "it is none of the keys that are declared: web",
+        ),
+        (CHAT, "other", "it is none of the keys that are declared: web"),
+    ],
+    ids=["none", "malformed", "another", "pretended"],
+)
+async def test_why_a_gateway_key_is_refused_is_told_here_and_not_in_the_answer(
+    asked: Asked, key: str | None, reason: str
+) -> None:
+    keys = [{"name": "web", "value": "${secrets.get('gateway', 'web')}"}]
+    told = await course(actions(("gateway-auth", {"keys": keys}), ("ai-gateway", OPENAI)), asked, key=key)
+    assert told.refused is not None
+    assert told.refused["reason"].startswith(reason)
+    assert "Invalid or missing API key." in told.answer
+    assert reason not in told.answer
+
+
+async def test_why_an_address_is_refused_is_told() -> None:
+    allow = {"allow": ["10.0.0.0/8"], "deny": ["10.0.0.66/32"]}
+    told = await course(actions(("restrict-ips", allow), ("ai-gateway", OPENAI)))
+    assert told.refused is not None
+    assert told.refused["reason"] == "127.0.0.1: it is in no `allow` range"
+    denied = await course(actions(("restrict-ips", allow), ("ai-gateway", OPENAI)), replace(CHAT, ip="10.0.0.66"))
+    assert denied.refused is not None
+    assert "`deny` 10.0.0.66/32 at " in denied.refused["reason"]
 
 
 async def test_missing_secrets_have_placeholders_and_own_ones_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
