@@ -142,7 +142,11 @@ class ModelSelection:
         usable = [model for model in resolution.models if self._allowed.model(model)]
         refused = [model for model in resolution.models if not self._allowed.model(model)]
         served = tuple(model for model in usable if model.provider.serves(api_format))
-        rejected = (*resolution.rejected, *((model.id, "not allowed") for model in refused))
+        rejected = (
+            *resolution.rejected,
+            *((model.id, "not allowed") for model in refused),
+            *((model.id, f"not served in the {api_format} format") for model in usable if model not in served),
+        )
         return Found(served, _offers(served), rejected)
 
     def _for_key(self, names: tuple[str, ...], route: Route, key: GatewayKey) -> Found:
