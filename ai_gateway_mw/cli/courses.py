@@ -26,6 +26,7 @@ _OUTCOMES: Final = {
 }
 _DEEPEST: Final = 6
 _TURNS: Final = 6
+_ALIKE: Final = 10  # models of which the same is said, one after the other
 
 
 def say_course(course: Course) -> None:
@@ -54,6 +55,7 @@ def _lines(course: Course) -> Iterator[Line]:
         yield "what would be sent", "bold"
     for number, sent in enumerate(course.sent, 1):
         yield from _sent(number, sent)
+    yield from _considered("whose turn would come, had that failed", course.then)
     yield "", ""
     yield from _answer(course)
     for note in course.notes:
@@ -109,9 +111,14 @@ def _considered(title: str, considered: Sequence[Considered]) -> Iterator[Line]:
         return
     yield "", ""
     yield title, "bold"
-    for one in considered:
-        order = "-" if one.order is None else f"{one.order}."
-        yield f"  {order:<3} {one.name}  ({one.reason})", "dim" if one.order is None else ""
+    for (is_dropped, reason), alike in groupby(considered, key=lambda one: (one.order is None, one.reason)):
+        told, style = list(alike), "dim" if is_dropped else ""
+        why = f"  ({reason})" if reason else ""
+        for one in told if len(told) <= _ALIKE + 1 else told[:_ALIKE]:
+            order = "-" if one.order is None else f"{one.order}."
+            yield f"  {order:<3} {one.name}{why}", style
+        if len(told) > _ALIKE + 1:
+            yield f"      … and {len(told) - _ALIKE} more{why}", style
 
 
 def _sent(number: int, sent: Sent) -> Iterator[Line]:

@@ -22,6 +22,7 @@ from ai_gateway_mw.providers import Model
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
+from ai_gateway_mw.upstream.queue import CandidateQueue
 
 _CANDIDATES: Final = 64
 _TIMES: Final = 8  # that one rule is told of: rules for messages run for each of them
@@ -30,7 +31,7 @@ _ABSENT: Final = object()
 
 class Observation:
     """One request under observation. `ctx` is there once a rule was looked at; `rest` are the candidates whose turn
-    never came, `rings` the keys of each provider that could have been chosen."""
+    never came, in the order in which it would have, `rings` the keys of each provider that could have been chosen."""
 
     def __init__(self, course: Course, masks: Masks, policy: Policy, program: Program) -> None:
         self.course = course
@@ -115,10 +116,12 @@ class Observation:
         """The candidates whose turn never came. What is noted on the way is not the request's own doing."""
         notes, keys = list(ctx.key_notes), ctx.keys
         with suppress(GatewayError, EvaluationError):
-            self.rest += islice(ctx.candidates, _CANDIDATES)
+            if not _tried_once(ctx):
+                self.rest += islice(ctx.candidates, _CANDIDATES)
         self.key_notes, ctx.key_notes, ctx.keys = ctx.key_notes, notes, keys
         self._action = self._rule = None  # nobody is told of what follows
-        for candidate in (*(attempt.candidate for attempt in ctx.attempts), *self.rest):
+        passed_over = ctx.candidates.passed_over if isinstance(ctx.candidates, CandidateQueue) else ()
+        for candidate in (*(attempt.candidate for attempt in ctx.attempts), *self.rest, *passed_over):
             if candidate.key is not None:
                 self.rings.setdefault(candidate.provider.id, candidate.key.ring.keys(ctx))
 
@@ -211,6 +214,12 @@ class _WatchedAction:
             raise
         finally:
             now.action_ended(taken, ctx, before)
+
+
+def _tried_once(ctx: Context) -> bool:
+    """Whether nobody follows: a client's own key gets one attempt."""
+    tried = ctx.attempts[-1].candidate if ctx.attempts else None
+    return tried is not None and tried.credential is not None and tried.provider.needs_key
 
 
 def _place(policy: Policy, phase: Phase, rule: int, action: int | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,77 @@ async def test_keys_whose_turn_never_came_are_told_in_their_order() -> None:
     told = await course(actions(("ai-gateway", OPENAI)))
     assert [(one.name, one.order) for one in told.keys] == [("openai: openai/primary", 1), ("openai: openai/backup", 2)]
     assert len(told.sent) == 1
+
+
+async def test_whose_turn_would_come_is_told_model_by_model() -> None:
+    asked = Asked(body=b'{"model": "gpt-4o", "models": ["o3"], "messages": []}')
+    told = await course(actions(("ai-gateway", OPENAI)), asked)
+    assert [(one.order, one.name) for one in told.then] == [
+        (2, "openai/gpt-4o with openai/backup"),
+        (3, "openai/o3 with openai/primary"),
+        (4, "openai/o3 with openai/backup"),
+    ]
+
+
+async def test_no_more_turns_are_told_than_there_are() -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked(body=b'{"messages": []}'))
+    assert len(told.then) == 15
+    assert "no more than 16 attempts are made for one request" in told.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "reason"),
+    [
+        ("gpt-4o", "openai:gpt-4o", "asked for"),
+        ("OpenAI:GPT-4o", "openai:gpt-4o", "asked for"),
+        ("gpt-4o-2024-08-06", "openai:gpt-4o", "asked for as `gpt-4o-2024-08-06`"),
+        ("openai:gpt-4o-2024-08-06", "openai:gpt-4o", "asked for as `openai:gpt-4o-2024-08-06`"),
+        ("openai:no-such-model", "openai:no-such-model", "asked for"),
+    ],
+)
+async def test_a_model_says_by_which_name_it_was_asked_for(name: str, model: str, reason: str) -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked(body=json.dumps({"model": name}).encode()))
+    assert [(one.name, one.reason) for one in told.models] == [(model, reason)]
+
+
+async def test_a_model_that_the_format_leaves_out_is_told() -> None:
+    config = {**OPENAI, "providers": [*OPENAI["providers"], {"id": "anthropic", "api_keys": KEYS}]}
+    asked = Asked(target="/v1/messages", body=b'{"model": "gpt-4o", "models": ["claude-sonnet-4-5"], "messages": []}')
+    told = await course(actions(("ai-gateway", config)), asked)
+    assert [(one.name, one.order, one.reason) for one in told.models] == [
+        ("anthropic:claude-sonnet-4-5", 1, "asked for"),
+        ("gpt-4o", None, "not served in the anthropic format"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "keys"),
+    [
+        (OPENAI, True, [(1, "openai/primary"), (2, "openai/backup"), (None, "the client's own key")]),
+        ({}, True, [(1, "the client's own key")]),
+        ({}, False, [(None, "no key")]),
+    ],
+    ids=["the policy has keys", "it has none", "nobody has one"],
+)
+async def test_what_becomes_of_the_clients_own_key_is_told(
+    config: dict[str, Any], fields: bool, keys: list[tuple[int | None, str]]
+) -> None:
+    asked = replace(CHAT, fields=(("authorization", "Bearer sk-of-the-client-01"),) if fields else ())
+    told = await course(actions(("ai-gateway", config)), asked)
+    assert [(one.order, one.name.removeprefix("openai: ")) for one in told.keys] == keys
+
+
+async def test_a_clients_own_key_is_tried_once() -> None:
+    asked = Asked(
+        fields=(("authorization", "Bearer sk-of-the-client-01"),),
+        body=b'{"model": "gpt-4o", "models": ["claude-sonnet-4-5"], "messages": []}',
+    )
+    told = await course(actions("ai-gateway"), asked)
+    assert told.then == []
+    assert [(one.order, one.name) for one in told.keys] == [
+        (1, "openai: the client's own key"),
+        (None, "anthropic: the client's own key"),
+    ]
 
 
 async def test_the_response_phase_sees_a_canned_answer() -> None:
@@ -303,9 +375,30 @@ async def test_what_was_learned_stays_for_the_next_request() -> None:
         assert len((await rehearsal.ask(CHAT)).tried) == 2
         second = await rehearsal.ask(CHAT)
     assert second.tried == ["openai/gpt-4o with openai/backup"]
-    assert [(one.name, one.reason) for one in second.keys if one.order is None] == [
-        ("openai: openai/primary", "stands back: it is cooling")
+    last = second.keys[-1]
+    assert (last.name, last.order) == ("openai: openai/primary", 2)
+    assert re.fullmatch(r"in the order of the policy; last, since it is cooling for another \d+ s", last.reason)
+    assert [(one.name, one.order) for one in second.then] == [("openai/gpt-4o with openai/primary", 2)]
+    assert re.fullmatch(r"since it is cooling for another \d+ s", second.then[0].reason)
+
+
+async def test_keys_that_all_stand_back_say_for_how_long() -> None:
+    async def limited(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": "100"}, json={})
+
+    policy = load_policy(actions(("ai-gateway", OPENAI)))
+    async with Rehearsal(
+        policy, Settings(), Gateway, providers=Providers(limited), given=GIVEN, own_secrets=False
+    ) as rehearsal:
+        await rehearsal.ask(CHAT)
+        second = await rehearsal.ask(CHAT)
+    assert (second.tried, second.then) == ([], [])
+    assert [one.name for one in second.keys if one.order is None] == [
+        "openai: openai/primary",
+        "openai: openai/backup",
     ]
+    for one in second.keys:
+        assert re.fullmatch(r"stands back: it is cooling for another \d+ s", one.reason)
 
 
 @pytest.mark.parametrize(
