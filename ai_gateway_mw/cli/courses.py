@@ -77,12 +77,22 @@ def _action(action: ActionTaken) -> Iterator[Line]:
     if action.error is not None:
         why = action.error.get("reason") or action.error["message"]
         yield f"      {action.error['code']}: {why}", "red"
-    for told in action.expressions:
-        yield from _explanation(told, 6)
+    yield from _expressions(action.expressions)
     for name, value in action.vars.items():
         yield f"      vars.{name} = {_json(value)}", "cyan"
     if action.result not in (None, {}, []):
         yield f"      result {_json(action.result)}", "dim"
+
+
+def _expressions(expressions: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """Those of strategies for keys below the models that they are for, where there are several."""
+    wanted = [told["for"] for told in expressions if "for" in told]
+    several = any(len(models) > 1 or models != wanted[0] for models in wanted)
+    for models, alike in groupby(expressions, key=lambda told: told.get("for")):
+        if models and several:
+            yield f"      for {', '.join(models[:_TURNS])}{', …' if len(models) > _TURNS else ''}", "bold"
+        for told in alike:
+            yield from _explanation(told, 8 if models and several else 6)
 
 
 def _explanation(told: Mapping[str, Any], indent: int, depth: int = 0) -> Iterator[Line]:

@@ -76,6 +76,20 @@ async def canned_answer(sent: httpx.Request) -> httpx.Response:
     return canned(sent)
 
 
+class Chance(random.Random):
+    """Chance that is always the same. `taken` says whether anything was left to it."""
+
+    taken = False
+
+    def random(self) -> float:
+        self.taken = True
+        return super().random()
+
+    def getrandbits(self, k: int, /) -> int:
+        self.taken = True
+        return super().getrandbits(k)
+
+
 class Providers(httpx.AsyncBaseTransport):
     """Every provider: keeps what it was sent, and answers as it is told. Nothing leaves this process."""
 

@@ -26,6 +26,7 @@ from ai_gateway_mw.upstream.queue import CandidateQueue
 
 _CANDIDATES: Final = 64
 _TIMES: Final = 8  # that one rule is told of: rules for messages run for each of them
+_KEYS: Final = "ai.keys"
 _ABSENT: Final = object()
 
 
@@ -51,6 +52,11 @@ class Observation:
         }
         course.rules = list(self._taken.values())
 
+    @property
+    def has_strategies_for_keys(self) -> bool:
+        """Whether any were asked."""
+        return bool(self.key_notes)
+
     def told(self, explanation: Explanation) -> None:
         """An expression was evaluated."""
         self._remember_keys(explanation)
@@ -58,9 +64,21 @@ class Observation:
         if self._rule is not None and self._rule.times > _TIMES:
             return
         if self._action is not None:
-            self._action.expressions.append(self.masks.explanation(explanation))
+            self._add(self._action.expressions, self.masks.explanation(explanation))
         elif self._rule is not None:
             self._rule.why.append(self.masks.explanation(explanation))
+
+    def _add(self, told: list[dict[str, Any]], explanation: dict[str, Any]) -> None:
+        """One more; a strategy for keys says for which models, and once what it comes to for several of them."""
+        model = self.ctx.key_notes[-1][0] if self.ctx is not None and self.ctx.key_notes else None
+        if model is not None and _KEYS in explanation["source"]:
+            named = f"{model.provider_id}:{model.id}"
+            for each in told:
+                if "for" in each and {**each, "for": None} == {**explanation, "for": None}:
+                    each["for"] += [named] if named not in each["for"] else []
+                    return
+            explanation["for"] = [named]
+        told.append(explanation)
 
     def sending(self, request: httpx.Request) -> None:
         """A request goes out: to a provider for an attempt, or to somebody else for an action."""
@@ -127,7 +145,7 @@ class Observation:
 
     def _remember_keys(self, explanation: Explanation) -> None:
         """All keys that a strategy could have chosen from."""
-        if explanation.source == "ai.keys" and isinstance(explanation.value, list | tuple):
+        if explanation.source == _KEYS and isinstance(explanation.value, list | tuple):
             for key in explanation.value:
                 if isinstance(key, ProviderKey):
                     self.rings.setdefault(key.ring.provider_id, explanation.value)

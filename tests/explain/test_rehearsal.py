@@ -211,6 +211,43 @@ async def test_what_becomes_of_the_clients_own_key_is_told(
     assert [(one.order, one.name.removeprefix("openai: ")) for one in told.keys] == keys
 
 
+async def test_strategies_for_keys_say_for_which_models_they_were_asked() -> None:
+    config = {**OPENAI, "api_key_selection": {"strategy": ["ai.keys.filter(k, k.samples >= 0)"]}}
+    asked = Asked(body=b'{"model": "gpt-4o", "models": ["o3"], "messages": []}')
+    told = await course(actions(("ai-gateway", config)), asked)
+    strategies = [each for each in told.rules[0].actions[0].expressions if "ai.keys" in each["source"]]
+    assert [each["for"] for each in strategies] == [["openai:gpt-4o", "openai:o3"]]
+
+
+NOTE_OF_KEYS = "nothing is known of provider keys here: until they have answered, quotas are null and rates 0"
+NOTE_OF_CHANCE = "chance is fixed here (rand, random, randomize): a gateway draws anew for each request"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "notes"),
+    [
+        ("ai.keys.filter(k, k.error_rate.total < 0.5)", [NOTE_OF_KEYS]),
+        ("ai.keys.randomize()", [NOTE_OF_CHANCE, NOTE_OF_KEYS]),
+    ],
+    ids=["state", "chance"],
+)
+async def test_what_is_otherwise_than_in_a_gateway_is_noted(strategy: str, notes: list[str]) -> None:
+    policy = load_policy(actions(("ai-gateway", {**OPENAI, "api_key_selection": {"strategy": [strategy]}})))
+    async with Rehearsal(policy, Settings(), Gateway, given=GIVEN, own_secrets=False) as rehearsal:
+        assert (await rehearsal.ask(CHAT)).notes == notes
+        assert NOTE_OF_KEYS not in (await rehearsal.ask(CHAT)).notes
+
+
+async def test_a_field_of_proxies_that_does_not_count_is_noted() -> None:
+    asked = replace(CHAT, fields=(("X-Forwarded-For", "10.0.0.1"),), ip="203.0.113.7")
+    policy = actions(("restrict-ips", {"allow": ["10.0.0.0/8"]}), ("ai-gateway", OPENAI))
+    told = await course(policy, asked)
+    assert told.notes == ["x-forwarded-for does not count: 203.0.113.7 is none of TRUSTED_PROXIES"]
+    async with Rehearsal(load_policy(policy), Settings(trusted_proxies=["203.0.113.0/24"]), Gateway) as rehearsal:
+        believed = await rehearsal.ask(asked)
+    assert (believed.status, [note for note in believed.notes if "x-forwarded" in note]) == (200, [])
+
+
 async def test_a_clients_own_key_is_tried_once() -> None:
     asked = Asked(
         fields=(("authorization", "Bearer sk-of-the-client-01"),),
