@@ -29,13 +29,14 @@ _TURNS: Final = 6
 _ALIKE: Final = 10  # models of which the same is said, one after the other
 
 
-def say_course(course: Course) -> None:
-    """The request, the rules of every phase, what was chosen and sent, and the answer."""
-    for text, style in _lines(course):
+def say_course(course: Course, *, scripted: bool = False) -> None:
+    """The request, the rules of every phase, what was chosen and sent, and the answer; `scripted` where an exchange has
+    said what providers answer."""
+    for text, style in _lines(course, scripted=scripted):
         say(text, style=style)
 
 
-def _lines(course: Course) -> Iterator[Line]:
+def _lines(course: Course, *, scripted: bool) -> Iterator[Line]:
     asked = course.request
     yield f"{asked['method']} {asked['path']} from {asked['ip']}", "bold"
     for phase, rules in groupby(course.rules, key=lambda rule: rule.phase):
@@ -47,7 +48,7 @@ def _lines(course: Course) -> Iterator[Line]:
     yield from _considered("keys", course.keys)
     if course.called:
         yield "", ""
-        yield "what actions would call, which got a canned answer", "bold"
+        yield f"what actions would call{'' if scripted else ', which got a canned answer'}", "bold"
     for number, called in enumerate(course.called, 1):
         yield from _sent(number, called)
     if course.sent:
@@ -57,7 +58,7 @@ def _lines(course: Course) -> Iterator[Line]:
         yield from _sent(number, sent)
     yield from _considered("whose turn would come, had that failed", course.then)
     yield "", ""
-    yield from _answer(course)
+    yield from _answer(course, "that of the exchange" if scripted else "a canned one")
     for note in course.notes:
         yield f"note: {note}", "yellow"
 
@@ -141,8 +142,8 @@ def _sent(number: int, sent: Sent) -> Iterator[Line]:
         yield f"     {sent.body}", ""
 
 
-def _answer(course: Course) -> Iterator[Line]:
-    how = " (a canned one, through the policy)" if course.sent and course.refused is None else ""
+def _answer(course: Course, answered: str) -> Iterator[Line]:
+    how = f" ({answered}, through the policy)" if course.sent and course.refused is None else ""
     yield f"answer: {course.status}{how}", "bold green" if course.status < 400 else "bold red"
     if course.refused is not None:
         yield f"  {course.refused['code']}: {course.refused.get('reason') or course.refused['message']}", "red"

@@ -19,6 +19,7 @@ from ai_gateway_mw.explain import (
     NoRequest,
     Rehearsal,
     body_of,
+    explained,
     field_of,
     from_curl,
     from_file,
@@ -42,6 +43,15 @@ def explain(
     curl: Annotated[str | None, typer.Option("--curl", help="The request of this curl command.")] = None,
     har: Annotated[str | None, typer.Option("--har", help="An entry of a HAR file.", metavar="FILE[#N]")] = None,
     request: Annotated[Path | None, typer.Option("--request", help="A request as a JSON file.")] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(
+            "--exchange",
+            help="An exchange of a file for `ai-gateway test`, after those before it: with what was learned of keys, "
+            "and the answers that it gives to providers.",
+            metavar="FILE[#N]",
+        ),
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Pretend that the client has the key of this name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -53,13 +63,24 @@ def explain(
     """
     settings = settings_or_stop(code=2)
     try:
-        asked = _asked(curl, har, request)
-        if body is not None:
-            asked = replace(asked, body=body_of(body))
-        fields = (*asked.fields, *map(field_of, header or ()))
-        address = asked.ip if ip is None else ip
-        asked = replace(asked, method=method or asked.method, target=path or asked.target, fields=fields, ip=address)
-        course = asyncio.run(_course(policy, settings, asked, key))
+        asked = _asked(curl, har, request, exchange)
+        more = tuple(map(field_of, header or ()))
+        content = None if body is None else body_of(body)
+
+        def edited(asked: Asked) -> Asked:
+            return replace(
+                asked,
+                method=method or asked.method,
+                target=path or asked.target,
+                fields=(*asked.fields, *more),
+                body=asked.body if content is None else content,
+                ip=asked.ip if ip is None else ip,
+            )
+
+        if exchange is not None:
+            course = asyncio.run(explained(exchange, load_file(policy, strict=False), settings, Gateway, edited, key))
+        else:
+            course = asyncio.run(_course(policy, settings, edited(asked), key))
     except NoRequest as error:
         stop(str(error), code=2)
     except PolicyError as error:
@@ -67,13 +88,13 @@ def explain(
     if as_json:
         say_json(course.as_json())
     else:
-        say_course(course)
+        say_course(course, scripted=exchange is not None)
 
 
-def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
-    given = [each for each in (curl, har, request) if each is not None]
+def _asked(curl: str | None, har: str | None, request: Path | None, exchange: str | None) -> Asked:
+    given = [each for each in (curl, har, request, exchange) if each is not None]
     if len(given) > 1:
-        raise NoRequest("give one of --curl, --har and --request")
+        raise NoRequest("give one of --curl, --har, --request and --exchange")
     if curl is not None:
         return from_curl(curl)
     if har is not None:

@@ -19,7 +19,7 @@ from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTa
 from ai_gateway_mw.explain.differences import Change, changes
 from ai_gateway_mw.explain.doubles import Providers
 from ai_gateway_mw.explain.exchanges import exchanges_schema, files_of, load_exchanges, policy_of
-from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, judged
+from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, explained, judged
 from ai_gateway_mw.explain.live import Live, StoredKeys
 from ai_gateway_mw.explain.rehearsal import Rehearsal
 
@@ -46,6 +46,7 @@ __all__ = [
     "changes",
     "compared",
     "exchanges_schema",
+    "explained",
     "field_of",
     "files_of",
     "from_curl",
