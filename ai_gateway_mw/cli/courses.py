@@ -26,6 +26,7 @@ _OUTCOMES: Final = {
 }
 _DEEPEST: Final = 6
 _TURNS: Final = 6
+_LONGEST: Final = 600
 _ALIKE: Final = 10  # models of which the same is said, one after the other
 
 
@@ -82,7 +83,7 @@ def _action(action: ActionTaken) -> Iterator[Line]:
     for name, value in action.vars.items():
         yield f"      vars.{name} = {_json(value)}", "cyan"
     if action.result not in (None, {}, []):
-        yield f"      result {_json(action.result)}", "dim"
+        yield f"      result {_bounded(_json(action.result))}", "dim"
 
 
 def _expressions(expressions: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
@@ -134,7 +135,8 @@ def _considered(title: str, considered: Sequence[Considered]) -> Iterator[Line]:
 
 def _sent(number: int, sent: Sent) -> Iterator[Line]:
     by = f" with {sent.key}" if sent.key else ""
-    yield f"  {number}. {sent.candidate}{by}: {sent.outcome}", ""
+    status = f" ({sent.status})" if sent.status >= 300 else ""
+    yield f"  {number}. {sent.candidate}{by}: {sent.outcome}{status}", ""
     yield f"     {sent.method} {sent.url}", ""
     for name, value in sent.fields:
         yield f"     {name.lower()}: {value}", "dim"
@@ -151,6 +153,10 @@ def _answer(course: Course, answered: str) -> Iterator[Line]:
         yield f"  {name}: {value}", "dim"
     if course.body:
         yield f"  {course.body}", ""
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… (--json has all of it)"
 
 
 def _json(value: Any) -> str:

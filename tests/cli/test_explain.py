@@ -149,7 +149,7 @@ def test_options_come_before_what_an_exchange_says(command: Command, policy: Pat
     options = ["--exchange", "exchanges.yaml#2", "--body", '{"model": "o3"}', "--ip", "203.0.113.7"]
     result = command("explain", policy, *options)
     assert "POST /v1/chat/completions from 203.0.113.7" in result.stdout
-    assert "  1. openai/o3 with openai/primary: client_fault" in result.stdout
+    assert "  1. openai/o3 with openai/primary: client_fault (400)" in result.stdout
     assert "answer: 400 (that of the exchange, through the policy)" in result.stdout
 
 
