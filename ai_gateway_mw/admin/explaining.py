@@ -39,6 +39,7 @@ _WAITING: Final = 4
 _PATIENCE: Final = 5.0  # seconds; a policy may let a request wait for minutes
 _OF_THE_POLICY: Final = "the policy"
 _KEY: Final = "key="
+_BY_ID: Final = "One that is revoked is named by its id."
 
 _Token = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")]
 _Value = Annotated[str, Field(max_length=8192, pattern=r"^[\t\x20-\x7e\u00a0-\u00ff]*$")]
@@ -100,7 +101,7 @@ class Explanations:
                 live = Live(gateway, keys, _hidden(gateway))
                 told = await asyncio.to_thread(_told, call, live, asked, key)
         except NoSuchKey:
-            raise key_not_found(key or "") from None
+            raise key_not_found(key or "", _BY_ID) from None
         except NoRequest as error:
             raise _invalid(call, error) from None
         except PolicyError as error:

@@ -44,8 +44,8 @@ def not_found(path: str) -> Refusal:
     return Refusal(404, "not_found", f"There is nothing at {path[:200]}.")
 
 
-def key_not_found(wanted: str) -> Refusal:
-    return Refusal(404, "key_not_found", f"There is no key `{wanted[:100]}`.")
+def key_not_found(wanted: str, hint: str = "") -> Refusal:
+    return Refusal(404, "key_not_found", f"There is no key `{wanted[:100]}`.{hint and ' '}{hint}")
 
 
 def invalid(field: str, message: str) -> Refusal:

@@ -184,8 +184,10 @@ async def test_a_stored_key_counts_with_its_rules_by_name_by_id_and_by_its_text(
         good, bad = await explained(stored, asked), await explained(stored, asked, **other)
         assert (good["status"], bad["status"]) == (200, 403), asked
         assert good["rules"][0]["actions"][0]["result"]["key"]["name"] == "ci"
-    assert (await explained(stored))["refused"]["code"] == "invalid_api_key"
-    assert (await explained(stored, headers=bearer(OTHER_KEY)))["refused"]["code"] == "invalid_api_key"
+    nobody, stranger = await explained(stored), await explained(stored, headers=bearer(OTHER_KEY))
+    assert nobody["refused"]["code"] == stranger["refused"]["code"] == "invalid_api_key"
+    assert nobody["refused"]["reason"] == "the request presents no key"
+    assert stranger["refused"]["reason"] == "no stored key is the one that the request presents"
 
 
 async def test_a_key_that_works_no_longer_is_refused_and_that_is_no_use_of_it(stored: Plane) -> None:
@@ -193,7 +195,10 @@ async def test_a_key_that_works_no_longer_is_refused_and_that_is_no_use_of_it(st
     assert (await explained(stored, key="ci"))["status"] == 200
     await stored.good("POST", f"/keys/{made['key']['id']}/revoke")
     for asked in ({"key": made["key"]["id"]}, {"headers": bearer(made["text"])}):
-        assert (await explained(stored, asked))["refused"]["code"] == "invalid_api_key"
+        refused = (await explained(stored, asked))["refused"]
+        assert (refused["code"], refused["reason"]) == ("invalid_api_key", "the key `ci` is revoked")
+    by_name = (await stored("POST", "/explain", json={"key": "ci"})).json()["error"]
+    assert by_name["message"] == "There is no key `ci`. One that is revoked is named by its id."
     shown = await stored.good("GET", f"/keys/{made['key']['id']}")
     assert (shown["usage"], shown["dead_use_at"]) == (None, None)
     events = [entry["event"] for entry in (await stored.good("GET", "/audit"))["entries"]]
