@@ -14,6 +14,7 @@ from ai_gateway_mw.cli.courses import say_course
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.explain import (
+    CANNED_APP,
     Asked,
     Course,
     NoRequest,
@@ -25,7 +26,7 @@ from ai_gateway_mw.explain import (
     from_file,
     from_har,
 )
-from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.middleware import Gateway, GatewayMiddleware
 from ai_gateway_mw.policy import load_file
 from ai_gateway_mw.settings import Settings
 
@@ -53,6 +54,10 @@ def explain(
         ),
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Pretend that the client has the key of this name.")] = None,
+    intercept_all: Annotated[
+        bool,
+        typer.Option("--intercept-all", help='Every path is under the policy, as around an app with intercept="all".'),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Tell what a policy would do with a request, and why.
@@ -64,6 +69,8 @@ def explain(
     settings = settings_or_stop(code=2)
     try:
         asked = _asked(curl, har, request, exchange)
+        if exchange is not None and intercept_all:
+            raise NoRequest("--exchange and --intercept-all do not go together")
         more = tuple(map(field_of, header or ()))
         content = None if body is None else body_of(body)
 
@@ -80,7 +87,7 @@ def explain(
         if exchange is not None:
             course = asyncio.run(explained(exchange, load_file(policy, strict=False), settings, Gateway, edited, key))
         else:
-            course = asyncio.run(_course(policy, settings, edited(asked), key))
+            course = asyncio.run(_course(policy, settings, edited(asked), key, intercept_all=intercept_all))
     except NoRequest as error:
         stop(str(error), code=2)
     except PolicyError as error:
@@ -102,6 +109,8 @@ def _asked(curl: str | None, har: str | None, request: Path | None, exchange: st
     return Asked() if request is None else from_file(request)
 
 
-async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
+async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None, *, intercept_all: bool) -> Course:
     async with Rehearsal(load_file(policy, strict=False), settings, Gateway) as rehearsal:
+        if intercept_all:
+            rehearsal.app = GatewayMiddleware(CANNED_APP, gateway=rehearsal.gateway, intercept="all")
         return await rehearsal.ask(asked, key)

@@ -13,6 +13,7 @@ from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.errors import KeyStoreUnavailable
 from ai_gateway_mw.keys import Found, GatewayKey, generate, well_formed
 from ai_gateway_mw.limits import Counters
+from ai_gateway_mw.replies import Reply
 from ai_gateway_mw.settings import Settings
 
 Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -74,6 +75,9 @@ def _events(events: Any) -> httpx.Response:
 async def canned_answer(sent: httpx.Request) -> httpx.Response:
     """The same, as the transport asks for it."""
     return canned(sent)
+
+
+CANNED_APP: Final = Reply(200, ((b"content-type", b"text/plain; charset=utf-8"),), b"This is the app.")
 
 
 class Chance(random.Random):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
 from ai_gateway_mw.addresses import parse_address
-from ai_gateway_mw.asgi import Message
+from ai_gateway_mw.asgi import ASGIApp, Message
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.explain.asked import Asked, NoSuchKey
@@ -37,7 +37,8 @@ _NEED_ISSUERS: Final = frozenset({"token_keys_unavailable", "login_unavailable"}
 
 class Rehearsal:
     """One policy, ready to be asked. What it learns from answers it keeps from one request to the next, as a gateway
-    does. Raises `PolicyError` when made."""
+    does. `app` is what is asked: the gateway on its own, where nobody puts it around another app. Raises `PolicyError`
+    when made."""
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class Rehearsal:
         self.gateway.program = self._observer.watched(self.gateway.program)
         self.gateway.limits = replace(self.gateway.limits, quiet=True)
         self.gateway.is_open = True
+        self.app: ASGIApp = self.gateway.app
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,7 +129,7 @@ class Rehearsal:
         self._observer.now = seen
         try:
             async with asyncio.timeout(patience):
-                await self.gateway.app(scope, client.receive, client.send)
+                await self.app(scope, client.receive, client.send)
         except TimeoutError:
             course.notes.append("this takes its time, and was given up: there is no answer here")
         except GatewayError as error:  # past the head there is nobody to tell but the server
@@ -196,7 +198,11 @@ class Rehearsal:
             )
         self._has_learned = self._has_learned or bool(seen.course.sent)
         if refused.get("code") in _NEED_ISSUERS and self.providers.answer is canned_answer:
-            notes.append("an issuer is not asked here, and a canned answer says nothing of its keys")
+            notes.append("no issuer is asked here, and a canned answer has none of its keys: an exchange can give them")
+        if refused.get("code") == "not_found" and not any(rule.times for rule in seen.course.rules):
+            notes.append(
+                'only AI paths are under the policy here; `intercept="all"` around an app puts all of them there'
+            )
         trusted = self.gateway.limits.trusted_proxies
         if trusted is None or parse_address(address) not in trusted:
             for name in sorted(_FORWARDED.intersection(name.lower() for name, _ in seen.course.request["fields"])):

@@ -153,6 +153,16 @@ def test_options_come_before_what_an_exchange_says(command: Command, policy: Pat
     assert "answer: 400 (that of the exchange, through the policy)" in result.stdout
 
 
+def test_every_path_is_under_the_policy_where_it_is_to_be(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "on_http_request: [{name: no, expressions: [\"req.url.path == '/a'\"], actions: [{type: deny}]}]\n"
+    )
+    options = ["explain", "policy.yaml", "--method", "GET", "--intercept-all", "--path"]
+    assert "  ✓ no: matched  (policy.yaml:1:19)" in command(*options, "/a").stdout.splitlines()
+    assert command(*options, "/b").stdout.rstrip().endswith("This is the app.")
+    assert "do not go together" in command("explain", "policy.yaml", "--intercept-all", "--exchange", "e.yaml").stderr
+
+
 def test_a_long_list_is_cut(command: Command, policy: Path) -> None:
     lines = command("explain", policy, "--body", "{}").stdout.splitlines()
     assert "  10. openai:o4-mini  (on offer)" in lines

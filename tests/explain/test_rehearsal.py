@@ -248,6 +248,30 @@ async def test_a_field_of_proxies_that_does_not_count_is_noted() -> None:
     assert (believed.status, [note for note in believed.notes if "x-forwarded" in note]) == (200, [])
 
 
+async def test_a_path_that_is_not_under_the_policy_is_noted() -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked("GET", "/app"))
+    assert told.status == 404
+    assert told.notes == [
+        'only AI paths are under the policy here; `intercept="all"` around an app puts all of them there'
+    ]
+
+
+async def test_that_no_issuer_is_asked_is_noted() -> None:
+    told = await course(
+        actions(
+            (
+                "openid-connect",
+                {"issuer_url": "https://a.test", "client_id": "a", "client_secret": "a-secret-that-nobody-guesses"},
+            )
+        ),
+        Asked("GET", "/v1/models", (("accept", "text/html"),)),
+    )
+    assert (told.status, told.notes) == (
+        503,
+        ["no issuer is asked here, and a canned answer has none of its keys: an exchange can give them"],
+    )
+
+
 async def test_a_clients_own_key_is_tried_once() -> None:
     asked = Asked(
         fields=(("authorization", "Bearer sk-of-the-client-01"),),
