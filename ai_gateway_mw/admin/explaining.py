@@ -18,11 +18,11 @@ from ai_gateway_mw.admin.inputs import Input
 from ai_gateway_mw.admin.operations import Call
 from ai_gateway_mw.admin.parameters import Part
 from ai_gateway_mw.admin.policy_text import credentials_of
-from ai_gateway_mw.admin.refusals import Refusal, busy, invalid, json_answer, key_not_found
+from ai_gateway_mw.admin.refusals import Refusal, busy, invalid, json_answer, key_not_found, text_answer
 from ai_gateway_mw.asgi import read_body
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import DatabaseUnavailable, KeyStoreUnavailable, PolicyError
-from ai_gateway_mw.explain import Asked, Live, NoRequest, NoSuchKey, Rehearsal, StoredKeys, of_data
+from ai_gateway_mw.explain import Asked, Live, NoRequest, NoSuchKey, Rehearsal, StoredKeys, lines_of, of_data
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, named_by_connection
 from ai_gateway_mw.keys import GatewayKey, well_formed
 from ai_gateway_mw.keys.store import KeyNotFound
@@ -39,6 +39,7 @@ _WAITING: Final = 4
 _PATIENCE: Final = 5.0  # seconds; a policy may let a request wait for minutes
 _OF_THE_POLICY: Final = "the policy"
 _KEY: Final = "key="
+_TEXT: Final = "text/plain"
 _BY_ID: Final = "One that is revoked is named by its id."
 
 _Token = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")]
@@ -109,7 +110,10 @@ class Explanations:
             raise Refusal(409, "policy_changed", gateway.stores.secrets.redact(message)) from None
         finally:
             self._asking -= 1
-        return json_answer(200, json.loads(call.gateway.stores.secrets.redact(json.dumps(told))))
+        redact = call.gateway.stores.secrets.redact
+        if isinstance(told, str):
+            return text_answer(redact(told))
+        return json_answer(200, json.loads(redact(json.dumps(told))))
 
 
 def _invalid(call: Call, error: NoRequest, field: str = "") -> Refusal:
@@ -132,6 +136,8 @@ def _told(call: Call, live: Live, asked: Asked, key: str | None) -> Any:
     async def told() -> Any:
         async with Rehearsal(gateway.policy, gateway.settings, type(gateway), live=live) as rehearsal:
             course = await rehearsal.ask(asked, key, patience=_PATIENCE)
+            if _TEXT in call.accept:
+                return rehearsal.masked("".join(f"{text}\n" for text, _ in lines_of(course)))
             return rehearsal.masked(course.as_json())
 
     return asyncio.run(told())

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ai_gateway_mw.cli.console import say_json, stop
-from ai_gateway_mw.cli.courses import say_course
+from ai_gateway_mw.cli.console import say, say_json, stop
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.explain import (
@@ -25,6 +24,7 @@ from ai_gateway_mw.explain import (
     from_curl,
     from_file,
     from_har,
+    lines_of,
 )
 from ai_gateway_mw.middleware import Gateway, GatewayMiddleware
 from ai_gateway_mw.policy import load_file
@@ -95,7 +95,8 @@ def explain(
     if as_json:
         say_json(course.as_json())
     else:
-        say_course(course, scripted=exchange is not None)
+        for text, style in lines_of(course, scripted=exchange is not None):
+            say(text, style=style)
 
 
 def _asked(curl: str | None, har: str | None, request: Path | None, exchange: str | None) -> Asked:

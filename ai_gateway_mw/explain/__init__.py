@@ -20,6 +20,7 @@ from ai_gateway_mw.explain.differences import Change, changes
 from ai_gateway_mw.explain.doubles import CANNED_APP, Providers
 from ai_gateway_mw.explain.exchanges import exchanges_schema, files_of, load_exchanges, policy_of
 from ai_gateway_mw.explain.judging import Difference, Verdict, asked_of, explained, judged
+from ai_gateway_mw.explain.lines import lines_of
 from ai_gateway_mw.explain.live import Live, StoredKeys
 from ai_gateway_mw.explain.rehearsal import Rehearsal
 
@@ -54,6 +55,7 @@ __all__ = [
     "from_file",
     "from_har",
     "judged",
+    "lines_of",
     "load_exchanges",
     "of_data",
     "policy_of",

@@ -174,6 +174,24 @@ async def test_apps_of_the_process_are_not_called(tmp_path: Path) -> None:
         assert (await explained(plane))["body"] == "This is a canned answer."
 
 
+async def test_people_get_text(stored: Plane) -> None:
+    made = await stored.key("ci")
+    told = await stored("POST", "/explain", json={**ASKED, "key": "ci"}, headers={"accept": "text/plain"})
+    assert told.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = told.body.decode().splitlines()
+    assert lines[0] == f"POST {CHAT_PATH} from 127.0.0.1"
+    assert "  1.  openai: openai/one  (in the order of the policy)" in lines
+    assert "  2.  openai/gpt-4o with openai/two" in lines
+    assert made["text"] not in told.body.decode()
+    assert "sk-secret" not in told.body.decode()
+
+
+async def test_text_holds_nothing_that_a_terminal_obeys(stored: Plane) -> None:
+    body = {**CHAT, "model": "\x1b[2J\u202e"}
+    told = await stored("POST", "/explain", json={**ASKED, "body": body}, headers={"accept": "text/plain"})
+    assert not {"\x1b", "\u202e"} & set(told.body.decode())
+
+
 # Gateway keys -----------------------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from ai_gateway_mw.cli.console import say
-from ai_gateway_mw.explain import ActionTaken, Considered, Course, RuleTaken, Sent
+from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
 
 Line = tuple[str, str]  # a text, and its style
 
@@ -30,14 +29,9 @@ _LONGEST: Final = 600
 _ALIKE: Final = 10  # models of which the same is said, one after the other
 
 
-def say_course(course: Course, *, scripted: bool = False) -> None:
+def lines_of(course: Course, *, scripted: bool = False) -> Iterator[Line]:
     """The request, the rules of every phase, what was chosen and sent, and the answer; `scripted` where an exchange has
     said what providers answer."""
-    for text, style in _lines(course, scripted=scripted):
-        say(text, style=style)
-
-
-def _lines(course: Course, *, scripted: bool) -> Iterator[Line]:
     asked = course.request
     yield f"{asked['method']} {asked['path']} from {asked['ip']}", "bold"
     for phase, rules in groupby(course.rules, key=lambda rule: rule.phase):
