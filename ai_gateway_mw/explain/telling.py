@@ -130,7 +130,9 @@ def _then(seen: Observation, ctx: Context) -> list[Considered]:
     if len(seen.rest) > left:
         seen.course.notes.append(f"no more than {MAX_ATTEMPTS} attempts are made for one request")
     return [
-        Considered(_candidate_name(seen, candidate), order, _poor_prospect(candidate))
+        Considered(
+            _candidate_name(seen, candidate), order, (poor := _poor_prospect(candidate)) and f"stands back {poor}"
+        )
         for order, candidate in enumerate(seen.rest[:left], len(ctx.attempts) + 1)
     ]
 

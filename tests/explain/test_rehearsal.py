@@ -306,6 +306,9 @@ async def test_the_response_phase_sees_a_canned_answer() -> None:
     ("target", "body", "text"),
     [
         ("/v1/chat/completions", {"model": "gpt-4o", "stream": True}, "data: [DONE]"),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "a"}, '"object":"embedding"'),
+        ("/v1/responses", {"model": "gpt-4o", "input": "a"}, '"object":"response"'),
+        ("/v1/responses", {"model": "gpt-4o", "input": "a", "stream": True}, "event: response.completed"),
         ("/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 9}, '"type":"message"'),
         ("/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True}, "event: message_stop"),
         ("/v1beta/models/gemini-2.5-pro:generateContent", {"contents": []}, "candidates"),
@@ -440,7 +443,7 @@ async def test_what_was_learned_stays_for_the_next_request() -> None:
     assert (last.name, last.order) == ("openai: openai/primary", 2)
     assert re.fullmatch(r"in the order of the policy; last, since it is cooling for another \d+ s", last.reason)
     assert [(one.name, one.order) for one in second.then] == [("openai/gpt-4o with openai/primary", 2)]
-    assert re.fullmatch(r"since it is cooling for another \d+ s", second.then[0].reason)
+    assert re.fullmatch(r"stands back since it is cooling for another \d+ s", second.then[0].reason)
 
 
 async def test_keys_that_all_stand_back_say_for_how_long() -> None:
