@@ -184,6 +184,19 @@ async def test_a_model_says_by_which_name_it_was_asked_for(name: str, model: str
     assert [(one.name, one.reason) for one in told.models] == [(model, reason)]
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (OPENAI, "not allowed: anthropic is no provider of the policy"),
+        ({"only_allow_configured_models": True}, "not allowed: it is no model of the policy"),
+    ],
+    ids=["provider", "model"],
+)
+async def test_a_model_that_is_not_allowed_says_why(config: dict[str, Any], reason: str) -> None:
+    told = await course(actions(("ai-gateway", config)), Asked(body=b'{"model": "claude-sonnet-4-5"}'))
+    assert [(one.name, one.order, one.reason) for one in told.models] == [("claude-sonnet-4-5", None, reason)]
+
+
 async def test_a_model_that_the_format_leaves_out_is_told() -> None:
     config = {**OPENAI, "providers": [*OPENAI["providers"], {"id": "anthropic", "api_keys": KEYS}]}
     asked = Asked(target="/v1/messages", body=b'{"model": "gpt-4o", "models": ["claude-sonnet-4-5"], "messages": []}')
