@@ -52,6 +52,7 @@ LAYERS = (
         "urls",
         "errors",
         "version",
+        "visible",
     },
 )
 HEIGHT = {name: -depth for depth, layer in enumerate(LAYERS) for name in layer}

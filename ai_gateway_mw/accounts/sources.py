@@ -97,7 +97,7 @@ class StoredKeys:
             self._accounts.note_dead_use(found.dead, address)
         if found.key is None:
             self._accounts.failed(address)
-            raise Unauthenticated
+            raise Unauthenticated(reason=_why_not(presented, found.dead))
         ctx.key_was_cached = found.cached
         return found.key
 
@@ -125,7 +125,8 @@ class DeclaredKeys:
             key = self._verifier.verify(presented)
             if key is not None:
                 return key
-        raise Unauthenticated
+        names = ", ".join(declared.name for declared, _ in self.templates)
+        raise Unauthenticated(reason=_malformed(presented) or f"it is none of the keys that are declared: {names}")
 
     def begin(self, key: GatewayKey, ctx: Context) -> None:
         """What they use is not counted."""
@@ -178,3 +179,16 @@ def _is_key(declared: DeclaredKey, value: str) -> bool:
         return True
     _log.warning("gateway key %s cannot be used: its value is no gateway key", declared.name)
     return False
+
+
+def _malformed(presented: str) -> str:
+    return "" if well_formed(presented) else "what the request presents is no gateway key by its form"
+
+
+def _why_not(presented: str, dead: GatewayKey | None) -> str:
+    """Why a key does not work; for the operator."""
+    if dead is None:
+        return _malformed(presented) or "no stored key is the one that the request presents"
+    if dead.revoked:
+        return f"the key `{dead.name}` is revoked"
+    return f"the key `{dead.name}` has expired"

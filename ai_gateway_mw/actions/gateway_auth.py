@@ -100,7 +100,7 @@ class GatewayAuth:
         credential = ctx.presented_credential()
         if credential is None or not (credential.is_gateway_key or self._required):
             if self._required:
-                raise Unauthenticated
+                raise Unauthenticated(reason="the request presents no key")
             return None  # a client's own provider key may pass
         presented = credential.secret.reveal()
         key = self._keys.known(presented, ctx) or await self._keys.find(presented, ctx)
@@ -108,7 +108,7 @@ class GatewayAuth:
             ctx.request_fields.remove(name)
         self._check_scope(key, ctx)
         if key.allowed_ips is not None and not key.allows_address(ctx.client_ip):
-            raise AddressDenied(str(ctx.client_ip or "unknown"))
+            raise AddressDenied(str(ctx.client_ip or "unknown"), reason=f"the key `{key.name}` is for other addresses")
         self._keys.begin(key, ctx)
         return key
 

@@ -83,11 +83,11 @@ class RestrictIPs:
         ctx.publish(self.name, found.result)
         if found.action == "allow":
             return
-        refusal = AddressDenied(str(address or "unknown"))
+        why = found.entry.text("deny") if found.entry is not None else "it is in no `allow` range"
+        refusal = AddressDenied(str(address or "unknown"), reason=f"{address or 'an unknown address'}: {why}")
         if self._enforce:
             raise refusal
-        why = found.entry.text("deny") if found.entry is not None else "it is in no `allow` range"
-        self._sparing.note(ctx, refusal, f"{address or 'an unknown address'}: {why}")
+        self._sparing.note(ctx, refusal, refusal.reason)
 
 
 def joined(config: RestrictIPs.Config, known: Mapping[str, IPPolicy]) -> tuple[Entries, Entries]:

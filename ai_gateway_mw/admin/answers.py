@@ -305,6 +305,7 @@ class Explanation(_Answer):
     models: list[ExplainedChoice]
     keys: list[ExplainedChoice]
     sent: list[ExplainedSending] = Field(description="What providers would get.")
+    then: list[ExplainedChoice] = Field(description="Whose turn would come after these, had they failed.")
     called: list[ExplainedSending] = Field(description="What others would get, whom actions call.")
     status: int = Field(description="Of the answer; providers give a canned one.")
     fields: list[tuple[str, str]]

@@ -91,14 +91,17 @@ class AdminApp:
         actor = Actor(principal.name, str(ctx.client_ip or ""))
         if ctx.request_fields.get(FIELD) is not None and not ctx.path.startswith(PREFIX + "/"):
             _check(principal, Permission.POLICY_EXPLAIN)
-            call = Call(self._gateway, self._services, actor, _root(ctx))
+            call = Call(self._gateway, self._services, actor, _root(ctx), accept=_accepted(ctx))
             return await self._explanations.explained_as_sent(call, ctx)
         operation, key_id = self._routes.find(ctx.method, ctx.path)
         _check(principal, operation.permission)
         if "{id}" in operation.path and not is_key_id(key_id):
             raise key_not_found(key_id)
         query, body = query_of(ctx, operation.query), await _body(ctx, operation)
-        return await operation.handler(Call(self._gateway, self._services, actor, _root(ctx), key_id, query, body))
+        accept = _accepted(ctx)
+        return await operation.handler(
+            Call(self._gateway, self._services, actor, _root(ctx), key_id, query, body, accept)
+        )
 
     async def _admitted(self, entrance: Entrance, ctx: Context) -> Principal:
         try:
@@ -168,6 +171,10 @@ async def _body(ctx: Context, operation: Operation) -> Any:
             return await text_of(ctx, text.media_types, text.limit)
         case model:
             return await json_of(ctx, model, BODY_LIMIT)
+
+
+def _accepted(ctx: Context) -> str:
+    return (ctx.request_fields.get(b"accept") or b"").decode("latin-1").lower()
 
 
 def _root(ctx: Context) -> str:

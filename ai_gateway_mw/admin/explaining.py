@@ -17,11 +17,11 @@ from ai_gateway_mw.admin.inputs import Input
 from ai_gateway_mw.admin.operations import Call
 from ai_gateway_mw.admin.parameters import Part
 from ai_gateway_mw.admin.policy_text import credentials_of
-from ai_gateway_mw.admin.refusals import Refusal, busy, invalid, json_answer, key_not_found
+from ai_gateway_mw.admin.refusals import Refusal, busy, invalid, json_answer, key_not_found, text_answer
 from ai_gateway_mw.asgi import read_body
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import DatabaseUnavailable, KeyStoreUnavailable, PolicyError
-from ai_gateway_mw.explain import Asked, Live, NoRequest, NoSuchKey, Rehearsal, StoredKeys, of_data
+from ai_gateway_mw.explain import Asked, Live, NoRequest, NoSuchKey, Rehearsal, StoredKeys, lines_of, of_data
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, named_by_connection
 from ai_gateway_mw.keys import GatewayKey, well_formed
 from ai_gateway_mw.keys.store import KeyNotFound
@@ -38,6 +38,8 @@ _WAITING: Final = 4
 _PATIENCE: Final = 5.0  # seconds; a policy may let a request wait for minutes
 _OF_THE_POLICY: Final = "the policy"
 _KEY: Final = "key="
+_TEXT: Final = "text/plain"
+_BY_ID: Final = "One that is revoked is named by its id."
 
 _Token = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$")]
 _Value = Annotated[str, Field(max_length=8192, pattern=r"^[\t\x20-\x7e\u00a0-\u00ff]*$")]
@@ -99,7 +101,7 @@ class Explanations:
                 live = Live(gateway, keys, _hidden(gateway))
                 told = await asyncio.to_thread(_told, call, live, asked, key)
         except NoSuchKey:
-            raise key_not_found(key or "") from None
+            raise key_not_found(key or "", _BY_ID) from None
         except NoRequest as error:
             raise _invalid(call, error) from None
         except PolicyError as error:
@@ -107,7 +109,7 @@ class Explanations:
             raise Refusal(409, "policy_changed", gateway.stores.secrets.redact(message)) from None
         finally:
             self._asking -= 1
-        return json_answer(200, told)
+        return text_answer(told) if isinstance(told, str) else json_answer(200, told)
 
 
 def _invalid(call: Call, error: NoRequest, field: str = "") -> Refusal:
@@ -130,7 +132,9 @@ def _told(call: Call, live: Live, asked: Asked, key: str | None) -> Any:
     async def told() -> Any:
         async with Rehearsal(gateway.policy, gateway.settings, type(gateway), live=live) as rehearsal:
             course = await rehearsal.ask(asked, key, patience=_PATIENCE)
-            return rehearsal.masked(course.as_json(), gateway.stores.secrets.redact)
+            text = _TEXT in call.accept
+            shown = "".join(f"{line}\n" for line, _ in lines_of(course)) if text else course.as_json()
+            return rehearsal.masked(shown, gateway.stores.secrets.redact)
 
     return asyncio.run(told())
 

@@ -137,7 +137,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
     headers = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
     if operation.status == 201:
         headers["location"] = {"description": "The new key.", "schema": {"type": "string"}}  # type: ignore[dict-item]
-    good = {"description": operation.summary, "headers": headers, "content": {operation.media_type: {"schema": schema}}}
+    content: dict[str, Any] = {operation.media_type: {"schema": schema}}
+    if operation.also_text:
+        content["text/plain"] = {"schema": {"type": "string"}}
+    good = {"description": operation.summary, "headers": headers, "content": content}
     refusals = {**_ALWAYS, **(_WITH_BODY if operation.body is not None else _WITH_QUERY), **operation.refusals}
     error = {"application/json": {"schema": _ref(Error)}}
     refused = {str(status): {"description": refusals[status], "content": error} for status in sorted(refusals)}

@@ -58,6 +58,7 @@ class Call:
     id: str = ""
     query: Any = None
     body: Any = None
+    accept: str = ""
 
     async def services(self) -> Services:
         """What is kept in the database. Raises `KeyStoreUnavailable`."""
@@ -92,6 +93,7 @@ class Operation:
     answer: type[BaseModel] | None
     status: int = 200
     media_type: str = "application/json"
+    also_text: bool = False  # for those who accept `text/plain`
     query: type[BaseModel] = NoQuery
     body: type[BaseModel] | Text | None = None
     refusals: Mapping[int, str] = field(default_factory=dict)  # beside those that every operation has

@@ -10,6 +10,7 @@ from ai_gateway_mw.errors import ClientGone, DatabaseUnavailable, GatewayError, 
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.keys.store import KeyDead, KeyNotFound, KeyRefused, NameTaken
 from ai_gateway_mw.replies import Reply
+from ai_gateway_mw.visible import visible
 
 _RETRY: Final[Field] = (b"retry-after", b"1")
 
@@ -44,8 +45,8 @@ def not_found(path: str) -> Refusal:
     return Refusal(404, "not_found", f"There is nothing at {path[:200]}.")
 
 
-def key_not_found(wanted: str) -> Refusal:
-    return Refusal(404, "key_not_found", f"There is no key `{wanted[:100]}`.")
+def key_not_found(wanted: str, hint: str = "") -> Refusal:
+    return Refusal(404, "key_not_found", f"There is no key `{wanted[:100]}`.{hint and ' '}{hint}")
 
 
 def invalid(field: str, message: str) -> Refusal:
@@ -86,3 +87,8 @@ def json_answer(status: int, content: Any, fields: Sequence[Field] = ()) -> Repl
     """An answer in JSON, all ASCII: whatever somebody has called a key, no control character reaches a terminal."""
     body = json.dumps(content, separators=(",", ":")).encode()
     return Reply(status, ((b"content-type", b"application/json"), *fields), body)
+
+
+def text_answer(text: str) -> Reply:
+    """An answer for people, without anything that a terminal obeys."""
+    return Reply(200, ((b"content-type", b"text/plain; charset=utf-8"),), visible(text).encode())

@@ -226,6 +226,7 @@ def operations(explanations: explaining.Explanations | None = None) -> tuple[Ope
             handler=explanations.explained,
             body=explaining.Explained,
             answer=answers.Explanation,
+            also_text=True,
             refusals={
                 404: "There is no such key.",
                 409: "A file that the policy refers to is not as it was when the policy was loaded.",

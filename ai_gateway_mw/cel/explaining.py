@@ -69,7 +69,8 @@ class Watching:
     def __call__(self, activation: Any) -> Any:
         trace = _Trace(self._root)
         try:
-            return self._evaluator.traced(trace, activation)
+            trace.value = self._evaluator.traced(trace, activation)
+            return trace.value
         except EvaluationError as error:
             trace.error = trace.error or str(error)
             raise
@@ -139,7 +140,7 @@ class _WatchedEvaluator(Evaluator):
             self._open = above
             if outermost.below:
                 first = outermost.below[0]
-                root.value, root.error = first.value, first.error
+                root.error = first.error
                 root.below, root.untold = first.below, first.untold
 
     def evaluate(self, node: Node, frame: Frame) -> Any:

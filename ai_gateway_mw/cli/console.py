@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.errors import Problem
+from ai_gateway_mw.visible import visible
 
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
 _GAP = 2  # columns between those of a table

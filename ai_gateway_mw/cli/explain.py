@@ -9,22 +9,24 @@ from typing import Annotated
 
 import typer
 
-from ai_gateway_mw.cli.console import say_json, stop
-from ai_gateway_mw.cli.courses import say_course
+from ai_gateway_mw.cli.console import say, say_json, stop
 from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.explain import (
+    CANNED_APP,
     Asked,
     Course,
     NoRequest,
     Rehearsal,
     body_of,
+    explained,
     field_of,
     from_curl,
     from_file,
     from_har,
+    lines_of,
 )
-from ai_gateway_mw.middleware import Gateway
+from ai_gateway_mw.middleware import Gateway, GatewayMiddleware
 from ai_gateway_mw.policy import load_file
 from ai_gateway_mw.settings import Settings
 
@@ -42,7 +44,20 @@ def explain(
     curl: Annotated[str | None, typer.Option("--curl", help="The request of this curl command.")] = None,
     har: Annotated[str | None, typer.Option("--har", help="An entry of a HAR file.", metavar="FILE[#N]")] = None,
     request: Annotated[Path | None, typer.Option("--request", help="A request as a JSON file.")] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(
+            "--exchange",
+            help="An exchange of a file for `ai-gateway test`, after those before it: with what was learned of keys, "
+            "and the answers that it gives to providers.",
+            metavar="FILE[#N]",
+        ),
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Pretend that the client has the key of this name.")] = None,
+    intercept_all: Annotated[
+        bool,
+        typer.Option("--intercept-all", help='Every path is under the policy, as around an app with intercept="all".'),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Tell what a policy would do with a request, and why.
@@ -53,13 +68,26 @@ def explain(
     """
     settings = settings_or_stop(code=2)
     try:
-        asked = _asked(curl, har, request)
-        if body is not None:
-            asked = replace(asked, body=body_of(body))
-        fields = (*asked.fields, *map(field_of, header or ()))
-        address = asked.ip if ip is None else ip
-        asked = replace(asked, method=method or asked.method, target=path or asked.target, fields=fields, ip=address)
-        course = asyncio.run(_course(policy, settings, asked, key))
+        asked = _asked(curl, har, request, exchange)
+        if exchange is not None and intercept_all:
+            raise NoRequest("--exchange and --intercept-all do not go together")
+        more = tuple(map(field_of, header or ()))
+        content = None if body is None else body_of(body)
+
+        def edited(asked: Asked) -> Asked:
+            return replace(
+                asked,
+                method=method or asked.method,
+                target=path or asked.target,
+                fields=(*asked.fields, *more),
+                body=asked.body if content is None else content,
+                ip=asked.ip if ip is None else ip,
+            )
+
+        if exchange is not None:
+            course = asyncio.run(explained(exchange, load_file(policy, strict=False), settings, Gateway, edited, key))
+        else:
+            course = asyncio.run(_course(policy, settings, edited(asked), key, intercept_all=intercept_all))
     except NoRequest as error:
         stop(str(error), code=2)
     except PolicyError as error:
@@ -67,13 +95,14 @@ def explain(
     if as_json:
         say_json(course.as_json())
     else:
-        say_course(course)
+        for text, style in lines_of(course, scripted=exchange is not None):
+            say(text, style=style)
 
 
-def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
-    given = [each for each in (curl, har, request) if each is not None]
+def _asked(curl: str | None, har: str | None, request: Path | None, exchange: str | None) -> Asked:
+    given = [each for each in (curl, har, request, exchange) if each is not None]
     if len(given) > 1:
-        raise NoRequest("give one of --curl, --har and --request")
+        raise NoRequest("give one of --curl, --har, --request and --exchange")
     if curl is not None:
         return from_curl(curl)
     if har is not None:
@@ -81,6 +110,8 @@ def _asked(curl: str | None, har: str | None, request: Path | None) -> Asked:
     return Asked() if request is None else from_file(request)
 
 
-async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None) -> Course:
+async def _course(policy: Path, settings: Settings, asked: Asked, key: str | None, *, intercept_all: bool) -> Course:
     async with Rehearsal(load_file(policy, strict=False), settings, Gateway) as rehearsal:
+        if intercept_all:
+            rehearsal.app = GatewayMiddleware(CANNED_APP, gateway=rehearsal.gateway, intercept="all")
         return await rehearsal.ask(asked, key)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ai_gateway_mw.cli.visible import visible
+from ai_gateway_mw.visible import visible
 
 
 class Lines(logging.Formatter):

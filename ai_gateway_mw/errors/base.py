@@ -11,6 +11,7 @@ class GatewayError(Exception):
 
     `kind` is the error type of the OpenAI format, `anthropic_kind` that of the Anthropic format, `ngrok_code` the
     number that ngrok gave to the same thing (its text starts the message, so that existing checks keep working).
+    `reason` is what the operator may know beyond that, and explanations tell; it never goes into an answer.
     """
 
     status: int = 500
@@ -20,10 +21,13 @@ class GatewayError(Exception):
     ngrok_code: ClassVar[int | None] = None
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, fields: Sequence[tuple[str, str]] = (), param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, fields: Sequence[tuple[str, str]] = (), param: str | None = None, reason: str = ""
+    ) -> None:
         self.message = f"ERR_NGROK_{self.ngrok_code}: {message}" if self.ngrok_code else message
         self.fields = tuple(fields)
         self.param = param
+        self.reason = reason
         super().__init__(self.message)
 
     def without_trace(self) -> Self:

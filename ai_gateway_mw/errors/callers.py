@@ -8,8 +8,8 @@ from ai_gateway_mw.errors.base import Denied, GatewayError, PermissionDenied
 class Unauthenticated(GatewayError):
     status, code, kind, anthropic_kind = 401, "invalid_api_key", "authentication_error", "authentication_error"
 
-    def __init__(self, message: str = "Invalid or missing API key.") -> None:
-        super().__init__(message, fields=[("www-authenticate", "Bearer")])
+    def __init__(self, message: str = "Invalid or missing API key.", *, reason: str = "") -> None:
+        super().__init__(message, fields=[("www-authenticate", "Bearer")], reason=reason)
 
 
 class WrongCredentials(GatewayError):
@@ -95,8 +95,8 @@ class WebhookNotVerified(PermissionDenied):
 class AddressDenied(PermissionDenied):
     code = "ip_not_allowed"
 
-    def __init__(self, address: str) -> None:
-        super().__init__(f"Address {address} is not allowed.")
+    def __init__(self, address: str, *, reason: str = "") -> None:
+        super().__init__(f"Address {address} is not allowed.", reason=reason)
 
 
 class LoginRedirect(Denied):

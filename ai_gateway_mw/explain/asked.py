@@ -191,14 +191,18 @@ def _target(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
+def numbered(text: str) -> tuple[str, int]:
+    """The name of a file, and which of the things in it is meant: `FILE`, or `FILE#3`."""
+    name, mark, number = text.rpartition("#")
+    return (name, int(number)) if mark and number.isdecimal() else (text, 1)
+
+
 def from_har(text: str) -> Asked:
     """An entry of a HAR file, `FILE` or `FILE#3` (counted from 1). Raises `NoRequest`."""
-    name, mark, number = text.rpartition("#")
-    if not mark or not number.isdecimal():
-        name, number = text, "1"
+    name, number = numbered(text)
     try:
         entries = json.loads(read(Path(name)))["log"]["entries"]
-        found = entries[int(number) - 1] if int(number) else entries[len(entries)]
+        found = entries[number - 1] if number else entries[len(entries)]
         request = found["request"]
         fields = [(field["name"], field["value"]) for field in request["headers"]]
         body = (request.get("postData") or {}).get("text", "")

@@ -36,7 +36,7 @@ class RuleTaken:
 
 @dataclass(slots=True)
 class Considered:
-    """A model or a key, with its place in the order in which it would be tried (from 1), or why it is not."""
+    """A model, a key or both, with its place in the order in which it would be tried (from 1), or why it is not."""
 
     name: str
     order: int | None
@@ -68,6 +68,7 @@ class Course:
     models: list[Considered] = field(default_factory=list)
     keys: list[Considered] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    then: list[Considered] = field(default_factory=list)  # whose turn would come, had those before them failed
     called: list[Sent] = field(default_factory=list)  # for actions other than `ai-gateway`
     status: int = 0
     fields: list[tuple[str, str]] = field(default_factory=list)

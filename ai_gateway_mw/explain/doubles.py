@@ -13,6 +13,7 @@ from ai_gateway_mw.accounts import Accounts
 from ai_gateway_mw.errors import KeyStoreUnavailable
 from ai_gateway_mw.keys import Found, GatewayKey, generate, well_formed
 from ai_gateway_mw.limits import Counters
+from ai_gateway_mw.replies import Reply
 from ai_gateway_mw.settings import Settings
 
 Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -41,6 +42,25 @@ _OPENAI_EVENTS: Final = (
     'data: {"id":"canned","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
     "data: [DONE]\n\n",
 )
+_EMBEDDINGS: Final = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.0]}],
+    "usage": {"prompt_tokens": 10, "total_tokens": 10},
+}
+_RESPONSE: Final = {
+    "id": "canned",
+    "object": "response",
+    "status": "completed",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": _TEXT}]}],
+    "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+}
+_RESPONSE_EVENTS: Final = tuple(
+    f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+    for event in (
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": _TEXT},
+        {"type": "response.completed", "response": _RESPONSE},
+    )
+)
 _ANTHROPIC_EVENTS: Final = tuple(
     f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
     for event in (
@@ -62,6 +82,10 @@ def canned(sent: httpx.Request) -> httpx.Response:
         if path.endswith(":streamGenerateContent"):
             return _events([f"data: {json.dumps(_GEMINI)}\n\n"])
         return httpx.Response(200, json=_GEMINI)
+    if path.endswith("/embeddings"):
+        return httpx.Response(200, json=_EMBEDDINGS)
+    if path.endswith("/responses"):
+        return _events(_RESPONSE_EVENTS) if streams else httpx.Response(200, json=_RESPONSE)
     if path.endswith("/messages"):
         return _events(_ANTHROPIC_EVENTS) if streams else httpx.Response(200, json=_ANTHROPIC)
     return _events(_OPENAI_EVENTS) if streams else httpx.Response(200, json=_OPENAI)
@@ -74,6 +98,23 @@ def _events(events: Any) -> httpx.Response:
 async def canned_answer(sent: httpx.Request) -> httpx.Response:
     """The same, as the transport asks for it."""
     return canned(sent)
+
+
+CANNED_APP: Final = Reply(200, ((b"content-type", b"text/plain; charset=utf-8"),), b"This is the app.")
+
+
+class Chance(random.Random):
+    """Chance that is always the same. `taken` says whether anything was left to it."""
+
+    taken = False
+
+    def random(self) -> float:
+        self.taken = True
+        return super().random()
+
+    def getrandbits(self, k: int, /) -> int:
+        self.taken = True
+        return super().getrandbits(k)
 
 
 class Providers(httpx.AsyncBaseTransport):

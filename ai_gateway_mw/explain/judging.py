@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from ai_gateway_mw.errors import Place, PolicyError, Problem
-from ai_gateway_mw.explain.asked import Asked, NoRequest, of_data
+from ai_gateway_mw.explain.asked import Asked, NoRequest, numbered, of_data
 from ai_gateway_mw.explain.course import Course, Sent
 from ai_gateway_mw.explain.doubles import Providers
 from ai_gateway_mw.explain.exchanges import (
@@ -26,7 +26,7 @@ from ai_gateway_mw.explain.exchanges import (
 )
 from ai_gateway_mw.explain.rehearsal import Rehearsal
 from ai_gateway_mw.explain.script import Script
-from ai_gateway_mw.policy import load_file
+from ai_gateway_mw.policy import Policy, load_file
 from ai_gateway_mw.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,9 +65,37 @@ class Verdict:
 async def judged(path: Path, settings: Settings, make: Callable[..., Gateway]) -> list[Verdict]:
     """The verdicts on a file of exchanges. Raises `PolicyError` where it, or its policy, cannot be used."""
     exchanges = load_exchanges(path)
-    run = _Run(path, exchanges, settings, make)
+    run = _Run(path, exchanges, load_file(policy_of(path, exchanges), strict=False), settings, make)
     try:
         return [await run.verdict(exchange) for exchange in exchanges.exchanges]
+    finally:
+        await run.aclose()
+
+
+async def explained(
+    text: str,
+    policy: Policy,
+    settings: Settings,
+    make: Callable[..., Gateway],
+    edited: Callable[[Asked], Asked],
+    key: str | None = None,
+) -> Course:
+    """What this policy does with an exchange, `FILE` or `FILE#3` (counted from 1), once those before it have taken
+    place; its request is edited first, and `key` comes before the key that it has. Raises `PolicyError`, and
+    `NoRequest`."""
+    name, number = numbered(text)
+    path = Path(name)
+    exchanges = load_exchanges(path)
+    if not 0 < number <= len(exchanges.exchanges):
+        raise NoRequest(f"{path}: there is no exchange {number}")
+    *before, wanted = exchanges.exchanges[:number]
+    run = _Run(path, exchanges, policy, settings, make)
+    try:
+        for exchange in before:
+            ask = await run.asking(exchange)
+            for _ in range(exchange.repeat):
+                await ask()
+        return await (await run.asking(wanted, edited, key))()
     finally:
         await run.aclose()
 
@@ -82,27 +110,40 @@ def asked_of(request: Request) -> Asked:
 class _Run:
     """One file; a gateway for each gateway key that clients pretend, and for each fresh beginning."""
 
-    def __init__(self, path: Path, exchanges: Exchanges, settings: Settings, make: Callable[..., Gateway]) -> None:
+    def __init__(
+        self, path: Path, exchanges: Exchanges, policy: Policy, settings: Settings, make: Callable[..., Gateway]
+    ) -> None:
         self._path = path
         self._make = make
         self._settings = settings
-        self._policy = load_file(policy_of(path, exchanges), strict=False)
+        self._policy = policy
         self._given = {vault: {n: str(v) for n, v in names.items()} for vault, names in exchanges.secrets.items()}
         self._rehearsal: Rehearsal | None = None
         self._key: str | None = None
 
-    async def verdict(self, exchange: Exchange) -> Verdict:
+    async def asking(
+        self, exchange: Exchange, edited: Callable[[Asked], Asked] | None = None, key: str | None = None
+    ) -> Callable[[], Awaitable[Course]]:
+        """What sends its request once more, to providers that go on with their answers."""
         rehearsal = await self._ready(exchange)
         script = Script(exchange.upstream)
 
         async def answer(request: httpx.Request) -> httpx.Response:
             return script.answer(request, rehearsal.names_of_turn)
 
+        async def ask() -> Course:
+            asked = asked_of(exchange.request)
+            return await rehearsal.ask(asked if edited is None else edited(asked), key or exchange.request.key)
+
         rehearsal.providers.answer = answer
+        return ask
+
+    async def verdict(self, exchange: Exchange) -> Verdict:
+        ask = await self.asking(exchange)
         course, found = None, []
         for _ in range(exchange.repeat):
             try:
-                course = await rehearsal.ask(asked_of(exchange.request), exchange.request.key)
+                course = await ask()
             except NoRequest as error:
                 raise PolicyError([Problem(str(error), exchange.name.place_of())]) from None
             found = list(_differences(exchange.expect, course))

@@ -13,7 +13,7 @@ import httpx
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Explanation
 from ai_gateway_mw.context import Action, Context, Spared
-from ai_gateway_mw.errors import GatewayError, PolicyDenied
+from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.explain.course import ActionTaken, Course, RuleTaken
 from ai_gateway_mw.explain.masks import Masks
 from ai_gateway_mw.policy import Phase, Policy
@@ -22,15 +22,17 @@ from ai_gateway_mw.providers import Model
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote
+from ai_gateway_mw.upstream.queue import CandidateQueue
 
 _CANDIDATES: Final = 64
 _TIMES: Final = 8  # that one rule is told of: rules for messages run for each of them
+_KEYS: Final = "ai.keys"
 _ABSENT: Final = object()
 
 
 class Observation:
     """One request under observation. `ctx` is there once a rule was looked at; `rest` are the candidates whose turn
-    never came, `rings` the keys of each provider that could have been chosen."""
+    never came, in the order in which it would have, `rings` the keys of each provider that could have been chosen."""
 
     def __init__(self, course: Course, masks: Masks, policy: Policy, program: Program) -> None:
         self.course = course
@@ -50,6 +52,11 @@ class Observation:
         }
         course.rules = list(self._taken.values())
 
+    @property
+    def has_strategies_for_keys(self) -> bool:
+        """Whether any were asked."""
+        return bool(self.key_notes)
+
     def told(self, explanation: Explanation) -> None:
         """An expression was evaluated."""
         self._remember_keys(explanation)
@@ -57,9 +64,21 @@ class Observation:
         if self._rule is not None and self._rule.times > _TIMES:
             return
         if self._action is not None:
-            self._action.expressions.append(self.masks.explanation(explanation))
+            self._add(self._action.expressions, self.masks.explanation(explanation))
         elif self._rule is not None:
             self._rule.why.append(self.masks.explanation(explanation))
+
+    def _add(self, told: list[dict[str, Any]], explanation: dict[str, Any]) -> None:
+        """One more; a strategy for keys says for which models, and once what it comes to for several of them."""
+        model = self.ctx.key_notes[-1][0] if self.ctx is not None and self.ctx.key_notes else None
+        if model is not None and _KEYS in explanation["source"]:
+            named = f"{model.provider_id}:{model.id}"
+            for each in told:
+                if "for" in each and {**each, "for": None} == {**explanation, "for": None}:
+                    each["for"] += [named] if named not in each["for"] else []
+                    return
+            explanation["for"] = [named]
+        told.append(explanation)
 
     def sending(self, request: httpx.Request) -> None:
         """A request goes out: to a provider for an attempt, or to somebody else for an action."""
@@ -102,7 +121,7 @@ class Observation:
 
     def refused(self, error: GatewayError) -> dict[str, str]:
         told = {"code": error.code, "message": self.masks.text(error.message)}
-        if isinstance(error, PolicyDenied):
+        if error.reason:
             told["reason"] = self.masks.text(error.reason)
         self.course.refused = told
         return told
@@ -115,16 +134,18 @@ class Observation:
         """The candidates whose turn never came. What is noted on the way is not the request's own doing."""
         notes, keys = list(ctx.key_notes), ctx.keys
         with suppress(GatewayError, EvaluationError):
-            self.rest += islice(ctx.candidates, _CANDIDATES)
+            if not _tried_once(ctx):
+                self.rest += islice(ctx.candidates, _CANDIDATES)
         self.key_notes, ctx.key_notes, ctx.keys = ctx.key_notes, notes, keys
         self._action = self._rule = None  # nobody is told of what follows
-        for candidate in (*(attempt.candidate for attempt in ctx.attempts), *self.rest):
+        passed_over = ctx.candidates.passed_over if isinstance(ctx.candidates, CandidateQueue) else ()
+        for candidate in (*(attempt.candidate for attempt in ctx.attempts), *self.rest, *passed_over):
             if candidate.key is not None:
                 self.rings.setdefault(candidate.provider.id, candidate.key.ring.keys(ctx))
 
     def _remember_keys(self, explanation: Explanation) -> None:
         """All keys that a strategy could have chosen from."""
-        if explanation.source == "ai.keys" and isinstance(explanation.value, list | tuple):
+        if explanation.source == _KEYS and isinstance(explanation.value, list | tuple):
             for key in explanation.value:
                 if isinstance(key, ProviderKey):
                     self.rings.setdefault(key.ring.provider_id, explanation.value)
@@ -211,6 +232,12 @@ class _WatchedAction:
             raise
         finally:
             now.action_ended(taken, ctx, before)
+
+
+def _tried_once(ctx: Context) -> bool:
+    """Whether nobody follows: a client's own key gets one attempt."""
+    tried = ctx.attempts[-1].candidate if ctx.attempts else None
+    return tried is not None and tried.credential is not None and tried.provider.needs_key
 
 
 def _place(policy: Policy, phase: Phase, rule: int, action: int | None = None) -> str:

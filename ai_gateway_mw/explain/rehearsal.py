@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ai_gateway_mw.actions.gateway_auth import GatewayAuth
-from ai_gateway_mw.asgi import Message
+from ai_gateway_mw.addresses import parse_address
+from ai_gateway_mw.asgi import ASGIApp, Message
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.explain.asked import Asked, NoSuchKey
 from ai_gateway_mw.explain.course import Course
-from ai_gateway_mw.explain.doubles import Placeholders, PretendedAccounts, Providers
+from ai_gateway_mw.explain.doubles import Chance, Placeholders, PretendedAccounts, Providers, canned_answer
 from ai_gateway_mw.explain.masks import Masks, WatchedStore
 from ai_gateway_mw.explain.observing import Observation, Observer
 from ai_gateway_mw.explain.telling import MOST_SHOWN, tell_choices
@@ -31,9 +31,14 @@ if TYPE_CHECKING:
     from ai_gateway_mw.middleware import Gateway
 
 
+_FORWARDED: Final = frozenset({"x-forwarded-for", "forwarded"})
+_NEED_ISSUERS: Final = frozenset({"token_keys_unavailable", "login_unavailable"})
+
+
 class Rehearsal:
     """One policy, ready to be asked. What it learns from answers it keeps from one request to the next, as a gateway
-    does. Raises `PolicyError` when made."""
+    does. `app` is what is asked: the gateway on its own, where nobody puts it around another app. Raises `PolicyError`
+    when made."""
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class Rehearsal:
         self._make = make
         self._observer = Observer()
         self._declared: dict[str, str] = {}
+        self._has_learned = live is not None
         self._directory = tempfile.TemporaryDirectory(prefix="ai-gateway-")  # counters are files
         try:
             self._open(policy, settings)
@@ -86,7 +92,7 @@ class Rehearsal:
             self._accounts = self._live.put_into(stores)
         else:
             stores.accounts = self._accounts = PretendedAccounts(stores.settings, lambda: stores.counters)
-        stores.random = random.Random(1)
+        stores.random = self._chance = Chance(1)
         stores.observe(self._observer.told)
         self.providers.sending = self._observer.sending
         self.gateway.reload(policy)  # once more: with an observer, and without a database
@@ -94,6 +100,7 @@ class Rehearsal:
         self.gateway.program = self._observer.watched(self.gateway.program)
         self.gateway.limits = replace(self.gateway.limits, quiet=True)
         self.gateway.is_open = True
+        self.app: ASGIApp = self.gateway.app
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +129,7 @@ class Rehearsal:
         self._observer.now = seen
         try:
             async with asyncio.timeout(patience):
-                await self.gateway.app(scope, client.receive, client.send)
+                await self.app(scope, client.receive, client.send)
         except TimeoutError:
             course.notes.append("this takes its time, and was given up: there is no answer here")
         except GatewayError as error:  # past the head there is nobody to tell but the server
@@ -131,6 +138,7 @@ class Rehearsal:
         tell_choices(seen)
         self._tell_answer(course, client)
         self._tell_notes(course, key)
+        self._tell_circumstances(seen)
         return course
 
     def masked(self, told: Any, redact: Callable[[str], str]) -> Any:
@@ -181,6 +189,28 @@ class Rehearsal:
             course.notes.append(f"gateway-auth: a key would be looked up in the database here; {told}")
         if self._placeholders.asked:
             course.notes.append(f"placeholders stand for secrets: {', '.join(sorted(self._placeholders.asked))}")
+
+    def _tell_circumstances(self, seen: Observation) -> None:
+        """What is otherwise here than it would be where it counts."""
+        notes, address, refused = seen.course.notes, seen.course.request["ip"], seen.course.refused or {}
+        if self._chance.taken:
+            self._chance.taken = False
+            notes.append("chance is fixed here (rand, random, randomize): a gateway draws anew for each request")
+        if seen.has_strategies_for_keys and not self._has_learned:
+            notes.append(
+                "nothing is known of provider keys here: until they have answered, quotas are null and rates 0"
+            )
+        self._has_learned = self._has_learned or bool(seen.course.sent)
+        if refused.get("code") in _NEED_ISSUERS and self.providers.answer is canned_answer:
+            notes.append("no issuer is asked here, and a canned answer has none of its keys: an exchange can give them")
+        if refused.get("code") == "not_found" and not any(rule.times for rule in seen.course.rules):
+            notes.append(
+                'only AI paths are under the policy here; `intercept="all"` around an app puts all of them there'
+            )
+        trusted = self.gateway.limits.trusted_proxies
+        if trusted is None or parse_address(address) not in trusted:
+            for name in sorted(_FORWARDED.intersection(name.lower() for name, _ in seen.course.request["fields"])):
+                notes.append(f"{name} does not count: {address} is none of TRUSTED_PROXIES")
 
     def _find_gateway_keys(self) -> None:
         """The keys that the policy declares, by their names; their placeholders must be gateway keys, too."""

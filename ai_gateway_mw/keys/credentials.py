@@ -46,7 +46,8 @@ def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -
     in_query = _keys_of(query_string)
     values = {value for _, value in found if value} | in_query
     if len(values) > 1:
-        raise AmbiguousCredentials("The request has two different credentials.")
+        places = [*dict.fromkeys(name.decode() for name, value in found if value), *(["the query"] if in_query else ())]
+        raise AmbiguousCredentials(f"The request has two different credentials, in {' and '.join(places)}.")
     if not values:
         return None
     fields = frozenset(name for name, value in found if value)

@@ -24,7 +24,7 @@ from ai_gateway_mw.upstream.retry_times import retry_after
 from ai_gateway_mw.upstream.sayings import outcome_of_error, outcome_of_error_object
 from ai_gateway_mw.upstream.transport import UpstreamResponse, send
 
-_MAX_ATTEMPTS = 16
+MAX_ATTEMPTS = 16
 _TOO_LITTLE_TIME = 0.01  # seconds of the total in which nobody answers; timers are less exact than that
 
 
@@ -40,7 +40,8 @@ class FailoverRules:
 
 
 class Failover:
-    """Walks `ctx.candidates`, writes `ctx.attempts` and, on success, `ctx.upstream`.
+    """Walks `ctx.candidates`, and leaves there those that had no turn; writes `ctx.attempts` and, on success,
+    `ctx.upstream`.
 
     Raises what all attempts have in common when nobody is left, or `UpstreamsExhausted`.
     """
@@ -61,14 +62,14 @@ class Failover:
         deadline = time.monotonic() + self._rules.total_timeout
         patience = self._rules.wait_for_capacity
         earlier = len(ctx.attempts)  # those of an `ai-gateway` that gave up are not ours
-        queue = CandidateQueue(ctx.candidates, self._allows)
+        ctx.candidates = queue = CandidateQueue(ctx.candidates, self._allows)
         while not await self._walked(ctx, queue, deadline, earlier):
             wait = min(queue.cooling, default=None)
             if wait is None or wait > min(patience, deadline - time.monotonic()) or self._enough(ctx, earlier):
                 raise exhausted(ctx.attempts[earlier:], queue.unasked)
             patience -= wait
             await asyncio.sleep(wait)
-            queue = queue.again()
+            ctx.candidates = queue = queue.again()
 
     async def _walked(self, ctx: Context, queue: CandidateQueue, deadline: float, earlier: int) -> bool:
         """Give every candidate its turn; whether one of them answered. Raises `TotalTimeout`."""
@@ -96,7 +97,7 @@ class Failover:
 
     @staticmethod
     def _enough(ctx: Context, earlier: int) -> bool:
-        return len(ctx.attempts) - earlier >= _MAX_ATTEMPTS
+        return len(ctx.attempts) - earlier >= MAX_ATTEMPTS
 
     def _too_late(self, own: Sequence[Attempt]) -> TotalTimeout:
         message = f"Request timed out after {self._rules.total_timeout:g}s ({trail(own)})."

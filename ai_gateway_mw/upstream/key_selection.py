@@ -89,6 +89,7 @@ class KeySelection:
 def _check_own_key(ctx: Context, provider: Provider) -> None:
     """Raises `NoProviderKey` where the client's own key is missing, or not meant for a provider without keys."""
     if provider.needs_key and ctx.credential is None:
-        raise NoProviderKey(f"No API key found for provider '{provider.id}'.")
+        reason = f"the policy has no key for {provider.id}, and the request brings none"
+        raise NoProviderKey(f"No API key found for provider '{provider.id}'.", reason=reason)
     if ctx.credential is not None and not (provider.configured or ctx.names_models):
         raise NoProviderKey("Name a model: your API key goes only to the provider that it is meant for.")

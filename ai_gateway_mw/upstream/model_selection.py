@@ -47,6 +47,14 @@ class Allowed:
             return False
         return not self.only_configured_models or model.custom
 
+    def why_not(self, model: Model) -> str:
+        """The reason, of one that may not be used."""
+        if model.disabled or model.provider.disabled:
+            return "disabled by configuration"
+        if not self.provider(model.provider):
+            return f"not allowed: {model.provider.id} is no provider of the policy"
+        return "not allowed: it is no model of the policy"
+
 
 @dataclass(slots=True)
 class SelectionNotes:
@@ -142,7 +150,11 @@ class ModelSelection:
         usable = [model for model in resolution.models if self._allowed.model(model)]
         refused = [model for model in resolution.models if not self._allowed.model(model)]
         served = tuple(model for model in usable if model.provider.serves(api_format))
-        rejected = (*resolution.rejected, *((model.id, "not allowed") for model in refused))
+        rejected = (
+            *resolution.rejected,
+            *((model.id, self._allowed.why_not(model)) for model in refused),
+            *((model.id, f"not served in the {api_format} format") for model in usable if model not in served),
+        )
         return Found(served, _offers(served), rejected)
 
     def _for_key(self, names: tuple[str, ...], route: Route, key: GatewayKey) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.outcome import Next
@@ -28,6 +29,15 @@ class CandidateQueue:
         self._key_went_to: str | None = None  # the provider that the client's own key was shown to
         self._had: list[Candidate] = []
         self._seen: list[Candidate] = []
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Candidate:
+        due = self.next()
+        if due is None:
+            raise StopIteration
+        return due
 
     def next(self) -> Candidate | None:
         """Whose turn it is, None when nobody is left: nobody twice, and nobody whose door is known to be closed."""
@@ -82,8 +92,13 @@ class CandidateQueue:
     @property
     def unasked(self) -> list[float]:
         """The same seconds, of those that were not asked."""
-        keys = [candidate.key for candidate in self._seen if candidate not in self._had]
+        keys = [candidate.key for candidate in self.passed_over]
         return [key.live.cooling_left for key in keys if key is not None and key.state == "cooling"]
+
+    @property
+    def passed_over(self) -> list[Candidate]:
+        """Those that were drawn and had no turn."""
+        return [candidate for candidate in self._seen if candidate not in self._had]
 
     def again(self) -> CandidateQueue:
         """All that were drawn once more, from the beginning."""

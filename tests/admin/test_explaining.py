@@ -88,7 +88,12 @@ async def test_it_knows_what_the_gateway_has_learned_of_its_keys(tmp_path: Path)
         states = {state.id: state.state for state in plane.gateway.stores.provider_keys._states.values()}  # type: ignore[attr-defined]
     assert [each["reason"] for each in before["keys"]] == ["in the order of the policy"] * 2
     assert set(states.values()) == {"rejected"}
-    assert after["keys"][1] == {"name": "openai: openai/two", "order": None, "reason": "stands back: it is rejected"}
+    assert [(each["name"], each["order"]) for each in after["keys"]] == [
+        ("openai: openai/one", 1),
+        ("openai: openai/two", 2),
+    ]
+    last = "in the order of the policy; last, since it is rejected for another "
+    assert after["keys"][1]["reason"].startswith(last)
     assert after["sent"][0]["outcome"] == "accepted"
 
 
@@ -169,6 +174,24 @@ async def test_apps_of_the_process_are_not_called(tmp_path: Path) -> None:
         assert (await explained(plane))["body"] == "This is a canned answer."
 
 
+async def test_people_get_text(stored: Plane) -> None:
+    made = await stored.key("ci")
+    told = await stored("POST", "/explain", json={**ASKED, "key": "ci"}, headers={"accept": "text/plain"})
+    assert told.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = told.body.decode().splitlines()
+    assert lines[0] == f"POST {CHAT_PATH} from 127.0.0.1"
+    assert "  1.  openai: openai/one  (in the order of the policy)" in lines
+    assert "  2.  openai/gpt-4o with openai/two" in lines
+    assert made["text"] not in told.body.decode()
+    assert "sk-secret" not in told.body.decode()
+
+
+async def test_text_holds_nothing_that_a_terminal_obeys(stored: Plane) -> None:
+    body = {**CHAT, "model": "\x1b[2J\u202e"}
+    told = await stored("POST", "/explain", json={**ASKED, "body": body}, headers={"accept": "text/plain"})
+    assert not {"\x1b", "\u202e"} & set(told.body.decode())
+
+
 # Gateway keys -----------------------------------------------------------------------------------------------------
 
 
@@ -179,8 +202,10 @@ async def test_a_stored_key_counts_with_its_rules_by_name_by_id_and_by_its_text(
         good, bad = await explained(stored, asked), await explained(stored, asked, **other)
         assert (good["status"], bad["status"]) == (200, 403), asked
         assert good["rules"][0]["actions"][0]["result"]["key"]["name"] == "ci"
-    assert (await explained(stored))["refused"]["code"] == "invalid_api_key"
-    assert (await explained(stored, headers=bearer(OTHER_KEY)))["refused"]["code"] == "invalid_api_key"
+    nobody, stranger = await explained(stored), await explained(stored, headers=bearer(OTHER_KEY))
+    assert nobody["refused"]["code"] == stranger["refused"]["code"] == "invalid_api_key"
+    assert nobody["refused"]["reason"] == "the request presents no key"
+    assert stranger["refused"]["reason"] == "no stored key is the one that the request presents"
 
 
 async def test_a_key_that_works_no_longer_is_refused_and_that_is_no_use_of_it(stored: Plane) -> None:
@@ -188,7 +213,10 @@ async def test_a_key_that_works_no_longer_is_refused_and_that_is_no_use_of_it(st
     assert (await explained(stored, key="ci"))["status"] == 200
     await stored.good("POST", f"/keys/{made['key']['id']}/revoke")
     for asked in ({"key": made["key"]["id"]}, {"headers": bearer(made["text"])}):
-        assert (await explained(stored, asked))["refused"]["code"] == "invalid_api_key"
+        refused = (await explained(stored, asked))["refused"]
+        assert (refused["code"], refused["reason"]) == ("invalid_api_key", "the key `ci` is revoked")
+    by_name = (await stored("POST", "/explain", json={"key": "ci"})).json()["error"]
+    assert by_name["message"] == "There is no key `ci`. One that is revoked is named by its id."
     shown = await stored.good("GET", f"/keys/{made['key']['id']}")
     assert (shown["usage"], shown["dead_use_at"]) == (None, None)
     events = [entry["event"] for entry in (await stored.good("GET", "/audit"))["entries"]]

@@ -74,6 +74,11 @@ def test_parts_are_told_as_they_are_written(text: str, sources: list[str]) -> No
     assert [part.source for part in parts(explained(text))] == sources
 
 
+def test_a_constant_is_told_with_its_value() -> None:
+    told = explained("'everybody'")
+    assert (told.source, told.value, told.parts) == ("'everybody'", "everybody", ())
+
+
 def test_what_is_not_reached_is_told_as_such() -> None:
     told = explained("n == 1 || req.head.nothing == 'x'")
     assert told.value is True

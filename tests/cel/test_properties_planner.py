@@ -339,7 +339,7 @@ def test_both_ways_agree_on_every_function(text: str, activation: dict[str, Any]
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@examples(int(os.environ.get("CEL_EXAMPLES", "2000")))
+@examples(int(os.environ.get("CEL_EXAMPLES", "400")))
 @given(expressions(), activations, st.booleans(), st.booleans())
 def test_both_ways_to_evaluate_agree_at_length(
     text: str, activation: dict[str, Any], lenient: bool, strict: bool

@@ -97,7 +97,7 @@ def test_options_come_before_what_a_file_says(command: Command, policy: Path, tm
         (["--header", "nonsense"], "`nonsense` is no header field"),
         (["--ip", "nowhere"], "`nowhere` is no IP address"),
         (["--body", "@nowhere.json"], "nowhere.json: cannot be read"),
-        (["--curl", "curl a.test", "--request", "b.json"], "give one of --curl, --har and --request"),
+        (["--curl", "curl a.test", "--request", "b.json"], "give one of --curl, --har, --request and --exchange"),
         (["--path", "v1"], "a path begins with `/`"),
     ],
 )
@@ -121,6 +121,53 @@ def test_a_key_is_pretended(command: Command, tmp_path: Path) -> None:
     assert told["rules"][0]["actions"][0]["result"]["key"]["name"] == "web"
     assert "gw_sk_" not in result.output
     assert not (tmp_path / ".ai-gateway").exists()
+
+
+EXCHANGES = """\
+exchanges:
+  - name: the key is limited
+    request: {body: {model: gpt-4o, messages: []}}
+    upstream: {openai: {status: 429, headers: {retry-after: "100"}}}
+  - name: later
+    request: {body: {model: gpt-4o, messages: []}}
+    upstream: {openai: {status: 400, body: {error: {message: "No such thing."}}}}
+"""
+
+
+def test_an_exchange_is_explained_after_those_before_it(command: Command, policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "exchanges.yaml").write_text(EXCHANGES)
+    first = json.loads(command("explain", policy, "--exchange", "exchanges.yaml", "--json").stdout)
+    assert (first["status"], first["sent"][0]["status"]) == (429, 429)
+    second = json.loads(command("explain", policy, "--exchange", "exchanges.yaml#2", "--json").stdout)
+    assert (second["status"], second["sent"]) == (429, [])
+    assert second["keys"][0]["reason"].startswith("stands back: it is cooling for another ")
+    assert "there is no exchange 3" in command("explain", policy, "--exchange", "exchanges.yaml#3").stderr
+
+
+def test_options_come_before_what_an_exchange_says(command: Command, policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "exchanges.yaml").write_text(EXCHANGES.replace("429", "200"))
+    options = ["--exchange", "exchanges.yaml#2", "--body", '{"model": "o3"}', "--ip", "203.0.113.7"]
+    result = command("explain", policy, *options)
+    assert "POST /v1/chat/completions from 203.0.113.7" in result.stdout
+    assert "  1. openai/o3 with openai/primary: client_fault (400)" in result.stdout
+    assert "answer: 400 (that of the exchange, through the policy)" in result.stdout
+
+
+def test_every_path_is_under_the_policy_where_it_is_to_be(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "on_http_request: [{name: no, expressions: [\"req.url.path == '/a'\"], actions: [{type: deny}]}]\n"
+    )
+    options = ["explain", "policy.yaml", "--method", "GET", "--intercept-all", "--path"]
+    assert "  ✓ no: matched  (policy.yaml:1:19)" in command(*options, "/a").stdout.splitlines()
+    assert command(*options, "/b").stdout.rstrip().endswith("This is the app.")
+    assert "do not go together" in command("explain", "policy.yaml", "--intercept-all", "--exchange", "e.yaml").stderr
+
+
+def test_a_long_list_is_cut(command: Command, policy: Path) -> None:
+    lines = command("explain", policy, "--body", "{}").stdout.splitlines()
+    assert "  10. openai:o4-mini  (on offer)" in lines
+    assert any(line.startswith("      … and ") and line.endswith(" more  (on offer)") for line in lines)
+    assert "whose turn would come, had that failed" in lines
 
 
 def test_a_request_cannot_write_to_the_terminal(command: Command, policy: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,151 @@ async def test_keys_whose_turn_never_came_are_told_in_their_order() -> None:
     assert len(told.sent) == 1
 
 
+async def test_whose_turn_would_come_is_told_model_by_model() -> None:
+    asked = Asked(body=b'{"model": "gpt-4o", "models": ["o3"], "messages": []}')
+    told = await course(actions(("ai-gateway", OPENAI)), asked)
+    assert [(one.order, one.name) for one in told.then] == [
+        (2, "openai/gpt-4o with openai/backup"),
+        (3, "openai/o3 with openai/primary"),
+        (4, "openai/o3 with openai/backup"),
+    ]
+
+
+async def test_no_more_turns_are_told_than_there_are() -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked(body=b'{"messages": []}'))
+    assert len(told.then) == 15
+    assert "no more than 16 attempts are made for one request" in told.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "reason"),
+    [
+        ("gpt-4o", "openai:gpt-4o", "asked for"),
+        ("OpenAI:GPT-4o", "openai:gpt-4o", "asked for"),
+        ("gpt-4o-2024-08-06", "openai:gpt-4o", "asked for as `gpt-4o-2024-08-06`"),
+        ("openai:gpt-4o-2024-08-06", "openai:gpt-4o", "asked for as `openai:gpt-4o-2024-08-06`"),
+        ("openai:no-such-model", "openai:no-such-model", "asked for"),
+    ],
+)
+async def test_a_model_says_by_which_name_it_was_asked_for(name: str, model: str, reason: str) -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked(body=json.dumps({"model": name}).encode()))
+    assert [(one.name, one.reason) for one in told.models] == [(model, reason)]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (OPENAI, "not allowed: anthropic is no provider of the policy"),
+        ({"only_allow_configured_models": True}, "not allowed: it is no model of the policy"),
+    ],
+    ids=["provider", "model"],
+)
+async def test_a_model_that_is_not_allowed_says_why(config: dict[str, Any], reason: str) -> None:
+    told = await course(actions(("ai-gateway", config)), Asked(body=b'{"model": "claude-sonnet-4-5"}'))
+    assert [(one.name, one.order, one.reason) for one in told.models] == [("claude-sonnet-4-5", None, reason)]
+
+
+async def test_a_model_that_the_format_leaves_out_is_told() -> None:
+    config = {**OPENAI, "providers": [*OPENAI["providers"], {"id": "anthropic", "api_keys": KEYS}]}
+    asked = Asked(target="/v1/messages", body=b'{"model": "gpt-4o", "models": ["claude-sonnet-4-5"], "messages": []}')
+    told = await course(actions(("ai-gateway", config)), asked)
+    assert [(one.name, one.order, one.reason) for one in told.models] == [
+        ("anthropic:claude-sonnet-4-5", 1, "asked for"),
+        ("gpt-4o", None, "not served in the anthropic format"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "keys"),
+    [
+        (OPENAI, True, [(1, "openai/primary"), (2, "openai/backup"), (None, "the client's own key")]),
+        ({}, True, [(1, "the client's own key")]),
+        ({}, False, [(None, "no key")]),
+    ],
+    ids=["the policy has keys", "it has none", "nobody has one"],
+)
+async def test_what_becomes_of_the_clients_own_key_is_told(
+    config: dict[str, Any], fields: bool, keys: list[tuple[int | None, str]]
+) -> None:
+    asked = replace(CHAT, fields=(("authorization", "Bearer sk-of-the-client-01"),) if fields else ())
+    told = await course(actions(("ai-gateway", config)), asked)
+    assert [(one.order, one.name.removeprefix("openai: ")) for one in told.keys] == keys
+
+
+async def test_strategies_for_keys_say_for_which_models_they_were_asked() -> None:
+    config = {**OPENAI, "api_key_selection": {"strategy": ["ai.keys.filter(k, k.samples >= 0)"]}}
+    asked = Asked(body=b'{"model": "gpt-4o", "models": ["o3"], "messages": []}')
+    told = await course(actions(("ai-gateway", config)), asked)
+    strategies = [each for each in told.rules[0].actions[0].expressions if "ai.keys" in each["source"]]
+    assert [each["for"] for each in strategies] == [["openai:gpt-4o", "openai:o3"]]
+
+
+NOTE_OF_KEYS = "nothing is known of provider keys here: until they have answered, quotas are null and rates 0"
+NOTE_OF_CHANCE = "chance is fixed here (rand, random, randomize): a gateway draws anew for each request"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "notes"),
+    [
+        ("ai.keys.filter(k, k.error_rate.total < 0.5)", [NOTE_OF_KEYS]),
+        ("ai.keys.randomize()", [NOTE_OF_CHANCE, NOTE_OF_KEYS]),
+    ],
+    ids=["state", "chance"],
+)
+async def test_what_is_otherwise_than_in_a_gateway_is_noted(strategy: str, notes: list[str]) -> None:
+    policy = load_policy(actions(("ai-gateway", {**OPENAI, "api_key_selection": {"strategy": [strategy]}})))
+    async with Rehearsal(policy, Settings(), Gateway, given=GIVEN, own_secrets=False) as rehearsal:
+        assert (await rehearsal.ask(CHAT)).notes == notes
+        assert NOTE_OF_KEYS not in (await rehearsal.ask(CHAT)).notes
+
+
+async def test_a_field_of_proxies_that_does_not_count_is_noted() -> None:
+    asked = replace(CHAT, fields=(("X-Forwarded-For", "10.0.0.1"),), ip="203.0.113.7")
+    policy = actions(("restrict-ips", {"allow": ["10.0.0.0/8"]}), ("ai-gateway", OPENAI))
+    told = await course(policy, asked)
+    assert told.notes == ["x-forwarded-for does not count: 203.0.113.7 is none of TRUSTED_PROXIES"]
+    async with Rehearsal(load_policy(policy), Settings(trusted_proxies=["203.0.113.0/24"]), Gateway) as rehearsal:
+        believed = await rehearsal.ask(asked)
+    assert (believed.status, [note for note in believed.notes if "x-forwarded" in note]) == (200, [])
+
+
+async def test_a_path_that_is_not_under_the_policy_is_noted() -> None:
+    told = await course(actions(("ai-gateway", OPENAI)), Asked("GET", "/app"))
+    assert told.status == 404
+    assert told.notes == [
+        'only AI paths are under the policy here; `intercept="all"` around an app puts all of them there'
+    ]
+
+
+async def test_that_no_issuer_is_asked_is_noted() -> None:
+    told = await course(
+        actions(
+            (
+                "openid-connect",
+                {"issuer_url": "https://a.test", "client_id": "a", "client_secret": "a-secret-that-nobody-guesses"},
+            )
+        ),
+        Asked("GET", "/v1/models", (("accept", "text/html"),)),
+    )
+    assert (told.status, told.notes) == (
+        503,
+        ["no issuer is asked here, and a canned answer has none of its keys: an exchange can give them"],
+    )
+
+
+async def test_a_clients_own_key_is_tried_once() -> None:
+    asked = Asked(
+        fields=(("authorization", "Bearer sk-of-the-client-01"),),
+        body=b'{"model": "gpt-4o", "models": ["claude-sonnet-4-5"], "messages": []}',
+    )
+    told = await course(actions("ai-gateway"), asked)
+    assert told.then == []
+    assert [(one.order, one.name) for one in told.keys] == [
+        (1, "openai: the client's own key"),
+        (None, "anthropic: the client's own key"),
+    ]
+
+
 async def test_the_response_phase_sees_a_canned_answer() -> None:
     told = await course(
         phases(
@@ -172,6 +319,9 @@ async def test_the_response_phase_sees_a_canned_answer() -> None:
     ("target", "body", "text"),
     [
         ("/v1/chat/completions", {"model": "gpt-4o", "stream": True}, "data: [DONE]"),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "a"}, '"object":"embedding"'),
+        ("/v1/responses", {"model": "gpt-4o", "input": "a"}, '"object":"response"'),
+        ("/v1/responses", {"model": "gpt-4o", "input": "a", "stream": True}, "event: response.completed"),
         ("/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 9}, '"type":"message"'),
         ("/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True}, "event: message_stop"),
         ("/v1beta/models/gemini-2.5-pro:generateContent", {"contents": []}, "candidates"),
@@ -225,6 +375,41 @@ async def test_a_declared_key_is_known_by_its_name() -> None:
     assert "web" in told.refused["message"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "key", "reason"),
+    [
+        (CHAT, None, "the request presents no key"),
+        (Asked(fields=(("x-api-key", "sk-1"),), body=CHAT.body), None, "what the request presents is no gateway key"),
+        (
+            Asked(fields=tuple(bearer(KEY).items()), body=CHAT.body),
+            None,
+            "it is none of the keys that are declared: web",
+        ),
+        (CHAT, "other", "it is none of the keys that are declared: web"),
+    ],
+    ids=["none", "malformed", "another", "pretended"],
+)
+async def test_why_a_gateway_key_is_refused_is_told_here_and_not_in_the_answer(
+    asked: Asked, key: str | None, reason: str
+) -> None:
+    keys = [{"name": "web", "value": "${secrets.get('gateway', 'web')}"}]
+    told = await course(actions(("gateway-auth", {"keys": keys}), ("ai-gateway", OPENAI)), asked, key=key)
+    assert told.refused is not None
+    assert told.refused["reason"].startswith(reason)
+    assert "Invalid or missing API key." in told.answer
+    assert reason not in told.answer
+
+
+async def test_why_an_address_is_refused_is_told() -> None:
+    allow = {"allow": ["10.0.0.0/8"], "deny": ["10.0.0.66/32"]}
+    told = await course(actions(("restrict-ips", allow), ("ai-gateway", OPENAI)))
+    assert told.refused is not None
+    assert told.refused["reason"] == "127.0.0.1: it is in no `allow` range"
+    denied = await course(actions(("restrict-ips", allow), ("ai-gateway", OPENAI)), replace(CHAT, ip="10.0.0.66"))
+    assert denied.refused is not None
+    assert "`deny` 10.0.0.66/32 at " in denied.refused["reason"]
+
+
 async def test_missing_secrets_have_placeholders_and_own_ones_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AI_GATEWAY_SECRET__OPENAI__PRIMARY", "sk-from-the-environment")
     told = await course(actions(("ai-gateway", OPENAI)), given=None, own_secrets=True)
@@ -267,9 +452,30 @@ async def test_what_was_learned_stays_for_the_next_request() -> None:
         assert len((await rehearsal.ask(CHAT)).tried) == 2
         second = await rehearsal.ask(CHAT)
     assert second.tried == ["openai/gpt-4o with openai/backup"]
-    assert [(one.name, one.reason) for one in second.keys if one.order is None] == [
-        ("openai: openai/primary", "stands back: it is cooling")
+    last = second.keys[-1]
+    assert (last.name, last.order) == ("openai: openai/primary", 2)
+    assert re.fullmatch(r"in the order of the policy; last, since it is cooling for another \d+ s", last.reason)
+    assert [(one.name, one.order) for one in second.then] == [("openai/gpt-4o with openai/primary", 2)]
+    assert re.fullmatch(r"stands back since it is cooling for another \d+ s", second.then[0].reason)
+
+
+async def test_keys_that_all_stand_back_say_for_how_long() -> None:
+    async def limited(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": "100"}, json={})
+
+    policy = load_policy(actions(("ai-gateway", OPENAI)))
+    async with Rehearsal(
+        policy, Settings(), Gateway, providers=Providers(limited), given=GIVEN, own_secrets=False
+    ) as rehearsal:
+        await rehearsal.ask(CHAT)
+        second = await rehearsal.ask(CHAT)
+    assert (second.tried, second.then) == ([], [])
+    assert [one.name for one in second.keys if one.order is None] == [
+        "openai: openai/primary",
+        "openai: openai/backup",
     ]
+    for one in second.keys:
+        assert re.fullmatch(r"stands back: it is cooling for another \d+ s", one.reason)
 
 
 @pytest.mark.parametrize(

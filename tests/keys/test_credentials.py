@@ -72,6 +72,11 @@ def test_two_different_ones_are_refused_unseen(headers: Headers, query: bytes) -
         presented_credentials(headers, query)
 
 
+def test_where_they_are_is_told() -> None:
+    with pytest.raises(AmbiguousCredentials, match=r"two different credentials, in authorization and the query\."):
+        presented_credentials([(b"authorization", b"Bearer a")], b"key=b")
+
+
 def test_a_query_of_thousands_of_parameters_is_refused() -> None:
     with pytest.raises(BadRequest, match="too many"):
         presented_credentials([], b"a=1&" * 1_001)

@@ -157,3 +157,9 @@ def test_one_that_told_us_to_wait_has_its_turn_after_one_that_does_so_only_now()
     assert names(queue) == ["a1"]
     assert sorted(queue.cooling) == [30.0, 60.0]
     assert queue.unasked == []
+
+
+def test_those_that_had_no_turn_are_left_in_their_order() -> None:
+    queue = CandidateQueue(iter([candidate("a1", cooling=True), candidate("a2"), candidate("b1")]), anywhere)
+    assert queue.next() is not None
+    assert [each.key.id for each in queue if each.key is not None] == ["b1", "a1"]

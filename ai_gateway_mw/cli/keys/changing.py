@@ -14,10 +14,10 @@ from ai_gateway_mw.cli.keys.making import hand_out
 from ai_gateway_mw.cli.keys.reading import rows_of, with_figures
 from ai_gateway_mw.cli.keys.showing import card, report
 from ai_gateway_mw.cli.moments import now, shown
-from ai_gateway_mw.cli.visible import visible
 from ai_gateway_mw.keys.store import Created, KeyChanges, KeyRecord
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.usage import Figures, Incident, incident
+from ai_gateway_mw.visible import visible
 
 _Names = Annotated[list[str] | None, typer.Option("--no-limit", metavar="NAME", help="Without this limit. Repeatable.")]
 _Notes = Annotated[list[str] | None, typer.Option("--no-meta", metavar="NAME", help="Without this note. Repeatable.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ai_gateway_mw.cli.visible import visible
+from ai_gateway_mw.visible import visible
 
 
 @pytest.mark.parametrize(

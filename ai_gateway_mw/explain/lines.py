@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from ai_gateway_mw.cli.console import say
-from ai_gateway_mw.explain import ActionTaken, Considered, Course, RuleTaken, Sent
+from ai_gateway_mw.explain.course import ActionTaken, Considered, Course, RuleTaken, Sent
 
 Line = tuple[str, str]  # a text, and its style
 
@@ -26,15 +25,13 @@ _OUTCOMES: Final = {
 }
 _DEEPEST: Final = 6
 _TURNS: Final = 6
+_LONGEST: Final = 600
+_ALIKE: Final = 10  # models of which the same is said, one after the other
 
 
-def say_course(course: Course) -> None:
-    """The request, the rules of every phase, what was chosen and sent, and the answer."""
-    for text, style in _lines(course):
-        say(text, style=style)
-
-
-def _lines(course: Course) -> Iterator[Line]:
+def lines_of(course: Course, *, scripted: bool = False) -> Iterator[Line]:
+    """The request, the rules of every phase, what was chosen and sent, and the answer; `scripted` where an exchange has
+    said what providers answer."""
     asked = course.request
     yield f"{asked['method']} {asked['path']} from {asked['ip']}", "bold"
     for phase, rules in groupby(course.rules, key=lambda rule: rule.phase):
@@ -46,7 +43,7 @@ def _lines(course: Course) -> Iterator[Line]:
     yield from _considered("keys", course.keys)
     if course.called:
         yield "", ""
-        yield "what actions would call, which got a canned answer", "bold"
+        yield f"what actions would call{'' if scripted else ', which got a canned answer'}", "bold"
     for number, called in enumerate(course.called, 1):
         yield from _sent(number, called)
     if course.sent:
@@ -54,8 +51,9 @@ def _lines(course: Course) -> Iterator[Line]:
         yield "what would be sent", "bold"
     for number, sent in enumerate(course.sent, 1):
         yield from _sent(number, sent)
+    yield from _considered("whose turn would come, had that failed", course.then)
     yield "", ""
-    yield from _answer(course)
+    yield from _answer(course, "that of the exchange" if scripted else "a canned one")
     for note in course.notes:
         yield f"note: {note}", "yellow"
 
@@ -75,12 +73,22 @@ def _action(action: ActionTaken) -> Iterator[Line]:
     if action.error is not None:
         why = action.error.get("reason") or action.error["message"]
         yield f"      {action.error['code']}: {why}", "red"
-    for told in action.expressions:
-        yield from _explanation(told, 6)
+    yield from _expressions(action.expressions)
     for name, value in action.vars.items():
         yield f"      vars.{name} = {_json(value)}", "cyan"
     if action.result not in (None, {}, []):
-        yield f"      result {_json(action.result)}", "dim"
+        yield f"      result {_bounded(_json(action.result))}", "dim"
+
+
+def _expressions(expressions: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """Those of strategies for keys below the models that they are for, where there are several."""
+    wanted = [told["for"] for told in expressions if "for" in told]
+    several = any(len(models) > 1 or models != wanted[0] for models in wanted)
+    for models, alike in groupby(expressions, key=lambda told: told.get("for")):
+        if models and several:
+            yield f"      for {', '.join(models[:_TURNS])}{', …' if len(models) > _TURNS else ''}", "bold"
+        for told in alike:
+            yield from _explanation(told, 8 if models and several else 6)
 
 
 def _explanation(told: Mapping[str, Any], indent: int, depth: int = 0) -> Iterator[Line]:
@@ -109,14 +117,20 @@ def _considered(title: str, considered: Sequence[Considered]) -> Iterator[Line]:
         return
     yield "", ""
     yield title, "bold"
-    for one in considered:
-        order = "-" if one.order is None else f"{one.order}."
-        yield f"  {order:<3} {one.name}  ({one.reason})", "dim" if one.order is None else ""
+    for (is_dropped, reason), alike in groupby(considered, key=lambda one: (one.order is None, one.reason)):
+        told, style = list(alike), "dim" if is_dropped else ""
+        why = f"  ({reason})" if reason else ""
+        for one in told if len(told) <= _ALIKE + 1 else told[:_ALIKE]:
+            order = "-" if one.order is None else f"{one.order}."
+            yield f"  {order:<3} {one.name}{why}", style
+        if len(told) > _ALIKE + 1:
+            yield f"      … and {len(told) - _ALIKE} more{why}", style
 
 
 def _sent(number: int, sent: Sent) -> Iterator[Line]:
     by = f" with {sent.key}" if sent.key else ""
-    yield f"  {number}. {sent.candidate}{by}: {sent.outcome}", ""
+    status = f" ({sent.status})" if sent.status >= 300 else ""
+    yield f"  {number}. {sent.candidate}{by}: {sent.outcome}{status}", ""
     yield f"     {sent.method} {sent.url}", ""
     for name, value in sent.fields:
         yield f"     {name.lower()}: {value}", "dim"
@@ -124,8 +138,8 @@ def _sent(number: int, sent: Sent) -> Iterator[Line]:
         yield f"     {sent.body}", ""
 
 
-def _answer(course: Course) -> Iterator[Line]:
-    how = " (a canned one, through the policy)" if course.sent and course.refused is None else ""
+def _answer(course: Course, answered: str) -> Iterator[Line]:
+    how = f" ({answered}, through the policy)" if course.sent and course.refused is None else ""
     yield f"answer: {course.status}{how}", "bold green" if course.status < 400 else "bold red"
     if course.refused is not None:
         yield f"  {course.refused['code']}: {course.refused.get('reason') or course.refused['message']}", "red"
@@ -133,6 +147,10 @@ def _answer(course: Course) -> Iterator[Line]:
         yield f"  {name}: {value}", "dim"
     if course.body:
         yield f"  {course.body}", ""
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… (--json has all of it)"
 
 
 def _json(value: Any) -> str:
