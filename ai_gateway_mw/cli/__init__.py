@@ -11,8 +11,9 @@ def main() -> None:
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
         from ai_gateway_mw.cli.app import app
+
+        app(prog_name="ai-gateway")
     except ModuleNotFoundError as missing:
-        if missing.name not in ("rich", "typer"):
+        if missing.name is None or missing.name.partition(".")[0] == "ai_gateway_mw":
             raise
         raise SystemExit(f"{missing.name} is not installed; do: pip install 'ai-gateway-mw[server]'") from None
-    app(prog_name="ai-gateway")

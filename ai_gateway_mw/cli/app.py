@@ -51,14 +51,7 @@ class Commands(TyperGroup):
 
 def loaded(name: str) -> Any:
     """The command itself, its module now imported."""
-    try:
-        module = import_module(f"{__package__}.{COMMANDS[name].module}")
-    except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] == "ai_gateway_mw":
-            raise
-        typer.echo(f"{missing.name} is not installed; do: pip install 'ai-gateway-mw[server]'", err=True)
-        raise typer.Exit(1) from None
-    return typer.main.get_command(module.app)
+    return typer.main.get_command(import_module(f"{__package__}.{COMMANDS[name].module}").app)
 
 
 # Without rich's tracebacks, which show the values of local variables.

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import uvicorn._subprocess
-
 # Importing this takes longer than all the rest of a worker's start.
 _NEEDED: Final = ("ai_gateway_mw.cli.serving", "ai_gateway_mw.accounts.sources", "ai_gateway_mw.services", "uvloop")
 _HELD_BACK: Final = frozenset({signal.SIGHUP, signal.SIGTERM})
@@ -36,6 +34,8 @@ def import_beforehand() -> None:
             multiprocessing.forkserver.ensure_running()
     except OSError:
         return
+    import uvicorn._subprocess
+
     uvicorn._subprocess.spawn = forking  # type: ignore[assignment]
 
 
