@@ -11,7 +11,7 @@ from ai_gateway_mw.providers.document import (
     ProviderDocument,
     SurfaceDocument,
 )
-from ai_gateway_mw.providers.merge import FieldProblem, ProvidersError, cleartext_warnings, configured
+from ai_gateway_mw.providers.merge import FieldProblem, ProvidersError, configured, doubts
 from ai_gateway_mw.providers.names import ModelIndex, Rejection, Resolution, kind_of
 from ai_gateway_mw.providers.values import ApiSurface, Author, Credential, MetricsOf, Model, Provider
 
@@ -34,7 +34,7 @@ __all__ = [
     "Rejection",
     "Resolution",
     "SurfaceDocument",
-    "cleartext_warnings",
     "configured",
+    "doubts",
     "kind_of",
 ]

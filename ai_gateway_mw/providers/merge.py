@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ai_gateway_mw.errors import closest
+from ai_gateway_mw.hosts import INTERNAL
 from ai_gateway_mw.providers.catalog import Catalog, provider_names, provider_of
 from ai_gateway_mw.providers.document import ProviderDocument
 from ai_gateway_mw.providers.overlay import overlaid
 from ai_gateway_mw.providers.values import MetricsOf, Provider, no_metrics
 
-_LOCAL_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".test", ".svc", ".cluster.local")
+_LOCAL_SUFFIXES = (".localhost", INTERNAL, ".local", ".lan", ".test", ".svc", ".cluster.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,17 @@ def configured(
     )
 
 
-def cleartext_warnings(documents: Sequence[ProviderDocument]) -> tuple[FieldProblem, ...]:
-    """The addresses that would send keys over a network in the clear."""
-    return tuple(
-        FieldProblem((number, "base_url"), f"keys and prompts travel unencrypted to {urlsplit(url).hostname}")
-        for number, document in enumerate(documents)
-        for url in [document.base_url or ""]
-        if url.startswith("http://") and not _is_local(urlsplit(url).hostname or "")
-    )
+def doubts(documents: Sequence[ProviderDocument], mapped: Container[str] = ()) -> Iterator[FieldProblem]:
+    """Addresses that would send keys over a network in the clear, and names in `.internal` which nothing maps: ngrok
+    knew those by itself, and here they are hosts like any other."""
+    for number, document in enumerate(documents):
+        url = urlsplit(document.base_url or "")
+        host = url.hostname or ""
+        if url.scheme == "http" and not _is_local(host):
+            yield FieldProblem((number, "base_url"), f"keys and prompts travel unencrypted to {host}")
+        if host.endswith(INTERNAL) and host not in mapped:
+            message = f"`{host}` is asked of DNS like any other host; AI_GATEWAY_HOSTS={host}=ADDRESS says where it is"
+            yield FieldProblem((number, "base_url"), message)
 
 
 def _merged(catalog: Catalog, document: ProviderDocument) -> ProviderDocument:

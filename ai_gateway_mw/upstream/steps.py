@@ -10,7 +10,7 @@ from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import upstream_name
 from ai_gateway_mw.policy import ExpressionText
-from ai_gateway_mw.providers import Provider, ProvidersError, cleartext_warnings, configured
+from ai_gateway_mw.providers import Provider, ProvidersError, configured, doubts
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.telemetry import Journal
 from ai_gateway_mw.upstream.admission import Admission, check_method
@@ -104,7 +104,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
 
 
 def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
-    for doubt in cleartext_warnings(config.providers):
+    for doubt in doubts(config.providers, runtime.settings.hosts):
         runtime.problem(doubt.message, field=("providers", *doubt.path), severity="warning")
     try:
         return configured(runtime.stores.catalog, config.providers, metrics=runtime.stores.model_metrics.of)

@@ -81,7 +81,8 @@ def test_there_is_a_policy_for_every_purpose() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_ready_policy_loads_without_a_doubt_and_opens_with_a_comment(file: Path) -> None:
-    gateway = Gateway.from_file(file, secrets=SecretStore([]))
+    hosts = "first.internal=127.0.0.1:8101,second.internal=127.0.0.1:8102"  # as the demo's own comment says
+    gateway = Gateway.from_file(file, secrets=SecretStore([]), hosts=hosts)
     assert gateway.warnings == ()
     first = file.read_text().splitlines()[0]
     assert re.match(r"# [A-Z][^#]{20,}", first)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ai_gateway_mw.providers import FieldProblem, Provider, ProviderDocument, ProvidersError, cleartext_warnings
+from ai_gateway_mw.providers import FieldProblem, Provider, ProviderDocument, ProvidersError, doubts
 from ai_gateway_mw.state import ModelMetrics
 
 BOX = {"id": "my-box", "base_url": "https://box.internal", "models": [{"id": "llama3-70b", "id_aliases": ["llama"]}]}
@@ -244,5 +244,5 @@ def test_several_providers_may_have_the_same_model(providers_of) -> None:
     ],
 )
 def test_cleartext_over_public_networks_is_warned_about(url: str, warned: bool) -> None:
-    found = cleartext_warnings([ProviderDocument(id="x", base_url=url)])
+    found = list(doubts([ProviderDocument(id="x", base_url=url)], {"ollama.internal"}))
     assert [problem.path for problem in found] == ([(0, "base_url")] if warned else [])

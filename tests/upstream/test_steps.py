@@ -47,7 +47,6 @@ def test_all_problems_are_told_at_once() -> None:
         ("http://api.example.com/v1", True),
         ("http://localhost:11434/v1", False),
         ("http://10.0.0.7:8000", False),
-        ("http://box.internal", False),
         ("https://api.example.com/v1", False),
     ],
 )
@@ -56,6 +55,15 @@ def test_a_key_that_would_travel_in_the_clear_is_a_warning(base_url: str, warned
     assert [warning.message for warning in made.warnings] == (
         ["keys and prompts travel unencrypted to api.example.com"] if warned else []
     )
+
+
+def test_an_internal_name_that_nothing_maps_is_a_warning() -> None:
+    """ngrok knew such names by itself; here they are hosts like any other."""
+    providers: dict[str, Any] = {"providers": [{"id": "box", "base_url": "http://box.internal/v1"}]}
+    (warning,) = gateway(providers, Providers()).warnings
+    assert "`box.internal` is asked of DNS" in warning.message
+    assert "AI_GATEWAY_HOSTS=box.internal=ADDRESS" in warning.message
+    assert gateway(providers, Providers(), hosts="box.internal=10.0.0.7").warnings == ()
 
 
 def test_what_follows_a_gateway_that_halts_is_never_reached() -> None:
