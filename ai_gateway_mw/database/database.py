@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -170,9 +171,17 @@ def identity(file: Path) -> tuple[int, int]:
 
 
 def _make_private(file: Path) -> None:
-    """The file and its directory, for nobody else to read; SQLite gives its other files the same mode."""
+    """The file and its directory, for nobody else to read; SQLite gives its other files the same mode.
+
+    A file that is there is not opened: to close it again would take the locks of every connection that this process has
+    to it, and another process that closes it last would remove the log that these go on writing to.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
 
 
 def _set_up(connection: Any, _: Any) -> None:

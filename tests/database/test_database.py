@@ -167,6 +167,23 @@ async def test_files_are_private_whatever_the_umask_says(tmp_path: Path) -> None
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+async def test_another_that_is_opened_and_closed_takes_no_locks_from_the_first(tmp_path: Path) -> None:
+    """POSIX locks of a process end when it closes any descriptor of the file; then another process, closing its
+    connection, would take itself for the last, and remove the log that the first goes on writing to."""
+    file = tmp_path / "gateway.db"
+    first, second = database_of(tmp_path, None), database_of(tmp_path, None)
+    async with first.writing() as connection:
+        await connection.execute(sa.text("CREATE TABLE t (n INTEGER)"))
+    async with second.reading() as connection:
+        await connection.execute(sa.text("SELECT n FROM t"))
+    await second.aclose()
+    reader = f"import sqlite3; c = sqlite3.connect({str(file)!r}); c.execute('SELECT n FROM t').fetchall(); c.close()"
+    done = await asyncio.create_subprocess_exec(sys.executable, "-c", reader)
+    assert await done.wait() == 0
+    assert (tmp_path / "gateway.db-wal").exists()
+    await first.aclose()
+
+
 async def test_nothing_is_written_before_it_is_used(tmp_path: Path) -> None:
     database = database_of(tmp_path / "data", None)
     assert not database.exists
