@@ -296,6 +296,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=Path(env_file).expanduser())
 
     @property
+    def secrets_held(self) -> list[Secret]:
+        """Those of its values that nobody may read."""
+        return [value for _, value in self if isinstance(value, Secret)]
+
+    @property
     def warnings(self) -> tuple[Problem, ...]:
         """What is probably not meant, such as a variable that no setting has."""
         return self._warnings

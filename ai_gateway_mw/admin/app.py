@@ -18,7 +18,6 @@ from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, answer_li
 from ai_gateway_mw.audit import Actor, Event, Happening
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import DatabaseUnavailable, InternalError, KeyStoreUnavailable
-from ai_gateway_mw.secrets import Secret
 
 if TYPE_CHECKING:
     from ai_gateway_mw.middleware import Gateway
@@ -43,9 +42,8 @@ class AdminApp:
         self._closed = ""
         self._told = False
         self._entrance = self._opened()
-        for _, setting in gateway.settings:
-            if isinstance(setting, Secret):
-                gateway.stores.secrets.remember(setting)  # whatever somebody asks, no answer has it
+        for secret in gateway.settings.secrets_held:
+            gateway.stores.secrets.remember(secret)  # whatever somebody asks, no answer has it
 
     def _opened(self) -> Entrance | None:
         setting = self._gateway.settings.admin_token

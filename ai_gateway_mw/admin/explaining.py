@@ -26,7 +26,6 @@ from ai_gateway_mw.headers import CONNECTION_SPECIFIC, named_by_connection
 from ai_gateway_mw.keys import GatewayKey, well_formed
 from ai_gateway_mw.keys.store import KeyNotFound
 from ai_gateway_mw.replies import Reply
-from ai_gateway_mw.secrets import Secret
 
 if TYPE_CHECKING:
     from ai_gateway_mw.middleware import Gateway
@@ -119,9 +118,7 @@ def _invalid(call: Call, error: NoRequest, field: str = "") -> Refusal:
 def _hidden(gateway: Gateway) -> Iterator[tuple[str, str]]:
     """What has no business in an explanation, beside what comes out of vaults: what the settings hold, and what the
     policy says itself where credentials stand."""
-    for _, value in gateway.settings:
-        if isinstance(value, Secret):
-            yield value.reveal(), value.name
+    yield from ((secret.reveal(), secret.name) for secret in gateway.settings.secrets_held)
     yield from ((text, _OF_THE_POLICY) for text in credentials_of(gateway.policy.document))
 
 

@@ -12,7 +12,6 @@ from ai_gateway_mw.errors.base import (
     Overloaded,
     PermissionDenied,
     PolicyDenied,
-    ResponseDecided,
 )
 from ai_gateway_mw.errors.callers import (
     AddressDenied,
@@ -180,7 +179,6 @@ __all__ = [
     "ReplacementMalformed",
     "RequestOverLimit",
     "RequestTimeout",
-    "ResponseDecided",
     "RouteNotFound",
     "ScopeDenied",
     "SecretError",

@@ -44,11 +44,6 @@ class InternalError(GatewayError):
         super().__init__("The gateway failed to handle this request.")
 
 
-class ResponseDecided(OSError):
-    """Raised in `send` once a response rule has answered or refused: whoever is sending may stop. Frameworks know an
-    `OSError` there as that of a client that has left."""
-
-
 class PermissionDenied(GatewayError):
     status, code, kind, anthropic_kind = 403, "policy_denied", "permission_error", "permission_error"
 

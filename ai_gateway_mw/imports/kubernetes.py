@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ai_gateway_mw.imports.policies import PolicyImport, internal_name_in
+from ai_gateway_mw.imports.policies import PolicyImport, internal_upstreams, text_at
 from ai_gateway_mw.imports.result import Imported, unknown_file
 from ai_gateway_mw.policy import IN_KUBERNETES, Node, Path
 from ai_gateway_mw.runtime import Stores
@@ -19,19 +19,13 @@ def import_objects(nodes: Sequence[Node], stores: Stores) -> Imported:
     """The policies of the objects in one file. Raises `PolicyError` where none has one."""
     imported = Imported("Kubernetes objects")
     objects = [each for node in nodes for each in _objects(node)]
-    policies = PolicyImport(imported, stores, _internal(objects))
-    names = {_text(each, ("metadata", "name")) for each in objects if _kind(each) == "NgrokTrafficPolicy"}
+    policies = PolicyImport(imported, stores, internal_upstreams(objects, ("spec", "url"), ("spec", "upstream", "url")))
+    names = {text_at(each, ("metadata", "name")) for each in objects if _kind(each) == "NgrokTrafficPolicy"}
     for each in objects:
         _import(each, names, policies, imported)
     if not imported.policies and not imported.remarks:
         raise unknown_file("no object of this file holds a policy", nodes[0].place)
     return imported
-
-
-def _internal(objects: Sequence[Node]) -> dict[str, str]:
-    """What answers at the endpoints in `.internal`, which other endpoints forward to."""
-    led = [(_text(each, ("spec", "url")), _text(each, ("spec", "upstream", "url"))) for each in objects]
-    return {name: upstream for url, upstream in led if (name := internal_name_in(url))}
 
 
 def _objects(node: Node) -> Iterator[Node]:
@@ -44,7 +38,7 @@ def _objects(node: Node) -> Iterator[Node]:
 
 
 def _import(node: Node, names: set[str], policies: PolicyImport, imported: Imported) -> None:
-    kind, name = _kind(node), _text(node, ("metadata", "name")) or "unnamed"
+    kind, name = _kind(node), text_at(node, ("metadata", "name")) or "unnamed"
     if kind not in IN_KUBERNETES:
         place = node.at(("kind",))[0].place
         imported.remark(place, f"{kind or 'this object'} `{name}` holds no policy", "routes belong to the app or proxy")
@@ -81,9 +75,4 @@ def _instead(field: str) -> str:
 
 
 def _kind(node: Node) -> str:
-    return _text(node, ("kind",))
-
-
-def _text(node: Node, path: Path) -> str:
-    at, missing = node.at(path)
-    return "" if missing or at.children or at.value is None else str(at.text)
+    return text_at(node, ("kind",))

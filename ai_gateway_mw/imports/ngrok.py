@@ -8,10 +8,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ai_gateway_mw.errors import PolicyError
-from ai_gateway_mw.imports.policies import PolicyImport, internal_name_in
+from ai_gateway_mw.imports.policies import PolicyImport, internal_upstreams
 from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.policy import Node, load_nodes
-from ai_gateway_mw.policy import Path as NodePath
 from ai_gateway_mw.runtime import Stores
 
 _UPSTREAM: Final = "put the gateway around the app that listens there, or name it as the `base_url` of a provider"
@@ -43,7 +42,8 @@ def import_policy(root: Node, path: Path, stores: Stores) -> Imported:
 def import_agent(root: Node, path: Path, stores: Stores) -> Imported:
     """One policy for each endpoint (version 3) or tunnel (version 2) that has one, or options that make one."""
     imported = Imported("ngrok agent configuration")
-    policies = PolicyImport(imported, stores, _internal(root))
+    endpoints = root.children["endpoints"].items if "endpoints" in root.children else ()
+    policies = PolicyImport(imported, stores, internal_upstreams(endpoints, ("url",), ("upstream", "url")))
     for key, node in root.children.items():
         if key == "endpoints":
             for endpoint in node.items:
@@ -56,18 +56,6 @@ def import_agent(root: Node, path: Path, stores: Stores) -> Imported:
     if not imported.policies:
         imported.remark(root.place, "no endpoint of this file has a policy")
     return imported
-
-
-def _internal(root: Node) -> dict[str, str]:
-    """What answers at the endpoints in `.internal`, which other endpoints forward to."""
-    endpoints = root.children["endpoints"].items if "endpoints" in root.children else ()
-    led = [(_scalar(each, ("url",)), _scalar(each, ("upstream", "url"))) for each in endpoints]
-    return {name: upstream for url, upstream in led if (name := internal_name_in(url))}
-
-
-def _scalar(node: Node, path: NodePath) -> str:
-    at, missing = node.at(path)
-    return "" if missing or at.children else str(at.text)
 
 
 def _name(endpoint: Node) -> str:

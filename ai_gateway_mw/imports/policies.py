@@ -6,7 +6,7 @@ What cannot run here is never skipped where it may have been a protection: what 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -203,6 +203,19 @@ def _upstream_url(text: str) -> str:
     except ValueError:
         return "URL"
     return url
+
+
+def internal_upstreams(endpoints: Iterable[Node], url: Path, upstream: Path) -> dict[str, str]:
+    """What answers at the endpoints in `.internal`, which other endpoints forward to: where each has its URL, and that
+    of its upstream."""
+    led = [(text_at(each, url), text_at(each, upstream)) for each in endpoints]
+    return {name: to for of, to in led if (name := internal_name_in(of))}
+
+
+def text_at(node: Node, path: Path) -> str:
+    """The scalar at a path; empty where there is none."""
+    at, missing = node.at(path)
+    return "" if missing or at.children or at.value is None else str(at.text)
 
 
 def internal_name_in(url: str) -> str:

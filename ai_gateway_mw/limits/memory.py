@@ -55,17 +55,15 @@ class Memory:
         self._buffer.close()
 
 
-def private(rows: int, place_rows: int) -> Memory:
+def private(rows: int, place_rows: int, guard: Guard | None = None) -> Memory:
     """Memory of this process; a child that is forked goes on with a copy."""
     buffer = mmap.mmap(-1, _size(rows, place_rows), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return Memory(buffer, ThreadGuard(), rows, place_rows)
+    return Memory(buffer, guard or ThreadGuard(), rows, place_rows)
 
 
 def copied(memory: Memory) -> Memory:
     """Memory of this process with the same in it; whoever holds a place there holds it here, too."""
-    rows, place_rows = memory.rows, memory.place_rows
-    buffer = mmap.mmap(-1, _size(rows, place_rows), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    made = Memory(buffer, CopiedGuard(memory.guard), rows, place_rows)
+    made = private(memory.rows, memory.place_rows, CopiedGuard(memory.guard))
     made.fill_from(memory)
     return made
 

@@ -9,16 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, replaying
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import (
-    BadRequest,
-    ClientGone,
-    ConnectionClosed,
-    GatewayError,
-    InternalError,
-    ResponseDecided,
-    UpstreamError,
-)
-from ai_gateway_mw.middleware.response_gate import ResponseGate, our_failure
+from ai_gateway_mw.errors import BadRequest, ClientGone, ConnectionClosed, GatewayError, InternalError, UpstreamError
+from ai_gateway_mw.middleware.response_gate import ResponseDecided, ResponseGate, our_failure
 from ai_gateway_mw.program import Program
 from ai_gateway_mw.replies import Reply, error_reply
 from ai_gateway_mw.surfaces import route_of

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Written, answer_written, body_writer, dropped
 from ai_gateway_mw.context import Context, ResponseHead
-from ai_gateway_mw.errors import ConnectionClosed, GatewayError, InternalError, ResponseDecided
+from ai_gateway_mw.errors import ConnectionClosed, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.middleware.held_answer import HeldAnswer
 from ai_gateway_mw.middleware.recoded import RecodedSend
@@ -18,6 +18,10 @@ from ai_gateway_mw.program import Program
 
 _log = logging.getLogger("ai_gateway_mw")
 _RATE_LIMITS = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
+
+
+class ResponseDecided(OSError):
+    """Raised in `send` once a response rule has answered or refused: whoever is sending may stop."""
 
 
 def our_failure(ctx: Context) -> InternalError:
