@@ -70,7 +70,6 @@ async def edit_answer(ctx: Context, edit: Edit, action: str) -> None:
     if made is plain:
         return
     body.edited = made
-    for name in (b"content-encoding", *_OF_CONTENT):
+    for name in (b"content-length", b"transfer-encoding", b"content-encoding", *_OF_CONTENT):
         fields.remove(name)
-    if fields.remove(b"content-length"):
-        fields.append(b"content-length", b"%d" % len(made))
+    fields.append(b"content-length", b"%d" % len(made))  # it is whole, even if it came without a length
