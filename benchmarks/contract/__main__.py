@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib import import_module
 from typing import Any
 
+from benchmarks import compile_package
 from benchmarks.contract.verdict import Effort, Verdict
 from benchmarks.progress import progress
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.names:
         print("\n".join(f"{name:<4} {about}" for name, (_, about) in PROMISES.items()))
         return 0
+    compile_package()
     verdicts = []
     for name in PROMISES if "all" in options.names else options.names:
         verdict = shown(name, Effort(options.quick, options.scale, progress(name)))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from benchmarks import compile_package
 from benchmarks.gateway import crowds, growth, processes, requests
 from benchmarks.gateway.bench import FULL, QUICK, Bench, Effort, run
 from benchmarks.gateway.load import closed
@@ -100,6 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
+    compile_package()
     results = {}
     with started(options.servers, QUICK if options.quick else FULL, progress()) as bench:
         for name in options.only or MEASURES:
