@@ -14,8 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-# Importing this takes longer than all the rest of a worker's start.
-_NEEDED: Final = ("ai_gateway_mw.cli.serving", "ai_gateway_mw.accounts.sources", "ai_gateway_mw.services", "uvloop")
+# This takes longer than all the rest of a worker's start.
+_NEEDED: Final = (
+    "ai_gateway_mw.cli.serving",
+    "ai_gateway_mw.accounts.sources",
+    "ai_gateway_mw.services",
+    "uvloop",
+    "ai_gateway_mw.cli.warming",
+)
 _HELD_BACK: Final = frozenset({signal.SIGHUP, signal.SIGTERM})
 
 
