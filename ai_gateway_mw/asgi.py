@@ -218,11 +218,12 @@ class Watch:
         return None if self.reason is None or self._task.uncancel() > 0 else self.reason
 
     def close(self) -> None:
+        if self.is_told:
+            self._server.when_gone(None)
+            return
         listener, self._listener = self._listener, None  # its end knows the frames it went through, and they know this
         if listener is not None:
             listener.cancel()
-        elif self.is_told:
-            self._server.when_gone(None)
 
 
 class Watches:

@@ -124,11 +124,12 @@ class Connection(asyncio.Protocol):
         it is one too many."""
         if self._is_closing:  # since what stood before it in the same packet
             raise BadRequest("This connection takes no further request.")
-        if self.service.is_full:
+        if self.service.most is not None and self.service.is_full:
             raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
-        if len(self._queue) == self._limits.pipelined:
+        if self._answering is not None and len(self._queue) == self._limits.pipelined:
             raise BadRequest("Too many requests were sent before the first of them was answered.")
-        self._is_last = self._is_last or not keep_alive
+        if not keep_alive:
+            self._is_last = True
         exchange = Exchange(self, scope, body, keep_alive=not self._is_last, waits_for_continue=waits_for_continue)
         self._head_began = self._body_began = 0.0
         self._body_size = 0
@@ -188,8 +189,7 @@ class Connection(asyncio.Protocol):
 
     def left(self, exchange: Exchange, *, stopped: bool) -> None:
         """The app is done with it. An answer that is not complete must not look as if it were."""
-        if exchange.task is not None:
-            self.service.state.tasks.discard(exchange.task)
+        self.service.state.tasks.discard(exchange.task)
         if exchange.complete or exchange.gone:
             return
         exchange.leave()
@@ -277,7 +277,8 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._receiving is None and not self._parser.is_within_head:
             self.deadline = self.service.loop.time() + self.service.idle_time
-        self._resume()
+        if self.is_paused:
+            self._resume()
 
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more is read. What came before the fault is answered first."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ai_gateway_mw.server")
 _BODYLESS: Final = frozenset({204, 304})
 _COPIED: Final = 64 * 1024  # bytes of a body that are joined to the head, which costs less than a second write
+_CHUNK: Final = b"%x\r\n%b\r\n"  # RFC 9112 7.1
 _BROKEN: Final = -1  # bytes that an answer still owes: no further body can be right
 
 
@@ -46,6 +47,7 @@ class Exchange(Shortcuts):
         "waits_for_continue",
     )
 
+    task: asyncio.Task[None]  # from when `run` begins
     # From the start of the answer:
     _head: bytes  # until it is written
     _chunked: bool
@@ -58,7 +60,6 @@ class Exchange(Shortcuts):
         self.scope = scope
         self.keep_alive = keep_alive
         self.waits_for_continue = waits_for_continue  # the client, before it sends the body
-        self.task: asyncio.Task[None] | None = None
         self.unread = 0  # bytes of the body that the app has not asked for, unless it came whole
         self.ended = body is not None  # the body has come
         self.started = False  # the answer has, from the app
@@ -194,8 +195,11 @@ class Exchange(Shortcuts):
             return None
         if not self.started or self.complete:
             raise RuntimeError("a body is not what an answer goes on with here")
-        self._send_body(body, more=True)
         sending = self._connection.sending
+        if self._chunked and body and not self._head:  # as it is with almost every event of a stream
+            sending.write(_CHUNK % (len(body), body))
+        else:
+            self._send_body(body, more=True)
         return sending.unclogged() if sending.is_clogged else None
 
     def _begin(self, status: int, fields: Fields) -> None:
@@ -226,7 +230,7 @@ class Exchange(Shortcuts):
         if self._bodyless:
             body = b""
         elif self._chunked:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""  # RFC 9112 7.1
+            body = _CHUNK % (len(body), body) if body else b""
             if not more:
                 body += b"0\r\n\r\n"
         elif self._left is not None:

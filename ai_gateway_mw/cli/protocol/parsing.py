@@ -65,7 +65,7 @@ class RequestParser:
         if self._missing:
             data = self._take_content(data)
         while data and not self._is_parsing and (known := self._known) is not None and (again := known.again_in(data)):
-            data = self._take(known.scope, *again, data)
+            data = self._take(known.scope, again, data)
         if data:
             self._parse(data)
 
@@ -76,8 +76,9 @@ class RequestParser:
 
     # Where a known head has come again: httptools, which is between two requests, sees nothing of this one.
 
-    def _take(self, unchanging: Scope, fields: Fields, length: int, start: int, data: bytes) -> bytes:
+    def _take(self, unchanging: Scope, again: tuple[Fields, int, int], data: bytes) -> bytes:
         """Gives what is left of the data."""
+        fields, length, start = again
         connection = self._connection
         self._tries = _TRIES
         scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
@@ -152,7 +153,7 @@ class RequestParser:
             keep_alive = version == "1.1" and parser.should_keep_alive()
             if not keep_alive:
                 self._known = None  # the next one is for httptools to refuse
-            elif not waits:
+            elif self._packet and not waits:
                 self._remember(unchanging, fields)
             scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
             connection.requested(scope, keep_alive=keep_alive, waits_for_continue=waits)
