@@ -174,10 +174,17 @@ class Exchange(Shortcuts):
 
     def write_answer(self, status: int, fields: Fields, body: bytes) -> bool:
         """A whole answer, unless the client has not taken all of the one before."""
-        if self.started or self._connection.sending.is_clogged:
+        sending = self._connection.sending
+        if self.started or sending.is_clogged:
             return False
-        if not self.gone:
-            self._begin(status, fields)
+        if self.gone:
+            return True
+        self._begin(status, fields)
+        if self._left == len(body) <= _COPIED and not self._bodyless:  # as it is with almost every whole answer
+            head, self._head = self._head, b""
+            sending.write(head + body)
+            self._complete()
+        else:
             self._send_body(body, more=False)
         return True
 
@@ -246,7 +253,10 @@ class Exchange(Shortcuts):
         if body:
             self._connection.sending.write(body)
         if not more:
-            self.complete = True
-            if self._waiters:
-                wake(self._waiters)
-            self._connection.answered(self)
+            self._complete()
+
+    def _complete(self) -> None:
+        self.complete = True
+        if self._waiters:
+            wake(self._waiters)
+        self._connection.answered(self)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+_CLOSE: Final = b"connection: close\r\n"
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 _LENGTH: Final = b"content-length"
 _CODING: Final = b"transfer-encoding"
 _CONNECTION: Final = b"connection"
@@ -18,14 +20,6 @@ _LONGEST_SHAPE: Final = 4096
 _NO_CONTENT: Final = 204
 _NO_SINGLE_LENGTH: Final = "the answer of the app has no single length"
 
-# How a head ends, by whether its body comes in chunks and whether the connection stays.
-_ENDS: Final = {
-    (False, True): b"\r\n",
-    (False, False): b"connection: close\r\n\r\n",
-    (True, True): b"transfer-encoding: chunked\r\n\r\n",
-    (True, False): b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n",
-}
-
 Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
 
@@ -35,7 +29,7 @@ class _Shape(NamedTuple):
 
     status_line: bytes
     form: bytes  # of the fields' lines: what their values are put into
-    breaks: int  # characters in it that end lines
+    breaks: int  # characters that end these lines, and the head
     length_at: int | None  # where the length of the body is, among the fields
     connection_at: tuple[int, ...]
 
@@ -43,12 +37,13 @@ class _Shape(NamedTuple):
 class Heads:
     """Renders heads. Almost all of them have had their names of fields before: only the values are looked at then."""
 
-    __slots__ = ("_shapes", "_standing", "_standing_lines")
+    __slots__ = ("_shapes", "_standing", "_standing_breaks", "_standing_lines")
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[int, tuple[bytes, ...]], _Shape] = {}
         self._standing: Fields = ()
         self._standing_lines = b""
+        self._standing_breaks = 0
 
     def head(
         self,
@@ -77,12 +72,17 @@ class Heads:
             length = int(values[length_at])
         for at in connection_at:
             keep_alive = keep_alive and b"close" not in values[at].lower()
-        lines = _lines(form, values, breaks)
         if standing is not self._standing:
             self._render_standing(standing)
         chunked = length is None and understands_chunks and not bodyless
+        if chunked:
+            form, breaks = form + _CHUNKED, breaks + 2
         keep_alive = keep_alive and (length is not None or chunked or bodyless)
-        head = b"".join((status_line, self._standing_lines, lines, _ENDS[chunked, keep_alive]))
+        if not keep_alive:
+            form, breaks = form + _CLOSE, breaks + 2
+        head = b"".join((status_line, self._standing_lines, form % values, b"\r\n"))
+        if len(head) - len(head.translate(None, _CONTROLS)) != breaks + self._standing_breaks:
+            raise ValueError("the answer of the app has a field with control characters")
         return head, length, chunked, keep_alive
 
     def _shape(self, status: int, names: tuple[bytes, ...]) -> _Shape:
@@ -95,17 +95,9 @@ class Heads:
         return shape
 
     def _render_standing(self, standing: Fields) -> None:
-        form = b"".join([name.replace(b"%", b"%%") + b": %b\r\n" for name, _ in standing])
-        self._standing_lines = _lines(form, tuple([value for _, value in standing]), 2 * len(standing))
+        self._standing_lines = b"".join([name + b": " + value + b"\r\n" for name, value in standing])
+        self._standing_breaks = 2 * len(standing)
         self._standing = standing
-
-
-def _lines(form: bytes, values: tuple[bytes, ...], breaks: int) -> bytes:
-    """The lines of fields, if they have no other control characters than the `breaks` that end them."""
-    lines = form % values
-    if len(lines) - len(lines.translate(None, _CONTROLS)) != breaks:
-        raise ValueError("the answer of the app has a field with control characters")
-    return lines
 
 
 def _shape(status: int, names: tuple[bytes, ...]) -> _Shape:
@@ -125,7 +117,7 @@ def _shape(status: int, names: tuple[bytes, ...]) -> _Shape:
             form.append(lower.replace(b"%", b"%%") + b": %b\r\n")
     if len(lengths) > 1:
         raise ValueError(_NO_SINGLE_LENGTH)
-    breaks = 2 * (len(names) - left_out)
+    breaks = 2 * (2 + len(names) - left_out)
     length_at = lengths[0] if lengths else None
     return _Shape(_status_line(status), b"".join(form), breaks, length_at, tuple(connections))
 
