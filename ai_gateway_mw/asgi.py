@@ -20,15 +20,14 @@ __all__ = [
     "Watches",
     "Written",
     "answer_lifespan",
-    "answer_written",
     "body_at_hand",
     "body_writer",
-    "dropped",
     "raw_route_path",
     "read_body",
     "replaying",
     "route_path",
     "run_lifespan",
+    "shortcuts",
 ]
 
 _TICK = 0.05  # seconds; the upstream call of a client that has left is to end within 0.25
@@ -151,15 +150,18 @@ class Shortcuts:
         raise NotImplementedError
 
 
-def _shortcuts(channel: Receive | Send) -> Shortcuts | None:
+_NONE = Shortcuts()
+
+
+def shortcuts(channel: Receive | Send) -> Shortcuts:
+    """Those of our own server or edge, whose `receive` or `send` this is; with any other one, nothing can be done."""
     owner = getattr(channel, "__self__", None)
-    return owner if isinstance(owner, Shortcuts) else None
+    return owner if isinstance(owner, Shortcuts) else _NONE
 
 
 def body_at_hand(receive: Receive, limit: int) -> bytes | None:
     """All of the request body, where it has come and that can be known. Raises as `read_body` does."""
-    shortcuts = _shortcuts(receive)
-    body = shortcuts.body_at_hand() if shortcuts is not None else None
+    body = shortcuts(receive).body_at_hand()
     if body is not None and len(body) > limit:
         raise _too_large(limit)
     return body
@@ -167,22 +169,10 @@ def body_at_hand(receive: Receive, limit: int) -> bytes | None:
 
 def body_writer(send: Send) -> Callable[[bytes], Written]:
     """Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
-    shortcuts = _shortcuts(send)
-    if shortcuts is not None:
-        return shortcuts.write_body
+    owner = shortcuts(send)
+    if owner is not _NONE:
+        return owner.write_body
     return lambda body: send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-def answer_written(send: Send, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
-    """Write an answer that is all here, where that can be done at once; whether it was."""
-    shortcuts = _shortcuts(send)
-    return shortcuts is not None and shortcuts.write_answer(status, fields, body)
-
-
-def dropped(send: Send) -> bool:
-    """End the connection without an answer, where that can be done; whether it was."""
-    shortcuts = _shortcuts(send)
-    return shortcuts is not None and shortcuts.drop()
 
 
 class Watch:
@@ -191,7 +181,7 @@ class Watch:
     Made by `Watches.open`, in the task that is to be cancelled.
     """
 
-    __slots__ = ("_listener", "_receive", "_task", "listening", "reason")
+    __slots__ = ("_listener", "_receive", "_task", "is_told", "listening", "reason", "server")
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
@@ -201,6 +191,8 @@ class Watch:
         self._listener: asyncio.Task[None] | None = None
         self.listening = False
         self.reason: GatewayError | None = None
+        self.server = shortcuts(receive)
+        self.is_told = self.server.when_gone(self._leave)  # by the server: then there is no need to listen
 
     def listen(self) -> None:
         """Notice from now on when the client leaves. Takes every message that `receive` has left."""
@@ -211,11 +203,6 @@ class Watch:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._leave()
-
-    def is_told(self) -> bool:
-        """Have the server tell when the client leaves, if it can; then there is no need to listen."""
-        shortcuts = _shortcuts(self._receive)
-        return shortcuts is not None and shortcuts.when_gone(self._leave)
 
     def _leave(self) -> None:
         self.interrupt(ClientGone("The client left before the answer was complete."))
@@ -231,11 +218,10 @@ class Watch:
         return None if self.reason is None or self._task.uncancel() > 0 else self.reason
 
     def close(self) -> None:
+        """Listen no longer."""
         listener, self._listener = self._listener, None  # its end knows the frames it went through, and they know this
         if listener is not None:
             listener.cancel()
-        elif (shortcuts := _shortcuts(self._receive)) is not None:
-            shortcuts.when_gone(None)
 
 
 class Watches:
@@ -256,7 +242,7 @@ class Watches:
     def open(self, receive: Receive) -> Watch:
         """Watch what the current task does. To be closed by the same task."""
         watch = Watch(receive)
-        if watch.is_told():
+        if watch.is_told:
             self._told.add(watch)
             return watch
         self._new.add(watch)
@@ -267,13 +253,14 @@ class Watches:
 
     def close(self, watch: Watch) -> None:
         """Listen no longer; harmless when repeated."""
-        if watch in self._told:
-            self._told.remove(watch)
+        if watch.is_told:
+            self._told.discard(watch)
+            watch.server.when_gone(None)
         else:
             self._new.discard(watch)
             self._waiting.discard(watch)
             self._listening.discard(watch)
-        watch.close()
+            watch.close()
 
     def interrupt(self, reason: GatewayError) -> None:
         """Give up all exchanges that wait now, as when the server has no more time for them."""

@@ -4,9 +4,9 @@ fields."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Written, answer_written, body_writer, dropped
+from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Written, body_writer, shortcuts
 from ai_gateway_mw.context import Context, ResponseHead
 from ai_gateway_mw.errors import ConnectionClosed, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
@@ -36,7 +36,7 @@ class ResponseGate(Shortcuts):
     Once a rule has answered or refused, nothing of the app's answer passes, whatever the app makes of the exception.
     """
 
-    __slots__ = ("_ctx", "_held", "_holds_head", "_out", "_program", "_send", "_stream", "_write_body") + (
+    __slots__ = ("_ctx", "_held", "_holds_head", "_out", "_program", "_send", "_server", "_stream", "_write_body") + (
         "complete",
         "decided",
         "is_ours",
@@ -46,13 +46,15 @@ class ResponseGate(Shortcuts):
         "status",
     )
 
+    _write_body: Callable[[bytes], Written]  # once the head has passed
+
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
         self._program = program
         self._holds_head = program.has_response_rules
         self._send = send
         self._out = send  # the same, or what codes the answer on its way there
-        self._write_body = body_writer(send)
+        self._server = shortcuts(send)
         self._held: HeldAnswer | None = None  # as long as response rules wait for its body
         self._stream: StreamRules | None = None
         self.decided = False
@@ -77,10 +79,10 @@ class ResponseGate(Shortcuts):
         return self.send_past_rules(message)
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
-        """See `answer_written`: not where response rules have to see the head."""
+        """Not where response rules have to see the head."""
         if self._holds_head or self.decided or (self._program.has_stream_rules and is_event_stream(fields)):
             return False
-        if not answer_written(self._send, status, self._with_ours(fields), body):
+        if not self._server.write_answer(status, self._with_ours(fields), body):
             return False
         self.started = self.complete = True
         self.status = status
@@ -89,8 +91,7 @@ class ResponseGate(Shortcuts):
         return True
 
     def drop(self) -> bool:
-        """See `dropped`."""
-        return not self.started and dropped(self._send)
+        return not self.started and self._server.drop()
 
     def dropped(self, error: ConnectionClosed) -> bool:
         """End the connection without an answer, and say so in the error; False where only an answer can end it."""
@@ -152,7 +153,6 @@ class ResponseGate(Shortcuts):
         recoding, ctx.recoding = ctx.recoding, None
         if recoding is not None:
             self._out = RecodedSend(self._send, recoding)
-            self._write_body = body_writer(self._out)
         await self.send_past_rules({**message, "status": ctx.response.status, "headers": list(ctx.response.fields)})
         if held is not None and held.is_whole:
             await self.send_past_rules({"type": "http.response.body", "body": held.body})
@@ -189,6 +189,7 @@ class ResponseGate(Shortcuts):
             raise our_failure(ctx) from error
 
     def _start(self, message: Message) -> Message:
+        self._write_body = body_writer(self._out)
         self.started = True
         self.status = message["status"]
         fields = list(message.get("headers", ()))

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
-from ai_gateway_mw.asgi import Receive, Scope, Send, Written, answer_written, body_writer
+from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer, shortcuts
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
@@ -82,7 +82,7 @@ class UpstreamAnswer:
         head = self._head()
         if response.status not in _WITHOUT_BODY:
             head.append((b"content-length", b"%d" % len(body)))
-        if not answer_written(send, response.status, head, body):
+        if not shortcuts(send).write_answer(response.status, head, body):
             await self._start(send, head)
             await send({"type": "http.response.body", "body": body})
 

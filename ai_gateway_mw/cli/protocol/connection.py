@@ -29,7 +29,6 @@ class Connection(asyncio.Protocol):
         "_is_closing",
         "_is_deaf",
         "_is_last",
-        "_is_paused",
         "_limits",
         "_parser",
         "_queue",
@@ -37,6 +36,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "client",
         "deadline",
+        "is_paused",
         "scheme",
         "sending",
         "server",
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._body_size = 0  # bytes that have come of it since then
         self._is_last = False  # no request is taken after the present one
         self._is_deaf = False  # what comes is not looked at any more
-        self._is_paused = False
+        self.is_paused = False
         self._is_closing = False
 
     # From the transport
@@ -117,19 +117,26 @@ class Connection(asyncio.Protocol):
 
     # From the parser
 
-    def requested(self, scope: Scope, *, keep_alive: bool, waits_for_continue: bool) -> None:
-        """The head of a request has come. Raises `GatewayError` where it is one too many."""
+    def requested(
+        self, scope: Scope, body: bytes | None = None, *, keep_alive: bool = True, waits_for_continue: bool = False
+    ) -> None:
+        """The head of a request has come; with the body, nothing else of it will be told. Raises `GatewayError` where
+        it is one too many."""
         if self._is_closing:  # since what stood before it in the same packet
             raise BadRequest("This connection takes no further request.")
-        if self.service.is_full:
+        if self.service.most is not None and self.service.is_full:
             raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
-        if len(self._queue) == self._limits.pipelined:
+        if self._answering is not None and len(self._queue) == self._limits.pipelined:
             raise BadRequest("Too many requests were sent before the first of them was answered.")
-        self._is_last = self._is_last or not keep_alive
-        exchange = Exchange(self, scope, keep_alive=not self._is_last, waits_for_continue=waits_for_continue)
-        self._receiving = exchange
+        if not keep_alive:
+            self._is_last = True
+        exchange = Exchange(self, scope, body, keep_alive=not self._is_last, waits_for_continue=waits_for_continue)
         self._head_began = self._body_began = 0.0
         self._body_size = 0
+        if body is None:
+            self._receiving = exchange
+        else:
+            self.deadline = inf
         if self._answering is None:
             self._start(exchange)
         else:
@@ -142,8 +149,8 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.complete or exchange.gone:
             return
         exchange.content(content)
-        if exchange.unread > self._limits.buffer and not self._is_paused:
-            self._is_paused = True
+        if exchange.unread > self._limits.buffer and not self.is_paused:
+            self.is_paused = True
             self._transport.pause_reading()
 
     def sent(self) -> None:
@@ -160,7 +167,7 @@ class Connection(asyncio.Protocol):
     def wants_more(self) -> None:
         """The app asks for content."""
         receiving = self._receiving
-        if self._is_paused and (receiving is None or receiving.unread <= self._limits.buffer):
+        if self.is_paused and (receiving is None or receiving.unread <= self._limits.buffer):
             self._resume()
 
     def answered(self, exchange: Exchange) -> None:
@@ -182,8 +189,7 @@ class Connection(asyncio.Protocol):
 
     def left(self, exchange: Exchange, *, stopped: bool) -> None:
         """The app is done with it. An answer that is not complete must not look as if it were."""
-        if exchange.task is not None:
-            self.service.state.tasks.discard(exchange.task)
+        self.service.state.tasks.discard(exchange.task)
         if exchange.complete or exchange.gone:
             return
         exchange.leave()
@@ -222,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     def _expire_body(self, now: float, exchange: Exchange) -> None:
         limits = self._limits
-        if self._is_paused or exchange.waits_for_continue:  # it is the app that takes its time
+        if self.is_paused or exchange.waits_for_continue:  # it is the app that takes its time
             self._body_began, self._body_size, self._parser.received = now, 0, 0
         due = self._body_began + limits.body_time + self._body_size / limits.body_rate
         if exchange.complete:
@@ -271,7 +277,8 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._receiving is None and not self._parser.is_within_head:
             self.deadline = self.service.loop.time() + self.service.idle_time
-        self._resume()
+        if self.is_paused:
+            self._resume()
 
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more is read. What came before the fault is answered first."""
@@ -293,7 +300,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
 
     def _say(self, error: GatewayError) -> None:
-        self.sending.write(refusal(error, self.service.heads, self.service.standing_lines))
+        self.sending.write(refusal(error, self.service.heads, self.service.state.default_headers))
         self._fault = error
         self._close()
 
@@ -306,8 +313,8 @@ class Connection(asyncio.Protocol):
         self.sending.end(client_is_sending=self._fault is not None or self._receiving is not None)
 
     def _resume(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
+        if self.is_paused:
+            self.is_paused = False
             self._transport.resume_reading()
 
 

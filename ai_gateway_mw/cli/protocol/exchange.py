@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ai_gateway_mw.server")
 _BODYLESS: Final = frozenset({204, 304})
 _COPIED: Final = 64 * 1024  # bytes of a body that are joined to the head, which costs less than a second write
+_CHUNK: Final = b"%x\r\n%b\r\n"  # RFC 9112 7.1
 _BROKEN: Final = -1  # bytes that an answer still owes: no further body can be right
 
 
@@ -46,24 +47,29 @@ class Exchange(Shortcuts):
         "waits_for_continue",
     )
 
-    def __init__(self, connection: Connection, scope: Scope, *, keep_alive: bool, waits_for_continue: bool) -> None:
+    task: asyncio.Task[None]  # from when `run` begins
+    # From the start of the answer:
+    _head: bytes  # until it is written
+    _chunked: bool
+    _left: int | None  # bytes that it still owes
+
+    def __init__(
+        self, connection: Connection, scope: Scope, body: bytes | None, *, keep_alive: bool, waits_for_continue: bool
+    ) -> None:
+        """With the whole body, if it has come by now."""
         self.scope = scope
         self.keep_alive = keep_alive
         self.waits_for_continue = waits_for_continue  # the client, before it sends the body
-        self.task: asyncio.Task[None] | None = None
-        self.unread = 0  # bytes of the body that the app has not asked for
-        self.ended = False  # the body has come
+        self.unread = 0  # bytes of the body that the app has not asked for, unless it came whole
+        self.ended = body is not None  # the body has come
         self.started = False  # the answer has, from the app
         self.complete = False  # the answer is
         self.gone = False  # nobody reads the answer
         self._connection = connection
-        self._content: list[bytes] = []
+        self._content: list[bytes] = [] if body is None else [body]
         self._told_end = False
         self._when_gone: Callable[[], None] | None = None
         self._waiters: Waiters = []
-        self._head = b""  # of the answer, until it is written
-        self._chunked = False
-        self._left: int | None = None  # bytes that the answer still owes
         self._understands_chunks = scope["http_version"] == "1.1"
         self._bodyless = scope["method"] == "HEAD"
 
@@ -142,7 +148,7 @@ class Exchange(Shortcuts):
         if kind == "http.response.body" and self.started and not self.complete:
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == "http.response.start" and not self.started:
-            self._begin(message["status"], message.get("headers", ()))
+            self._begin(message["status"], list(message.get("headers", ())))
             self._connection.service.loop.call_soon(self._flush_head)
         else:
             raise RuntimeError(f"{kind} is not what an answer goes on with here")
@@ -155,7 +161,8 @@ class Exchange(Shortcuts):
             return None
         content = self._content
         self._content, self.unread, self._told_end = [], 0, True
-        self._connection.wants_more()
+        if self._connection.is_paused:
+            self._connection.wants_more()
         return content[0] if len(content) == 1 else b"".join(content)
 
     def when_gone(self, call: Callable[[], None] | None) -> bool:
@@ -167,10 +174,17 @@ class Exchange(Shortcuts):
 
     def write_answer(self, status: int, fields: Fields, body: bytes) -> bool:
         """A whole answer, unless the client has not taken all of the one before."""
-        if self.started or self._connection.sending.is_clogged:
+        sending = self._connection.sending
+        if self.started or sending.is_clogged:
             return False
-        if not self.gone:
-            self._begin(status, fields)
+        if self.gone:
+            return True
+        self._begin(status, fields)
+        if self._left == len(body) <= _COPIED and not self._bodyless:  # as it is with almost every whole answer
+            head, self._head = self._head, b""
+            sending.write(head + body)
+            self._complete()
+        else:
             self._send_body(body, more=False)
         return True
 
@@ -188,23 +202,27 @@ class Exchange(Shortcuts):
             return None
         if not self.started or self.complete:
             raise RuntimeError("a body is not what an answer goes on with here")
-        self._send_body(body, more=True)
         sending = self._connection.sending
+        if self._chunked and body and not self._head:  # as it is with almost every event of a stream
+            sending.write(_CHUNK % (len(body), body))
+        else:
+            self._send_body(body, more=True)
         return sending.unclogged() if sending.is_clogged else None
 
     def _begin(self, status: int, fields: Fields) -> None:
-        service = self._connection.service
-        bodyless = self._bodyless or status in _BODYLESS
+        service, keep_alive = self._connection.service, self.keep_alive
         # RFC 9110 10.1.1: a client that was not told to go on may send its body or not, so that nobody could say what
         # comes next.
-        unsure = self.waits_for_continue and not self.ended
+        if self.waits_for_continue and not self.ended:
+            keep_alive = False
+        bodyless = self._bodyless or status in _BODYLESS
         self._head, self._left, self._chunked, self.keep_alive = service.heads.head(
             status,
             fields,
-            service.standing_lines,
+            service.state.default_headers,
             bodyless=bodyless,
             understands_chunks=self._understands_chunks,
-            keep_alive=self.keep_alive and not unsure,
+            keep_alive=keep_alive,
         )
         self._bodyless = bodyless
         self.started = True
@@ -219,7 +237,7 @@ class Exchange(Shortcuts):
         if self._bodyless:
             body = b""
         elif self._chunked:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""  # RFC 9112 7.1
+            body = _CHUNK % (len(body), body) if body else b""
             if not more:
                 body += b"0\r\n\r\n"
         elif self._left is not None:
@@ -235,6 +253,10 @@ class Exchange(Shortcuts):
         if body:
             self._connection.sending.write(body)
         if not more:
-            self.complete = True
+            self._complete()
+
+    def _complete(self) -> None:
+        self.complete = True
+        if self._waiters:
             wake(self._waiters)
-            self._connection.answered(self)
+        self._connection.answered(self)

@@ -56,24 +56,13 @@ class Service:
         self.limits = limits
         self.idle_time = config.timeout_keep_alive
         self.heads = Heads()
-        self._most = config.limit_concurrency
-        self._default_fields: list[tuple[bytes, bytes]] | None = None
-        self._standing_lines: list[bytes] = []
+        self.most = config.limit_concurrency  # None: no limit
         self._sweep: asyncio.TimerHandle | None = None
-
-    @property
-    def standing_lines(self) -> list[bytes]:
-        """What uvicorn has in every answer, such as the date: it makes a new list of fields for every second."""
-        fields = self.state.default_headers
-        if fields is not self._default_fields:
-            self._default_fields = fields
-            self._standing_lines = [name + b": " + value for name, value in fields]
-        return self._standing_lines
 
     @property
     def is_full(self) -> bool:
         """Whether there are as many connections or exchanges as there may be."""
-        most = self._most
+        most = self.most
         return most is not None and (len(self.state.connections) > most or len(self.state.tasks) >= most)
 
     def opened(self, connection: Connection) -> None:

@@ -95,7 +95,7 @@ def test_a_body_that_nobody_asked_for_is_let_go_by(url: str) -> None:
         assert client.rest().endswith(b"GET /last host,connection ")
 
 
-@pytest.mark.parametrize("path", [b"/broken", b"/split", b"/started", b"/silent"])
+@pytest.mark.parametrize("path", [b"/broken", b"/split", b"/triple", b"/started", b"/silent"])
 def test_an_app_that_fails(path: bytes, url: str) -> None:
     assert refused(heard(url, b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)) == (500, "internal_error")
 

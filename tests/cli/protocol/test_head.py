@@ -6,7 +6,7 @@ import pytest
 
 from ai_gateway_mw.cli.protocol.head import Heads
 
-DATE = b"date: Mon, 23 Nov 2026 08:00:00 GMT"
+DATE = (b"date", b"Mon, 23 Nov 2026 08:00:00 GMT")
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def heads() -> Heads:
 def test_a_head(heads: Heads) -> None:
     fields = [(b"Content-Type", b"text/plain"), (b"content-length", b"5")]
     content, length, chunked, keep_alive = heads.head(200, fields, [DATE])
-    assert content == b"HTTP/1.1 200 OK\r\n" + DATE + b"\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n"
+    assert content == b"HTTP/1.1 200 OK\r\n%b: %b\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n" % DATE
     assert (length, chunked, keep_alive) == (5, False, True)
 
 
@@ -82,6 +82,50 @@ def test_a_status_that_ends_nothing(status: int, heads: Heads) -> None:
         heads.head(status, [], [])
 
 
-def test_no_more_than_so_many_names_are_remembered(heads: Heads) -> None:
-    heads.head(200, [(b"x-%d" % number, b"") for number in range(5000)] + [(b"x" * 5000, b"")], [])
-    assert len(heads._names) <= 1024
+def test_the_same_names_again_have_other_values(heads: Heads) -> None:
+    for value, length in ((b"a", 1), (b"%s %b\t\xe4", 22)):
+        fields = [(b"X-A", value), (b"content-length", b"%d" % length), (b"connection", b"keep-alive")]
+        lines = b"x-a: %b\r\ncontent-length: %d\r\n\r\n" % (value, length)
+        assert heads.head(200, fields, []) == (b"HTTP/1.1 200 OK\r\n" + lines, length, False, True)
+        assert heads.head(529, fields, [])[0] == b"HTTP/1.1 529 \r\n" + lines
+        assert heads.head(204, fields, [])[0].endswith(b"\r\nx-a: %b\r\n\r\n" % value)
+
+
+def test_values_are_looked_at_each_time(heads: Heads) -> None:
+    """That names were good says nothing of what comes with them."""
+    fields = [(b"a", b"b"), (b"content-length", b"5"), (b"connection", b"keep-alive")]
+    assert heads.head(200, fields, [DATE])[3]
+    for at, value in ((0, b"b\r\nset-cookie: c"), (0, b"b\n"), (0, b"\0"), (1, b"+5"), (1, b""), (1, b"5\r\n")):
+        bad = [*fields[:at], (fields[at][0], value), *fields[at + 1 :]]
+        with pytest.raises(ValueError, match="the answer of the app has"):
+            heads.head(200, bad, [DATE])
+    assert not heads.head(200, [*fields[:2], (b"connection", b"close")], [DATE])[3]
+
+
+def test_fields_that_are_no_pairs(heads: Heads) -> None:
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        heads.head(200, [(b"a", b"b"), (b"a", b"b", b"c")], [])  # type: ignore[list-item]
+
+
+def test_a_name_with_a_percent_sign(heads: Heads) -> None:
+    assert heads.head(200, [(b"a%b", b"%d")], [(b"c%d", b"%b")])[0].startswith(
+        b"HTTP/1.1 200 OK\r\nc%d: %b\r\na%b: %d\r\n"
+    )
+
+
+def test_what_stands_in_every_head_follows_the_clock(heads: Heads) -> None:
+    for date in (b"Mon", b"Tue", b"Mon"):
+        assert heads.head(200, [], [(b"date", date)])[0].startswith(b"HTTP/1.1 200 OK\r\ndate: %b\r\n" % date)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="control characters"):
+            heads.head(200, [], [(b"server", b"a\r\nb")])
+
+
+def test_no_more_than_so_many_shapes_are_remembered(heads: Heads) -> None:
+    for number in range(1000):
+        content, *_ = heads.head(200, [(b"x-%d" % number, b"a")], [])
+        assert b"\r\nx-%d: a\r\n" % number in content
+    assert len(heads._shapes) <= 256
+    before = len(heads._shapes)
+    heads.head(200, [(b"x" * 5000, b"")], [])
+    assert len(heads._shapes) == before
