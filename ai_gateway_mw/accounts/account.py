@@ -49,7 +49,7 @@ class Account:
     def open(self) -> None:
         """Count the request. Raises what `Reservation.open` does."""
         if not self.key.limits.is_none:
-            self._reservation = Reservation(self._accounts.counters(), self.key.limits, self.key.lineage)
+            self._reservation = Reservation(self._accounts.counters(), self.key.claims)
             self._reservation.open()
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:

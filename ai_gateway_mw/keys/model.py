@@ -11,7 +11,7 @@ from typing import Any
 from ai_gateway_mw.addresses import Address, Ranges
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.keys.scopes import Scope, permits
-from ai_gateway_mw.limits import KeyLimits
+from ai_gateway_mw.limits import KeyClaims, KeyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class GatewayKey:
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
+    claims: KeyClaims = field(init=False, repr=False, compare=False)  # of its limits, under its lineage
     result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
+        object.__setattr__(self, "claims", KeyClaims(self.limits, self.lineage))
         object.__setattr__(self, "result", result_of(self))
 
     def expired(self, clock: Callable[[], datetime]) -> bool:

@@ -1,5 +1,6 @@
 """Limits: what a gateway key may use in a window of time, counted across processes."""
 
+from ai_gateway_mw.limits.claims import KeyClaims
 from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Counters, Standing, Taken
 from ai_gateway_mw.limits.key_limits import KeyLimits, LimitsDocument
 from ai_gateway_mw.limits.reservation import Reservation, raise_spending
@@ -10,6 +11,7 @@ __all__ = [
     "Calendar",
     "Claim",
     "Counters",
+    "KeyClaims",
     "KeyLimits",
     "LimitsDocument",
     "Reservation",

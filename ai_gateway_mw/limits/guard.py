@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import weakref
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -103,14 +103,14 @@ class FileGuard:
     def __enter__(self) -> None:
         self._lock.acquire()
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            flock(self._handle, LOCK_EX)
         except (OSError, ValueError):  # ValueError: closed, or lost with a fork
             self._lock.release()
             raise LimitsUnavailable from None
 
     def __exit__(self, *_: object) -> None:
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            flock(self._handle, LOCK_UN)
         finally:
             self._lock.release()
 
@@ -169,7 +169,7 @@ class FileGuard:
         except OSError:
             raise LimitsUnavailable from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(handle, LOCK_EX | LOCK_NB)
         except OSError:
             os.close(handle)
             return None

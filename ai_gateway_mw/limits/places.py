@@ -24,10 +24,6 @@ class Places:
         self._highest = highest
         self._zeros = memoryview(bytes(8 * WIDTH)).cast("q")
 
-    def find(self, digest: bytes) -> Row | None:
-        """The row of that name."""
-        return self._table.find(digest)
-
     def add(self, digest: bytes) -> Row:
         """A row for a name that has none; where there is no room, places of dead processes are given up first."""
         try:

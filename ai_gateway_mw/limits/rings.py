@@ -63,6 +63,31 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     return slot
 
 
+def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> int:
+    """Take so much, if that leaves no less than nothing of the limit; says what is left, or would be."""
+    head = cells[base + _HEAD]
+    if head != now // window.length:
+        head = advanced(cells, base, window, now)
+    ring, size = base + _RING, window.cells
+    left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
+    if amount and left >= 0:
+        cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
+    return left
+
+
+def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:
+    """Change what was taken at that time. What has left the window cannot be less any more; what it should have been
+    more counts now."""
+    head = cells[base + _HEAD]
+    if head != now // window.length:
+        head = advanced(cells, base, window, now)
+    slot = head if head == at // window.length else window.slot(at)
+    if head - window.cells < slot <= head:
+        add(cells, base, window, slot, difference)
+    elif difference > 0:
+        add(cells, base, window, head, difference)
+
+
 def total(cells: memoryview, base: int, window: Window) -> int:
     """What all slots hold."""
     ring = base + _RING
@@ -76,14 +101,14 @@ def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) ->
     cells[cell] = 0 if value < 0 else min(value, MOST)
 
 
-def has(window: Window, head: int, slot: int) -> bool:
-    """Whether a slot is still, or already, one of those that count when `head` is the newest."""
-    return head - window.cells < slot <= head
+def give_back(cells: memoryview, base: int, window: Window, amount: int) -> None:
+    """Have what was taken just now not taken."""
+    add(cells, base, window, cells[base + _HEAD], -amount)
 
 
-def wait(cells: memoryview, base: int, window: Window, head: int, now: float, excess: int) -> int:
+def wait(cells: memoryview, base: int, window: Window, now: float, excess: int) -> int:
     """Whole seconds until so much has left that `excess` more fits in."""
-    ring, size = base + _RING, window.cells
+    ring, size, head = base + _RING, window.cells, cells[base + _HEAD]
     slot = head - size + 1
     excess -= cells[ring + slot % size]
     while excess > 0 and slot < head:
@@ -92,11 +117,14 @@ def wait(cells: memoryview, base: int, window: Window, head: int, now: float, ex
     return max(1, ceil(window.leaves(slot) - now))
 
 
-def reset(cells: memoryview, base: int, window: Window, head: int, now: float, used: int) -> int:
+def reset(cells: memoryview, base: int, window: Window, now: float, used: int) -> int:
     """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
     if not used:
         return 0
-    ring, size, slot = base + _RING, window.cells, head
+    ring, size, head = base + _RING, window.cells, cells[base + _HEAD]
+    if cells[ring + head % size]:
+        return max(1, ceil(cells[base + _UNTIL] - now))
+    slot = head - 1
     while not cells[ring + slot % size]:
         slot -= 1
     return max(1, ceil(window.leaves(slot) - now))

@@ -12,7 +12,16 @@ from ai_gateway_mw.errors import (
     RequestOverLimit,
     TooManyConcurrent,
 )
-from ai_gateway_mw.limits import Calendar, Counters, KeyLimits, LimitsDocument, Reservation, Sliding, raise_spending
+from ai_gateway_mw.limits import (
+    Calendar,
+    Counters,
+    KeyClaims,
+    KeyLimits,
+    LimitsDocument,
+    Reservation,
+    Sliding,
+    raise_spending,
+)
 from ai_gateway_mw.replies import error_reply
 from tests.limits.clock import Clock
 
@@ -32,7 +41,7 @@ def counters(clock: Clock) -> Iterator[Counters]:
 
 
 def reservation(counters: Counters, key_id: str = "key_1", **limits: float) -> Reservation:
-    return Reservation(counters, KeyLimits.of(LimitsDocument.model_validate(limits)), key_id)
+    return Reservation(counters, KeyClaims(KeyLimits.of(LimitsDocument.model_validate(limits)), key_id))
 
 
 def opened(counters: Counters, key_id: str = "key_1", **limits: float) -> Reservation:
