@@ -90,7 +90,7 @@ class Counters:
     def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
         """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
         looked at."""
-        cells = self._cells
+        cells, rows = self._cells, self._rows
         added: list[tuple[int, Window, int]] = []
         standings = []
         refused, longest = None, 0
@@ -102,15 +102,18 @@ class Counters:
                 for number, (name, window, limit, amount) in enumerate(claims):
                     if amount < 0:
                         raise ValueError(f"{amount} cannot be taken")
-                    base = (self._found(name, window.code) or self._new_row(name, window, now)).base
-                    left = rings.take(cells, base, window, now, limit, amount)
+                    row = rows.get((name, window.code))
+                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                        row = self._found(name, window.code) or self._new_row(name, window, now)
+                    base = row.base
+                    left, reset = rings.take(cells, base, window, now, limit, amount)
                     if left < 0:
                         wait = rings.wait(cells, base, window, now, -left)
                         if wait > longest:
                             refused, longest = number, wait
                         continue
                     added.append((base, window, amount))
-                    standings.append(Standing(limit, left, rings.reset(cells, base, window, now, limit - left)))
+                    standings.append(Standing(limit, left, reset))
                 if refused is None:
                     return Taken(now, standings)
             except BaseException:
@@ -129,12 +132,14 @@ class Counters:
     ) -> None:
         """Change what was taken at that time by these differences, whatever the limits say, and give the place back.
         What has left its window cannot be less any more; what it should have been more counts now."""
-        cells = self._cells
+        cells, rows = self._cells, self._rows
         with self._guard:
             now = self._clock()
             try:
                 for name, window, difference in differences:
-                    row = self._found(name, window.code)
+                    row = rows.get((name, window.code))
+                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                        row = self._found(name, window.code)
                     if row is None:
                         if difference <= 0:
                             continue
@@ -187,11 +192,9 @@ class Counters:
 
     def _found(self, name: str, code: int) -> Row | None:
         """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
-        row = self._rows.get((name, code))
-        if row is not None:
-            _, at, low, high = row
-            if self._cells[at] == low and self._cells[at + 1] == high:
-                return row
+        row, cells = self._rows.get((name, code)), self._cells
+        if row is not None and cells[row.name] == row.low and cells[row.name + 1] == row.high:
+            return row
         row = self._table(name, code).find(_digest(name, code))
         return None if row is None else self._remembered(name, code, row)
 

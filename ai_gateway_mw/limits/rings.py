@@ -63,16 +63,20 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     return slot
 
 
-def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> int:
-    """Take so much, if that leaves no less than nothing of the limit; says what is left, or would be."""
+def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> tuple[int, int]:
+    """Take so much, if that leaves no less than nothing of the limit. Says what is left, or would be, and where it was
+    taken the seconds of `reset`."""
     head = cells[base + _HEAD]
     if head != now // window.length:
         head = advanced(cells, base, window, now)
     ring, size = base + _RING, window.cells
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
-    if amount and left >= 0:
-        cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
-    return left
+    if left < 0:
+        return left, 0
+    if not amount:
+        return left, reset(cells, base, window, now, limit - left)
+    cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
+    return left, ceil(cells[base + _UNTIL] - now)
 
 
 def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:
@@ -98,7 +102,7 @@ def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) ->
     """Change what a slot holds; it never holds less than nothing."""
     cell = base + _RING + slot % window.cells
     value = cells[cell] + amount
-    cells[cell] = 0 if value < 0 else min(value, MOST)
+    cells[cell] = 0 if value < 0 else value if value < MOST else MOST
 
 
 def give_back(cells: memoryview, base: int, window: Window, amount: int) -> None:
@@ -121,10 +125,7 @@ def reset(cells: memoryview, base: int, window: Window, now: float, used: int) -
     """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
     if not used:
         return 0
-    ring, size, head = base + _RING, window.cells, cells[base + _HEAD]
-    if cells[ring + head % size]:
-        return max(1, ceil(cells[base + _UNTIL] - now))
-    slot = head - 1
+    ring, size, slot = base + _RING, window.cells, cells[base + _HEAD]
     while not cells[ring + slot % size]:
         slot -= 1
     return max(1, ceil(window.leaves(slot) - now))
