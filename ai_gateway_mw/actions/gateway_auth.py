@@ -98,7 +98,7 @@ class GatewayAuth:
 
     async def _resolved(self, ctx: Context) -> GatewayKey | None:
         credential = ctx.presented_credential()
-        if credential is None or not (credential.is_gateway_key or self._required):
+        if credential is None or not (self._required or credential.is_gateway_key):
             if self._required:
                 raise Unauthenticated(reason="the request presents no key")
             return None  # a client's own provider key may pass

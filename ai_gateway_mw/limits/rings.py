@@ -102,7 +102,7 @@ def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) ->
     """Change what a slot holds; it never holds less than nothing."""
     cell = base + _RING + slot % window.cells
     value = cells[cell] + amount
-    cells[cell] = 0 if value < 0 else value if value < MOST else MOST
+    cells[cell] = 0 if value < 0 else min(value, MOST)
 
 
 def give_back(cells: memoryview, base: int, window: Window, amount: int) -> None:

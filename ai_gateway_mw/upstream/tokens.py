@@ -19,19 +19,19 @@ _BINARY_KEYS = frozenset({"data", "image_url", "url", "file_data", "type", "role
 def estimated_tokens(content: dict[str, Any]) -> int:
     """Tokens in the prompt of a request body of any of the formats; never below the true order of magnitude."""
     ascii_characters = other = ready = 0
-    pending: list[Any] = [content[key] for key in _PROMPT_KEYS if key in content]
+    pending: list[Any] = [content[key] for key in _PROMPT_KEYS & content.keys()]
     while pending:
         item = pending.pop()
         if isinstance(item, str):
-            narrow = len(item.encode("ascii", "ignore"))
+            narrow = len(item) if item.isascii() else len(item.encode("ascii", "ignore"))
             ascii_characters += narrow
             other += len(item) - narrow
         elif isinstance(item, list):
-            numbers = sum(type(each) is int for each in item)  # a prompt may come as tokens, for embeddings say
+            numbers = list(map(type, item)).count(int)  # a prompt may come as tokens, for embeddings say
             ready += numbers
-            pending.extend(item if not numbers else (each for each in item if type(each) is not int))
+            pending.extend(item if not numbers else [each for each in item if type(each) is not int])
         elif isinstance(item, dict):
-            pending.extend(value for key, value in item.items() if key not in _BINARY_KEYS)
+            pending.extend([item[key] for key in item.keys() - _BINARY_KEYS])
     return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready
 
 
