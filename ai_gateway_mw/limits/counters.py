@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -91,35 +91,33 @@ class Counters:
         """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
         looked at."""
         cells, rows = self._cells, self._rows
-        added: list[tuple[int, Window, int]] = []
-        standings = []
+        standings: list[Standing] = []
+        misfits: list[int] = []
         refused, longest = None, 0
         with self._guard:
             now = self._clock()
             if place is not None and not self._enter(*place):
                 return Taken(now, (), CROWDED)
             try:
-                for number, (name, window, limit, amount) in enumerate(claims):
+                for name, window, limit, amount in claims:
                     if amount < 0:
                         raise ValueError(f"{amount} cannot be taken")
                     row = rows.get((name, window.code))
                     if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
-                    base = row.base
-                    left, reset = rings.take(cells, base, window, now, limit, amount)
+                    left, reset = rings.take(cells, row.base, window, now, limit, amount)
                     if left < 0:
-                        wait = rings.wait(cells, base, window, now, -left)
+                        misfits.append(len(standings))
+                        wait = rings.wait(cells, row.base, window, now, -left)
                         if wait > longest:
-                            refused, longest = number, wait
-                        continue
-                    added.append((base, window, amount))
+                            refused, longest = misfits[-1], wait
                     standings.append(Standing(limit, left, reset))
                 if refused is None:
                     return Taken(now, standings)
             except BaseException:
-                self._undo(added, place)
+                self._undo(claims[: len(standings)], misfits, place)
                 raise
-            self._undo(added, place)
+            self._undo(claims, misfits, place)
             standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
         return Taken(now, standings, refused, longest)
 
@@ -242,9 +240,12 @@ class Counters:
         used = rings.total(self._cells, base, window)
         return Standing(limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used))
 
-    def _undo(self, added: Sequence[tuple[int, Window, int]], place: Place | None) -> None:
-        for base, window, amount in added:
-            rings.give_back(self._cells, base, window, amount)
+    def _undo(self, claims: Sequence[Claim], misfits: Collection[int], place: Place | None) -> None:
+        """Give back what was taken just now: what these claims want, but for those that did not fit in."""
+        for number, (name, window, _, amount) in enumerate(claims):
+            row = self._found(name, window.code)
+            if row is not None and number not in misfits:
+                rings.give_back(self._cells, row.base, window, amount)
         if place is not None:
             self._leave(place[0])
 

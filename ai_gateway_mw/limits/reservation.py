@@ -13,7 +13,7 @@ from ai_gateway_mw.errors import (
     TooManyConcurrent,
 )
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use, use
+from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use
 from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Standing, Taken
 from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import Bound
@@ -56,9 +56,9 @@ class Reservation:
             return
         if self._reserved is not None or not self._is_open:
             raise RuntimeError("an exchange reserves once, while it is open")
-        wanted = use(input_tokens, output_tokens, cost_nano)
-        if claims.limits.of_use:
-            of_use = claims.of_use(wanted)
+        wanted = input_tokens + output_tokens, input_tokens, output_tokens, cost_nano
+        if claims.of_use:
+            of_use = [(name, window, limit, wanted[part]) for name, window, limit, part in claims.of_use]
             taken = self._counters.take(of_use)
             if taken.refused is not None:
                 _refuse(claims, claims.limits.of_use, of_use, taken)
@@ -73,12 +73,14 @@ class Reservation:
             return
         self._is_open = False
         claims, reserved = self._claims, self._reserved or NO_USE
-        used = use(
-            reserved[1] if input_tokens is None else input_tokens,
-            reserved[2] if output_tokens is None else output_tokens,
-            reserved[3] if cost_nano is None else cost_nano,
-        )
-        differences = claims.differences(reserved, used)
+        read = reserved[1] if input_tokens is None else input_tokens
+        made = reserved[2] if output_tokens is None else output_tokens
+        used = read + made, read, made, reserved[3] if cost_nano is None else cost_nano
+        differences = [
+            (name, window, used[part] - reserved[part])
+            for name, window, _, part in claims.of_use
+            if used[part] != reserved[part]
+        ]
         if not differences and claims.place is None:
             return
         try:

@@ -11,7 +11,7 @@ from ai_gateway_mw.errors import UseUncounted
 from ai_gateway_mw.providers import Model, kind_of
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.tokens import input_estimate
-from ai_gateway_mw.usage import Prices
+from ai_gateway_mw.usage import Prices, UnknownPrice
 
 _USUAL_OUTPUT: Final = 4_096  # of a model of which nobody knows how much it may answer
 _WITHOUT_OUTPUT: Final = ("embedding", "moderation", "rerank")
@@ -39,19 +39,25 @@ class Reserving:
         account = ctx.account
         if account is None or not account.key.limits.of_use:
             return
-        assert ctx.route is not None
-        path = ctx.route.path
-        if ctx.route.task != "generate":
+        route = ctx.route
+        assert route is not None
+        path = route.path
+        if route.task != "generate":
             if ctx.method == "POST" and not path.endswith(_HARMLESS):  # generates, or runs later, whatever is in it
                 raise UseUncounted(path)
             return
-        if path.endswith(_LATER):
-            raise UseUncounted(path)
-        if path.endswith(_COUNTING):  # costs nothing
-            return
+        if route.surface is None:
+            if path.endswith(_LATER):
+                raise UseUncounted(path)
+            if path.endswith(_COUNTING):  # costs nothing
+                return
         models = [model for _, model in ctx.offers if model is not None]
         input_tokens, output_tokens = input_estimate(ctx), self._output_tokens(ctx, models)
-        cost = self._cost(ctx, models, input_tokens, output_tokens) if account.key.limits.has_budget else 0
+        cost = (
+            self._cost(account.unknown_price, models, input_tokens, output_tokens)
+            if account.key.limits.has_budget
+            else 0
+        )
         account.reserve(input_tokens, output_tokens, cost)
 
     def _output_tokens(self, ctx: Context, models: Sequence[Model]) -> int:
@@ -62,7 +68,7 @@ class Reserving:
             return 0
         members = payload.value
         if members.keys().isdisjoint(_TELLING):
-            return self._capped([_most(model) for model in models])
+            return self._capped([model.max_output_tokens or _USUAL_OUTPUT for model in models])
         configs = [config for name in _GEMINI_CONFIGS if isinstance(config := members.get(name), dict)]
         most = self._capped([_asked(route, members, configs, model) for model in models])
         choices = [_number(holder[name]) for holder in (members, *configs) for name in _CHOICES if name in holder]
@@ -74,21 +80,15 @@ class Reserving:
         longest = max(most, default=_USUAL_OUTPUT)
         return longest if self._max_output_tokens is None else min(longest, self._max_output_tokens)
 
-    def _cost(self, ctx: Context, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
+    def _cost(self, unknown: UnknownPrice, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
         """What the dearest of the models that may be tried would cost."""
-        assert ctx.account is not None
         dearest = 0
         for model in models:
-            price = self._prices.applied(model, ctx.account.unknown_price)
+            price = self._prices.applied(model, unknown)
             if price is None:
                 raise UseUncounted(f"model '{model.id}'")
             dearest = max(dearest, price.cost(input_tokens, output_tokens))
         return dearest
-
-
-def _most(model: Model) -> int:
-    """What one choice of this model may bring where nobody says less."""
-    return model.max_output_tokens or _USUAL_OUTPUT
 
 
 def _asked(route: Route, members: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], model: Model) -> int:
@@ -101,7 +101,7 @@ def _asked(route: Route, members: Mapping[str, Any], configs: Sequence[Mapping[s
     numbers = [number for number in asked if number is not None]
     if len(numbers) == len(asked) > 0:
         return max(numbers)
-    return max(_most(model), *numbers, 0)
+    return max(model.max_output_tokens or _USUAL_OUTPUT, *numbers, 0)
 
 
 def _limits_of(route: Route, model: Model) -> Sequence[str]:
