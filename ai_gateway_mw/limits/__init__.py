@@ -2,6 +2,7 @@
 
 from ai_gateway_mw.limits.claims import KeyClaims
 from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Counters, Standing, Taken
+from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import KeyLimits, LimitsDocument
 from ai_gateway_mw.limits.reservation import Reservation, raise_spending
 from ai_gateway_mw.limits.windows import Calendar, Sliding, Window
@@ -19,5 +20,6 @@ __all__ = [
     "Standing",
     "Taken",
     "Window",
+    "limit_fields",
     "raise_spending",
 ]

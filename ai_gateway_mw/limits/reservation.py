@@ -12,7 +12,6 @@ from ai_gateway_mw.errors import (
     RequestOverLimit,
     TooManyConcurrent,
 )
-from ai_gateway_mw.headers import Field
 from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use
 from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Standing, Taken
 from ai_gateway_mw.limits.fields import limit_fields
@@ -22,9 +21,12 @@ from ai_gateway_mw.limits.windows import Calendar
 
 class Reservation:
     """Opened once, and then ended by `settle` or `release`, whatever happened in between; the second of them does
-    nothing. For a key without limits nothing is counted."""
+    nothing. For a key without limits nothing is counted.
 
-    __slots__ = ("_at", "_claims", "_counters", "_is_open", "_requests", "_reserved", "_tokens")
+    `requests` and `tokens` are how the limits of these stood when this was taken.
+    """
+
+    __slots__ = ("_at", "_claims", "_counters", "_is_open", "_reserved", "requests", "tokens")
 
     def __init__(self, counters: Counters, claims: KeyClaims) -> None:
         self._counters = counters
@@ -32,8 +34,8 @@ class Reservation:
         self._is_open = False
         self._reserved: Use | None = None
         self._at = 0.0
-        self._requests: Sequence[Standing] = ()  # as they stood when this was taken
-        self._tokens: Sequence[Standing] = ()
+        self.requests: Sequence[Standing] = ()
+        self.tokens: Sequence[Standing] = ()
 
     def open(self) -> None:
         """Take a request of each window, and a place. Raises `RateLimited` or `TooManyConcurrent`, and then nothing is
@@ -45,7 +47,7 @@ class Reservation:
             taken = self._counters.take(claims.of_requests, claims.place)
             if taken.refused is not None:
                 _refuse(claims, claims.limits.of_requests, claims.of_requests, taken)
-            self._requests = taken.standings
+            self.requests = taken.standings
         self._is_open = True
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
@@ -62,7 +64,7 @@ class Reservation:
             taken = self._counters.take(of_use)
             if taken.refused is not None:
                 _refuse(claims, claims.limits.of_use, of_use, taken)
-            self._tokens = taken.standings[: claims.tokens]
+            self.tokens = taken.standings[: claims.tokens]
             self._at = taken.at
         self._reserved = wanted
 
@@ -91,10 +93,6 @@ class Reservation:
     def release(self) -> None:
         """Give back what was reserved, since no upstream call was made; the request stays counted."""
         self.settle(0, 0, 0)
-
-    def fields(self) -> list[Field]:
-        """What the client is told of its limits, as they stood when this was taken."""
-        return limit_fields(self._requests, self._tokens)
 
 
 def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> None:

@@ -66,8 +66,8 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
 def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> tuple[int, int]:
     """Take so much, if that leaves no less than nothing of the limit. Says what is left, or would be, and where it was
     taken the seconds of `reset`."""
-    head = cells[base + _HEAD]
-    if head != now // window.length:
+    length, head = window.length, cells[base + _HEAD]
+    if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)
     ring, size = base + _RING, window.cells
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
@@ -82,10 +82,10 @@ def take(cells: memoryview, base: int, window: Window, now: float, limit: int, a
 def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:
     """Change what was taken at that time. What has left the window cannot be less any more; what it should have been
     more counts now."""
-    head = cells[base + _HEAD]
-    if head != now // window.length:
+    length, head = window.length, cells[base + _HEAD]
+    if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)
-    slot = head if head == at // window.length else window.slot(at)
+    slot = int(at // length) if length else window.slot(at)
     if head - window.cells < slot <= head:
         add(cells, base, window, slot, difference)
     elif difference > 0:

@@ -1,7 +1,7 @@
 """Windows: over which time a limit counts. Each cuts time into numbered slots, of which the last few count.
 
-A slot is `length` seconds long, and has as its number how many were before it; months, of which each has its own
-length and whose `length` is infinite, are numbered in another way.
+A slot is `length` seconds long, and its number is how many were before it. Months have no one length, and that is 0:
+they are numbered by their year.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Calendar:
         self.period = period
         self.code = -1 if period == "day" else -2
         self.cells = 1
-        self.length = _DAY if period == "day" else inf
+        self.length = _DAY if period == "day" else 0
         self._last = (inf, 0.0, 0)  # of a month that was asked for: its beginning, its end and its number
         self.span = _DAY if period == "day" else 31 * _DAY
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
+from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import UseUncounted
+from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.providers import Model, kind_of
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.tokens import input_estimate
@@ -52,19 +54,15 @@ class Reserving:
             if path.endswith(_COUNTING):  # costs nothing
                 return
         models = [model for _, model in ctx.offers if model is not None]
-        input_tokens, output_tokens = input_estimate(ctx), self._output_tokens(ctx, models)
-        cost = (
-            self._cost(account.unknown_price, models, input_tokens, output_tokens)
-            if account.key.limits.has_budget
-            else 0
-        )
-        account.reserve(input_tokens, output_tokens, cost)
+        payload = ctx.payload if ctx.body else None
+        read = input_estimate(ctx)
+        made = 0 if payload is None else self._output_tokens(route, payload, models)
+        cost = self._cost(account.unknown_price, models, read, made) if account.key.limits.has_budget else 0
+        account.reserve(read, made, cost)
 
-    def _output_tokens(self, ctx: Context, models: Sequence[Model]) -> int:
+    def _output_tokens(self, route: Route, payload: JSONBody | FormBody, models: Sequence[Model]) -> int:
         """What the request asks for at most, or what the models can give, for each of its choices."""
-        route, payload = ctx.route, ctx.payload if ctx.body else None
-        assert route is not None
-        if payload is None or (route.surface is None and kind_of(route.path) in _WITHOUT_OUTPUT):
+        if route.surface is None and kind_of(route.path) in _WITHOUT_OUTPUT:
             return 0
         members = payload.value
         if members.keys().isdisjoint(_TELLING):
