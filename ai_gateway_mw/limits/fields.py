@@ -21,7 +21,12 @@ def limit_fields(requests: Sequence[Standing], tokens: Sequence[Standing]) -> li
     for names, standings in ((_REQUESTS, requests), (_TOKENS, tokens)):
         if standings:
             limit, remaining, reset = standings[0] if len(standings) == 1 else min(standings, key=_left)
-            fields += zip(names, (b"%d" % limit, b"%d" % remaining, _duration(reset)), strict=True)
+            of_limit, of_remaining, of_reset = names
+            fields += (
+                (of_limit, b"%d" % limit),
+                (of_remaining, b"%d" % remaining),
+                (of_reset, _duration(reset)),
+            )
     if fields:  # draft-ietf-httpapi-ratelimit-headers-06
         limit, remaining, reset = min((*requests, *tokens), key=_part_left)
         fields += (
