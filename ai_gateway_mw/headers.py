@@ -160,7 +160,9 @@ class Fields:
         if not self.repeated and not self.added:
             at = self.sent.index((name, self.first[name]))
             self.sent = self.sent[:at] + self.sent[at + 1 :]
-            self._index()
+            first = dict(self.first)
+            del first[name]
+            self.first, self._map = first, None
             return True
         self.sent = tuple([item for item in self.sent if item[0] != name])
         if self.added:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Self
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
+from ai_gateway_mw.limits.rings import Standing
 from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
@@ -24,14 +25,6 @@ Claim = tuple[str, Window, int, int]
 """A counter's name, its window, how much it allows, and how much of it is wanted (0 to look only)."""
 Place = tuple[str, int]
 """A name, and how many places there are by it."""
-
-
-class Standing(NamedTuple):
-    """How a counter stands: its limit, what is left, and the seconds until all of it is there again."""
-
-    limit: int
-    remaining: int
-    reset: int
 
 
 class Taken(NamedTuple):
@@ -105,13 +98,13 @@ class Counters:
                     row = rows.get((name, window.code))
                     if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
-                    left, reset = rings.take(cells, row.base, window, now, limit, amount)
-                    if left < 0:
+                    standing = rings.take(cells, row.base, window, now, limit, amount)
+                    if standing[1] < 0:
                         misfits.append(len(standings))
-                        wait = rings.wait(cells, row.base, window, now, -left)
+                        wait = rings.wait(cells, row.base, window, now, -standing[1])
                         if wait > longest:
                             refused, longest = misfits[-1], wait
-                    standings.append(Standing(limit, left, reset))
+                    standings.append(standing)
                 if refused is None:
                     return Taken(now, standings)
             except BaseException:
@@ -238,7 +231,7 @@ class Counters:
         base = (self._found(name, window.code) or self._new_row(name, window, now)).base
         rings.advanced(self._cells, base, window, now)
         used = rings.total(self._cells, base, window)
-        return Standing(limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used))
+        return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
 
     def _undo(self, claims: Sequence[Claim], misfits: Collection[int], place: Place | None) -> None:
         """Give back what was taken just now: what these claims want, but for those that did not fit in."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.limits.counters import Standing
+from ai_gateway_mw.limits.rings import Standing
 
 _LIMIT, _REMAINING, _RESET = b"x-ratelimit-limit-", b"x-ratelimit-remaining-", b"x-ratelimit-reset-"
 _REQUESTS: Final = (_LIMIT + b"requests", _REMAINING + b"requests", _RESET + b"requests")
@@ -38,7 +38,8 @@ def limit_fields(requests: Sequence[Standing], tokens: Sequence[Standing]) -> li
 
 
 def _left(standing: Standing) -> tuple[int, int]:
-    return standing.remaining, -standing.reset
+    _, remaining, reset = standing
+    return remaining, -reset
 
 
 def _part_left(standing: Standing) -> tuple[float, int]:

@@ -13,9 +13,10 @@ from ai_gateway_mw.errors import (
     TooManyConcurrent,
 )
 from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use
-from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Standing, Taken
+from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Taken
 from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import Bound
+from ai_gateway_mw.limits.rings import Standing
 from ai_gateway_mw.limits.windows import Calendar
 
 
@@ -87,8 +88,9 @@ class Reservation:
             return
         try:
             self._counters.correct_all(differences, self._at, claims.place)
-        except LimitsUnavailable:  # the answer is out; what was reserved stays counted. A process that has closed the
-            return  # counters has given its places back with that
+        except LimitsUnavailable:
+            # The answer is out: what was reserved stays counted. Who has closed the counters has given back its places.
+            return
 
     def release(self) -> None:
         """Give back what was reserved, since no upstream call was made; the request stays counted."""

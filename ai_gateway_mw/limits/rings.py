@@ -13,6 +13,9 @@ from ai_gateway_mw.limits.windows import MOST_CELLS, Window
 
 _UNTIL, _HEAD, _SPAN, _RING = range(4)
 WIDTH: Final = _RING + MOST_CELLS
+Standing = tuple[int, int, int]
+"""How a counter stands: its limit, what remains of it, and the seconds until all of it is there again."""
+
 MOST: Final = 2**62  # what a cell is filled to at most: two of them still are a number of 64 bits
 
 
@@ -63,20 +66,19 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     return slot
 
 
-def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> tuple[int, int]:
-    """Take so much, if that leaves no less than nothing of the limit. Says what is left, or would be, and where it was
-    taken the seconds of `reset`."""
+def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> Standing:
+    """Take so much, if that leaves no less than nothing of the limit. Otherwise that is what is said to remain."""
     length, head = window.length, cells[base + _HEAD]
     if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)
     ring, size = base + _RING, window.cells
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
     if left < 0:
-        return left, 0
+        return limit, left, 0
     if not amount:
-        return left, reset(cells, base, window, now, limit - left)
+        return limit, left, reset(cells, base, window, now, limit - left)
     cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
-    return left, ceil(cells[base + _UNTIL] - now)
+    return limit, left, ceil(cells[base + _UNTIL] - now)
 
 
 def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:

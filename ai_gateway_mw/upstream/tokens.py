@@ -23,9 +23,12 @@ def estimated_tokens(content: dict[str, Any]) -> int:
     for item in items:  # what is in it comes last
         kind = type(item)
         if kind is str:
-            narrow = len(item) if item.isascii() else len(item.encode("ascii", "ignore"))
-            ascii_characters += narrow
-            other += len(item) - narrow
+            if item.isascii():
+                ascii_characters += len(item)
+            else:
+                narrow = len(item.encode("ascii", "ignore"))
+                ascii_characters += narrow
+                other += len(item) - narrow
         elif kind is list:
             numbers = list(map(type, item)).count(int)  # a prompt may come as tokens, for embeddings say
             ready += numbers

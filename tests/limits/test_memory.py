@@ -107,7 +107,7 @@ def test_a_row_is_used_again_when_its_window_is_over(small: Counters, clock: Clo
     with pytest.raises(LimitsUnavailable):
         small.take([("new", MINUTE, 5, 1)])
     clock.now += 1
-    assert small.take([("new", MINUTE, 5, 1)]).standings[0].remaining == 4
+    assert small.take([("new", MINUTE, 5, 1)]).standings[0][1] == 4
     with pytest.raises(LimitsUnavailable):
         small.take([("old", MINUTE, 5, 1)])
     assert small.value("old", MINUTE) == 0
