@@ -82,7 +82,7 @@ class Counters:
 
     def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
         """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
-        looked at."""
+        looked at. The place is to be given back by `correct_all`, and is when this process dies."""
         cells, rows = self._cells, self._rows
         standings: list[Standing] = []
         misfits: list[int] = []
@@ -158,16 +158,6 @@ class Counters:
             missing = value - rings.total(self._cells, row.base, window)
             if missing > 0:
                 rings.add(self._cells, row.base, window, head, missing)
-
-    def enter(self, name: str, limit: int) -> bool:
-        """Take one of `limit` places; it is to be given back by `leave`, and is when this process dies."""
-        with self._guard:
-            return self._enter(name, limit)
-
-    def leave(self, name: str) -> None:
-        """Give a place back."""
-        with self._guard:
-            self._leave(name)
 
     def entered(self, name: str) -> int:
         """How many places are taken."""
