@@ -38,9 +38,7 @@ def presented_credentials(fields: Fields, query_string: bytes = b"") -> ClientCr
     """
     names = CREDENTIAL_FIELDS.intersection(fields.first)
     if len(names) < 2 and not (fields.repeated or query_string):
-        for name in names:
-            return _only(name, fields.first[name].strip())
-        return None
+        return _only(fields, *names) if names else None
     found = [(name, value.strip()) for name, value in fields if name in CREDENTIAL_FIELDS]
     if len({value for name, value in found if name == _AUTHORIZATION}) > 1:
         raise AmbiguousCredentials("The request has two different Authorization fields.")
@@ -57,8 +55,10 @@ def presented_credentials(fields: Fields, query_string: bytes = b"") -> ClientCr
     return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), places, bool(in_query))
 
 
-def _only(name: bytes, value: bytes) -> ClientCredential | None:
-    value = _bearer(value) if name == _AUTHORIZATION else value
+def _only(fields: Fields, name: bytes) -> ClientCredential | None:
+    value = fields.first[name].strip()
+    if name == _AUTHORIZATION:
+        value = _bearer(value)
     return ClientCredential(Secret(value.decode("latin-1"), _NAMES[name]), _ALONE[name]) if value else None
 
 

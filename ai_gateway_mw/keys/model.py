@@ -38,12 +38,15 @@ class GatewayKey:
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
     claims: KeyClaims = field(init=False, repr=False, compare=False)  # of its limits, under its lineage
+    restricts_models: bool = field(init=False, repr=False, compare=False)
     result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
         object.__setattr__(self, "claims", KeyClaims(self.limits, self.lineage))
+        restricts = self.allowed_models is not None or self.allowed_providers is not None
+        object.__setattr__(self, "restricts_models", restricts)
         object.__setattr__(self, "result", result_of(self))
 
     def expired(self, clock: Callable[[], datetime]) -> bool:
@@ -61,10 +64,6 @@ class GatewayKey:
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""
         return self.allowed_ips is None or (address is not None and address in self.allowed_ips)
-
-    @property
-    def restricts_models(self) -> bool:
-        return self.allowed_models is not None or self.allowed_providers is not None
 
     def allows_provider(self, provider_id: str) -> bool:
         return _allowed((provider_id,), self.allowed_providers)
