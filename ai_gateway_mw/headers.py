@@ -157,6 +157,13 @@ class Fields:
         """Drop every field of that name; says whether there was one."""
         if name not in self.first:
             return False
+        if not self.repeated and not self.added:
+            at = self.sent.index((name, self.first[name]))
+            self.sent = self.sent[:at] + self.sent[at + 1 :]
+            first = dict(self.first)
+            del first[name]
+            self.first, self._map = first, None
+            return True
         self.sent = tuple([item for item in self.sent if item[0] != name])
         if self.added:
             self.added = tuple([item for item in self.added if item[0] != name])

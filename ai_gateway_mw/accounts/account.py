@@ -9,7 +9,7 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import KeyRevoked
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.keys import GatewayKey
-from ai_gateway_mw.limits import Reservation
+from ai_gateway_mw.limits import Reservation, limit_fields
 from ai_gateway_mw.providers import Model
 from ai_gateway_mw.usage import Price, UnknownPrice
 
@@ -49,7 +49,7 @@ class Account:
     def open(self) -> None:
         """Count the request. Raises what `Reservation.open` does."""
         if not self.key.limits.is_none:
-            self._reservation = Reservation(self._accounts.counters(), self.key.limits, self.key.lineage)
+            self._reservation = Reservation(self._accounts.counters(), self.key.claims)
             self._reservation.open()
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
@@ -61,7 +61,8 @@ class Account:
 
     def fields(self) -> list[Field]:
         """What the client is told of its limits."""
-        return self._reservation.fields() if self._reservation is not None else []
+        reservation = self._reservation
+        return [] if reservation is None else limit_fields(reservation.requests, reservation.tokens)
 
     def check(self) -> None:
         """Raises `KeyRevoked` where the key was revoked since the exchange began."""

@@ -114,9 +114,9 @@ class Accounts:
         claim = _failures_of(address), _MINUTE, _FLOOD, 1
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
-            standing = taken.standings[0]
-            if standing.limit - standing.remaining > _FAILURES:
-                raise TooManyFailures(taken.retry_after or standing.reset)
+            limit, remaining, reset = taken.standings[0]
+            if limit - remaining > _FAILURES:
+                raise TooManyFailures(taken.retry_after or reset)
 
     def check_flood(self, address: str) -> None:
         """Raises `TooManyFailures` where so many wrong keys come from there that they are no longer looked up; a right

@@ -30,26 +30,21 @@ class Totals(NamedTuple):
         was reserved: a budget had better end too early than too late."""
         if not attempts:
             return _NOTHING
-        last = attempts[-1].candidate
-        totals = cls(last.provider.id, last.model.id if last.model is not None else "")
+        all_read = all_made = all_cached = 0
+        cost: int | None = 0
         for attempt in attempts:
-            if attempt.outcome.may_be_billed:
-                totals = totals._with(attempt, price_of, reserved)
-        return totals
-
-    def _with(self, attempt: Attempt, price_of: PriceOf, reserved: tuple[int, int]) -> Totals:
-        usage, model, cost = attempt.counted_usage, attempt.candidate.model, self.cost_nano
-        read, made, cached = (None, None, 0) if usage is None else usage[:3]
-        read, made = reserved[0] if read is None else read, reserved[1] if made is None else made
-        if read or made:
-            price = price_of(model) if model is not None else None
-            cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
-        return self._replace(
-            input_tokens=self.input_tokens + read,
-            output_tokens=self.output_tokens + made,
-            cached_tokens=self.cached_tokens + cached,
-            cost_nano=cost,
-        )
+            if not attempt.outcome.may_be_billed:
+                continue
+            usage, model = attempt.counted_usage, attempt.candidate.model
+            read, made, cached = (None, None, 0) if usage is None else usage[:3]
+            read, made = reserved[0] if read is None else read, reserved[1] if made is None else made
+            if read or made:
+                price = price_of(model) if model is not None else None
+                cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
+            all_read, all_made, all_cached = all_read + read, all_made + made, all_cached + cached
+        last = attempts[-1].candidate
+        model_id = last.model.id if last.model is not None else ""
+        return cls(last.provider.id, model_id, all_read, all_made, all_cached, cost)
 
 
 _NOTHING: Final = Totals()

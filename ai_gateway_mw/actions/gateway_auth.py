@@ -12,7 +12,7 @@ from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
-from ai_gateway_mw.keys import GatewayKey, Scope, result_of, scope_for, well_formed
+from ai_gateway_mw.keys import GatewayKey, Scope, permits, result_of, scope_for, well_formed
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.usage import UnknownPrice
@@ -98,7 +98,7 @@ class GatewayAuth:
 
     async def _resolved(self, ctx: Context) -> GatewayKey | None:
         credential = ctx.presented_credential()
-        if credential is None or not (credential.is_gateway_key or self._required):
+        if credential is None or not (self._required or credential.is_gateway_key):
             if self._required:
                 raise Unauthenticated(reason="the request presents no key")
             return None  # a client's own provider key may pass
@@ -123,7 +123,7 @@ class GatewayAuth:
 def check_scope_of_path(key: GatewayKey, ctx: Context) -> None:
     """Raises `ScopeDenied` where the path needs a scope that the key has not."""
     needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
-    if not key.permits(needed):
+    if not permits(key.scopes, needed):
         raise ScopeDenied(key.name, needed)
 
 

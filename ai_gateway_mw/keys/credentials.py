@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from ai_gateway_mw.errors import AmbiguousCredentials, BadRequest
-from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Fields
 from ai_gateway_mw.keys.token import PREFIX
 from ai_gateway_mw.secrets import Secret
 
@@ -31,32 +30,35 @@ class ClientCredential(NamedTuple):
         return PREFIX in self.secret.reveal()
 
 
-def presented_credentials(headers: Iterable[Field], query_string: bytes = b"") -> ClientCredential | None:
+def presented_credentials(fields: Fields, query_string: bytes = b"") -> ClientCredential | None:
     """The one credential of a request, or None. Basic (RFC 7617) and other schemes than Bearer are not one.
 
     `query_string` is for paths whose API takes a key there. Raises `AmbiguousCredentials` for two that differ, be it
     in two fields or in one that is there twice: checker and provider might each believe another.
     """
-    found = [(name, value.strip()) for name, value in headers if name in CREDENTIAL_FIELDS]
-    if len(found) < 2 and not query_string:
-        return _only(*found[0]) if found else None
+    names = CREDENTIAL_FIELDS.intersection(fields.first)
+    if len(names) < 2 and not (fields.repeated or query_string):
+        return _only(fields, *names) if names else None
+    found = [(name, value.strip()) for name, value in fields if name in CREDENTIAL_FIELDS]
     if len({value for name, value in found if name == _AUTHORIZATION}) > 1:
         raise AmbiguousCredentials("The request has two different Authorization fields.")
     found = [(name, _bearer(value) if name == _AUTHORIZATION else value) for name, value in found]
     in_query = _keys_of(query_string)
     values = {value for _, value in found if value} | in_query
     if len(values) > 1:
-        places = [*dict.fromkeys(name.decode() for name, value in found if value), *(["the query"] if in_query else ())]
-        raise AmbiguousCredentials(f"The request has two different credentials, in {' and '.join(places)}.")
+        where = [*dict.fromkeys(name.decode() for name, value in found if value), *(["the query"] if in_query else ())]
+        raise AmbiguousCredentials(f"The request has two different credentials, in {' and '.join(where)}.")
     if not values:
         return None
-    fields = frozenset(name for name, value in found if value)
-    place = _QUERY_PARAMETER if in_query else b",".join(sorted(fields)).decode()
-    return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), fields, bool(in_query))
+    places = frozenset(name for name, value in found if value)
+    place = _QUERY_PARAMETER if in_query else b",".join(sorted(places)).decode()
+    return ClientCredential(Secret(values.pop().decode("latin-1"), f"client/{place}"), places, bool(in_query))
 
 
-def _only(name: bytes, value: bytes) -> ClientCredential | None:
-    value = _bearer(value) if name == _AUTHORIZATION else value
+def _only(fields: Fields, name: bytes) -> ClientCredential | None:
+    value = fields.first[name].strip()
+    if name == _AUTHORIZATION:
+        value = _bearer(value)
     return ClientCredential(Secret(value.decode("latin-1"), _NAMES[name]), _ALONE[name]) if value else None
 
 

@@ -59,6 +59,9 @@ class _Entry(NamedTuple):
     looked_up: float
 
 
+_NOTHING: Final = _Entry(None, float("-inf"))
+
+
 class KeyDirectory:
     """Keys of a source, remembered by their digests. Who looks after the source calls `confirm` while it is heard of,
     and `forget` for what has changed."""
@@ -87,13 +90,13 @@ class KeyDirectory:
         if len(presented) != LENGTH:
             return None
         found = digest(presented, self._pepper)
-        entry = self._entries.get(found)
-        if entry is None or entry.key is None or not hmac.compare_digest(entry.key.digest, found):
+        key, looked_up = self._entries.get(found, _NOTHING)
+        if key is None or not hmac.compare_digest(key.digest, found):
             return None
         current = self._clock() - _CURRENT
-        if self._confirmed < current and entry.looked_up < current:
+        if self._confirmed < current and looked_up < current:
             return None
-        return entry.key if entry.key.works(self._now) else None
+        return key if key.works(self._now) else None
 
     async def find(self, presented: str) -> Found:
         """What became of what was presented. Raises `KeyStoreUnavailable` where nobody can tell.

@@ -11,7 +11,7 @@ from typing import Any
 from ai_gateway_mw.addresses import Address, Ranges
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.keys.scopes import Scope, permits
-from ai_gateway_mw.limits import KeyLimits
+from ai_gateway_mw.limits import KeyClaims, KeyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,16 @@ class GatewayKey:
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
+    claims: KeyClaims = field(init=False, repr=False, compare=False)  # of its limits, under its lineage
+    restricts_models: bool = field(init=False, repr=False, compare=False)
     result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
+        object.__setattr__(self, "claims", KeyClaims(self.limits, self.lineage))
+        restricts = self.allowed_models is not None or self.allowed_providers is not None
+        object.__setattr__(self, "restricts_models", restricts)
         object.__setattr__(self, "result", result_of(self))
 
     def expired(self, clock: Callable[[], datetime]) -> bool:
@@ -50,7 +55,7 @@ class GatewayKey:
 
     def works(self, clock: Callable[[], datetime]) -> bool:
         """Whether requests may come with it now."""
-        return not self.revoked and not self.expired(clock)
+        return not self.revoked and (self.expires is None or not self.expired(clock))
 
     def permits(self, needed: Scope) -> bool:
         """Whether one of its scopes covers the one that a request needs."""
@@ -59,10 +64,6 @@ class GatewayKey:
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""
         return self.allowed_ips is None or (address is not None and address in self.allowed_ips)
-
-    @property
-    def restricts_models(self) -> bool:
-        return self.allowed_models is not None or self.allowed_providers is not None
 
     def allows_provider(self, provider_id: str) -> bool:
         return _allowed((provider_id,), self.allowed_providers)

@@ -1,6 +1,8 @@
 """Limits: what a gateway key may use in a window of time, counted across processes."""
 
-from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Counters, Standing, Taken
+from ai_gateway_mw.limits.claims import KeyClaims
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Counters, Taken
+from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import KeyLimits, LimitsDocument
 from ai_gateway_mw.limits.reservation import Reservation, raise_spending
 from ai_gateway_mw.limits.windows import Calendar, Sliding, Window
@@ -10,12 +12,13 @@ __all__ = [
     "Calendar",
     "Claim",
     "Counters",
+    "KeyClaims",
     "KeyLimits",
     "LimitsDocument",
     "Reservation",
     "Sliding",
-    "Standing",
     "Taken",
     "Window",
+    "limit_fields",
     "raise_spending",
 ]

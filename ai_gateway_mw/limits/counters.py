@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, Self
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
+from ai_gateway_mw.limits.rings import Standing
 from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
 _MOST_REMEMBERED: Final = 65_536
 _PLACES: Final = 0  # no window has this code
-_R = TypeVar("_R", Row, Row | None)
+CROWDED: Final = -1  # refused for want of a free place
 _code = struct.Struct("=q").pack
 
 Claim = tuple[str, Window, int, int]
 """A counter's name, its window, how much it allows, and how much of it is wanted (0 to look only)."""
-
-
-class Standing(NamedTuple):
-    """How a counter stands: its limit, what is left, and the seconds until all of it is there again."""
-
-    limit: int
-    remaining: int
-    reset: int
+Place = tuple[str, int]
+"""A name, and how many places there are by it."""
 
 
 class Taken(NamedTuple):
@@ -37,7 +32,7 @@ class Taken(NamedTuple):
 
     at: float  # when; `correct` wants to know
     standings: Sequence[Standing]
-    refused: int | None = None  # the place of that claim
+    refused: int | None = None  # the number of that claim, or `CROWDED`
     retry_after: int = 0
 
     @property
@@ -85,36 +80,37 @@ class Counters:
         with self._guard:
             return Counters(memory.copied(self._memory), self._clock)
 
-    def take(self, claims: Sequence[Claim]) -> Taken:
-        """Take what all claims want, or nothing of any of them."""
-        cells = self._cells
-        added: list[tuple[int, Window, int, int]] = []
-        standings = []
+    def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
+        """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
+        looked at. The place is to be given back by `correct_all`, and is when this process dies."""
+        cells, rows = self._cells, self._rows
+        standings: list[Standing] = []
+        misfits: list[int] = []
         refused, longest = None, 0
         with self._guard:
             now = self._clock()
+            if place is not None and not self._enter(*place):
+                return Taken(now, (), CROWDED)
             try:
-                for place, (name, window, limit, amount) in enumerate(claims):
+                for name, window, limit, amount in claims:
                     if amount < 0:
                         raise ValueError(f"{amount} cannot be taken")
-                    base = (self._row(name, window) or self._new_row(name, window, now)).base
-                    head = rings.advanced(cells, base, window, now)
-                    used = rings.total(cells, base, window) + amount
-                    if used > limit:
-                        wait = rings.wait(cells, base, window, head, now, used - limit)
+                    row = rows.get((name, window.code))
+                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                        row = self._found(name, window.code) or self._new_row(name, window, now)
+                    standing = rings.take(cells, row.base, window, now, limit, amount)
+                    if standing[1] < 0:
+                        misfits.append(len(standings))
+                        wait = rings.wait(cells, row.base, window, now, -standing[1])
                         if wait > longest:
-                            refused, longest = place, wait
-                        continue
-                    if amount:
-                        added.append((base, window, head, amount))
-                        rings.add(cells, base, window, head, amount)
-                    standings.append(Standing(limit, limit - used, rings.reset(cells, base, window, head, now, used)))
+                            refused, longest = misfits[-1], wait
+                    standings.append(standing)
                 if refused is None:
                     return Taken(now, standings)
             except BaseException:
-                self._undo(added)
+                self._undo(claims[: len(standings)], misfits, place)
                 raise
-            self._undo(added)
+            self._undo(claims, misfits, place)
             standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
         return Taken(now, standings, refused, longest)
 
@@ -122,29 +118,32 @@ class Counters:
         """Make what was taken at that time more or less; see `correct_all`."""
         self.correct_all([(name, window, difference)], at)
 
-    def correct_all(self, differences: Sequence[tuple[str, Window, int]], at: float) -> None:
-        """Change what was taken at that time by these differences, whatever the limits say. What has left its window
-        cannot be less any more; what it should have been more counts now."""
-        cells = self._cells
+    def correct_all(
+        self, differences: Sequence[tuple[str, Window, int]], at: float, place: Place | None = None
+    ) -> None:
+        """Change what was taken at that time by these differences, whatever the limits say, and give the place back.
+        What has left its window cannot be less any more; what it should have been more counts now."""
+        cells, rows = self._cells, self._rows
         with self._guard:
             now = self._clock()
-            for name, window, difference in differences:
-                row = self._row(name, window)
-                if row is None:
-                    if difference <= 0:
-                        continue
-                    row = self._new_row(name, window, now)
-                head = rings.advanced(cells, row.base, window, now)
-                slot = window.slot(at)
-                if rings.has(window, head, slot):
-                    rings.add(cells, row.base, window, slot, difference)
-                elif difference > 0:
-                    rings.add(cells, row.base, window, head, difference)
+            try:
+                for name, window, difference in differences:
+                    row = rows.get((name, window.code))
+                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                        row = self._found(name, window.code)
+                    if row is None:
+                        if difference <= 0:
+                            continue
+                        row = self._new_row(name, window, now)
+                    rings.correct(cells, row.base, window, now, at, difference)
+            finally:
+                if place is not None:
+                    self._leave(place[0])
 
     def value(self, name: str, window: Window) -> int:
         """How much is used."""
         with self._guard:
-            row = self._row(name, window)
+            row = self._found(name, window.code)
             if row is None:
                 return 0
             rings.advanced(self._cells, row.base, window, self._clock())
@@ -154,29 +153,16 @@ class Counters:
         """Count at least so much as used: for what is known from elsewhere, after a start."""
         with self._guard:
             now = self._clock()
-            row = self._row(name, window) or self._new_row(name, window, now)
+            row = self._found(name, window.code) or self._new_row(name, window, now)
             head = rings.advanced(self._cells, row.base, window, now)
             missing = value - rings.total(self._cells, row.base, window)
             if missing > 0:
                 rings.add(self._cells, row.base, window, head, missing)
 
-    def enter(self, name: str, limit: int) -> bool:
-        """Take one of `limit` places; it is to be given back by `leave`, and is when this process dies."""
-        with self._guard:
-            row = self._place(name) or self._new_place(name)
-            return self._memory.places.enter(row.base, limit)
-
-    def leave(self, name: str) -> None:
-        """Give a place back."""
-        with self._guard:
-            row = self._place(name)
-            if row is not None:
-                self._memory.places.leave(row.base)
-
     def entered(self, name: str) -> int:
         """How many places are taken."""
         with self._guard:
-            row = self._place(name)
+            row = self._found(name, _PLACES)
             return 0 if row is None else self._memory.places.taken(row.base)
 
     def close(self) -> None:
@@ -185,15 +171,16 @@ class Counters:
             self._closed = True
             self._memory.close()
 
-    def _row(self, name: str, window: Window) -> Row | None:
-        """The row of a counter, remembered as long as its name stands there."""
-        row = self._rows.get((name, window.code))
-        if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
+    def _found(self, name: str, code: int) -> Row | None:
+        """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
+        row, cells = self._rows.get((name, code)), self._cells
+        if row is not None and cells[row.name] == row.low and cells[row.name + 1] == row.high:
             return row
-        return self._remembered(name, window.code, self._table(name).find(_digest(name, window.code)))
+        row = self._table(name, code).find(_digest(name, code))
+        return None if row is None else self._remembered(name, code, row)
 
     def _new_row(self, name: str, window: Window, now: float) -> Row:
-        table, cells = self._table(name), self._cells
+        table, cells = self._table(name, window.code), self._cells
         try:
             row = table.add(
                 _digest(name, window.code),
@@ -207,35 +194,43 @@ class Counters:
             raise
         return self._remembered(name, window.code, row)
 
-    def _place(self, name: str) -> Row | None:
-        row = self._rows.get((name, _PLACES))
-        if row is not None and self._cells[row.name] == row.low and self._cells[row.name + 1] == row.high:
-            return row
-        return self._remembered(name, _PLACES, self._memory.places.find(_digest(name, _PLACES)))
+    def _enter(self, name: str, limit: int) -> bool:
+        places = self._memory.places
+        row = self._found(name, _PLACES)
+        if row is None:
+            row = self._remembered(name, _PLACES, places.add(_digest(name, _PLACES)))
+        return places.enter(row.base, limit)
 
-    def _new_place(self, name: str) -> Row:
-        return self._remembered(name, _PLACES, self._memory.places.add(_digest(name, _PLACES)))
+    def _leave(self, name: str) -> None:
+        row = self._found(name, _PLACES)
+        if row is not None:
+            self._memory.places.leave(row.base)
 
-    def _table(self, name: str) -> Table:
+    def _table(self, name: str, code: int) -> Table:
+        if code == _PLACES:
+            return self._memory.of_places
         return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
 
-    def _remembered(self, name: str, code: int, row: _R) -> _R:
-        if row is not None:
-            if len(self._rows) >= _MOST_REMEMBERED:
-                self._rows.clear()
-            self._rows[name, code] = row
+    def _remembered(self, name: str, code: int, row: Row) -> Row:
+        if len(self._rows) >= _MOST_REMEMBERED:
+            self._rows.clear()
+        self._rows[name, code] = row
         return row
 
     def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
-        row = self._row(name, window) or self._new_row(name, window, now)
-        head = rings.advanced(self._cells, row.base, window, now)
-        used = rings.total(self._cells, row.base, window)
-        reset = rings.reset(self._cells, row.base, window, head, now, used)
-        return Standing(limit, max(0, limit - used), reset)
+        base = (self._found(name, window.code) or self._new_row(name, window, now)).base
+        rings.advanced(self._cells, base, window, now)
+        used = rings.total(self._cells, base, window)
+        return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
 
-    def _undo(self, added: Sequence[tuple[int, Window, int, int]]) -> None:
-        for base, window, slot, amount in added:
-            rings.add(self._cells, base, window, slot, -amount)
+    def _undo(self, claims: Sequence[Claim], misfits: Collection[int], place: Place | None) -> None:
+        """Give back what was taken just now: what these claims want, but for those that did not fit in."""
+        for number, (name, window, _, amount) in enumerate(claims):
+            row = self._found(name, window.code)
+            if row is not None and number not in misfits:
+                rings.give_back(self._cells, row.base, window, amount)
+        if place is not None:
+            self._leave(place[0])
 
 
 def _digest(name: str, code: int) -> bytes:

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.limits.counters import Standing
-from ai_gateway_mw.limits.key_limits import Bound
-
-Stand = tuple[Bound, Standing]
+from ai_gateway_mw.limits.rings import Standing
 
 _LIMIT, _REMAINING, _RESET = b"x-ratelimit-limit-", b"x-ratelimit-remaining-", b"x-ratelimit-reset-"
 _REQUESTS: Final = (_LIMIT + b"requests", _REMAINING + b"requests", _RESET + b"requests")
 _TOKENS: Final = (_LIMIT + b"tokens", _REMAINING + b"tokens", _RESET + b"tokens")
 
 
-def limit_fields(stands: Sequence[Stand]) -> list[Field]:
+def limit_fields(requests: Sequence[Standing], tokens: Sequence[Standing]) -> list[Field]:
     """Of requests and of tokens the window with the least left, and of all the one with the least part left. Money is
     nobody's business but the operator's."""
-    requests = [standing for bound, standing in stands if bound.unit == "requests"]
-    tokens = [standing for bound, standing in stands if bound.unit.endswith("tokens")]
     fields: list[Field] = []
     for names, standings in ((_REQUESTS, requests), (_TOKENS, tokens)):
         if standings:
-            tightest = min(standings, key=_left)
-            values = (b"%d" % tightest.limit, b"%d" % tightest.remaining, _duration(tightest.reset))
-            fields += zip(names, values, strict=True)
+            limit, remaining, reset = standings[0] if len(standings) == 1 else min(standings, key=_left)
+            of_limit, of_remaining, of_reset = names
+            fields += (
+                (of_limit, b"%d" % limit),
+                (of_remaining, b"%d" % remaining),
+                (of_reset, _duration(reset)),
+            )
     if fields:  # draft-ietf-httpapi-ratelimit-headers-06
-        limit, remaining, reset = min(requests + tokens, key=_part_left)
-        fields += ((b"ratelimit-limit", b"%d" % limit), (b"ratelimit-remaining", b"%d" % remaining))
-        fields.append((b"ratelimit-reset", b"%d" % reset))
+        limit, remaining, reset = min((*requests, *tokens), key=_part_left)
+        fields += (
+            (b"ratelimit-limit", b"%d" % limit),
+            (b"ratelimit-remaining", b"%d" % remaining),
+            (b"ratelimit-reset", b"%d" % reset),
+        )
     return fields
 
 
 def _left(standing: Standing) -> tuple[int, int]:
-    return standing.remaining, -standing.reset
+    _, remaining, reset = standing
+    return remaining, -reset
 
 
 def _part_left(standing: Standing) -> tuple[float, int]:
-    return standing.remaining / standing.limit if standing.limit else 0.0, -standing.reset
+    limit, remaining, reset = standing
+    return remaining / limit if limit else 0.0, -reset
 
 
+@lru_cache(maxsize=1024)  # requests of one second mostly share it
 def _duration(seconds: int) -> bytes:
     """As OpenAI writes it: `1s`, `6m0s`, `1h0m30s`."""
     minutes, rest = divmod(seconds, 60)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import weakref
 from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,11 +16,14 @@ PROCESSES: Final = 128
 
 
 class Guard(Protocol):
-    """One holder at a time. `seat` is the number of this process among those that share the counters."""
+    """One holder at a time. `seat` is the number of this process among those that share the counters; -1 as long as it
+    has not taken one."""
+
+    seat: int
 
     def __enter__(self) -> object: ...
     def __exit__(self, *_: object) -> None: ...
-    def seat(self) -> tuple[int, bool]: ...
+    def take_seat(self) -> int: ...
     def is_taken(self, seat: int) -> bool: ...
     def close(self) -> None: ...
 
@@ -28,11 +31,12 @@ class Guard(Protocol):
 class ThreadGuard:
     """For counters of one process."""
 
-    __slots__ = ("__weakref__", "_is_new", "_is_open", "_lock")
+    __slots__ = ("__weakref__", "_is_open", "_lock", "seat")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_open = self._is_new = True
+        self._is_open = True
+        self.seat = -1
         _renew_after_fork(self)
 
     def __enter__(self) -> None:
@@ -44,10 +48,10 @@ class ThreadGuard:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def seat(self) -> tuple[int, bool]:
-        """There is only one. It is new to a child too, which has none of its parent's exchanges."""
-        is_new, self._is_new = self._is_new, False
-        return 0, is_new
+    def take_seat(self) -> int:
+        """There is only one. A child takes it too, which has none of its parent's exchanges."""
+        self.seat = 0
+        return self.seat
 
     def is_taken(self, seat: int) -> bool:
         """Nobody else counts here."""
@@ -61,25 +65,26 @@ class ThreadGuard:
     def renew(self) -> None:
         """In a child, where no thread is left that could let go of the lock."""
         self._lock = threading.Lock()
-        self._is_new = True
+        self.seat = -1
 
 
 class CopiedGuard(ThreadGuard):
     """For a copy of the counters: seats are taken as they were when it was made, and stay so."""
 
-    __slots__ = ("_seat", "_taken")
+    __slots__ = ("_free", "_taken")
 
     def __init__(self, of: Guard) -> None:
         super().__init__()
         self._taken = frozenset(seat for seat in range(PROCESSES) if of.is_taken(seat))
-        self._seat = next((seat for seat in range(PROCESSES) if seat not in self._taken), PROCESSES - 1)
+        self._free = next((seat for seat in range(PROCESSES) if seat not in self._taken), PROCESSES - 1)
 
-    def seat(self) -> tuple[int, bool]:
+    def take_seat(self) -> int:
         """One that nobody had."""
-        return self._seat, super().seat()[1]
+        self.seat = self._free
+        return self.seat
 
     def is_taken(self, seat: int) -> bool:
-        return seat in self._taken or seat == self._seat
+        return seat in self._taken or seat == self._free
 
 
 class FileGuard:
@@ -90,44 +95,42 @@ class FileGuard:
     them when the parent dies.
     """
 
-    __slots__ = ("__weakref__", "_file", "_handle", "_lock", "_seat", "_seat_handle")
+    __slots__ = ("__weakref__", "_file", "_handle", "_lock", "_seat_handle", "seat")
 
     def __init__(self, file: Path, handle: int) -> None:
         """`handle` is the open file; it is closed with this."""
         self._file = file
         self._handle = handle
         self._lock = threading.Lock()
-        self._seat = self._seat_handle = -1
+        self.seat = self._seat_handle = -1
         _renew_after_fork(self)
 
     def __enter__(self) -> None:
         self._lock.acquire()
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            flock(self._handle, LOCK_EX)
         except (OSError, ValueError):  # ValueError: closed, or lost with a fork
             self._lock.release()
             raise LimitsUnavailable from None
 
     def __exit__(self, *_: object) -> None:
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            flock(self._handle, LOCK_UN)
         finally:
             self._lock.release()
 
-    def seat(self) -> tuple[int, bool]:
-        """The seat of this process, and whether it was taken just now: what its last holder left is still there."""
-        if self._seat >= 0:
-            return self._seat, False
+    def take_seat(self) -> int:
+        """One that no process has that lives: what its last holder left is still there."""
         for seat in range(PROCESSES):
             handle = self._try(seat)
             if handle is not None:
-                self._seat, self._seat_handle = seat, handle
-                return seat, True
+                self.seat, self._seat_handle = seat, handle
+                return seat
         raise LimitsUnavailable
 
     def is_taken(self, seat: int) -> bool:
         """Whether a process that lives has it."""
-        handle = None if seat == self._seat else self._try(seat)
+        handle = None if seat == self.seat else self._try(seat)
         if handle is None:
             return True
         os.close(handle)
@@ -139,7 +142,7 @@ class FileGuard:
             for handle in (self._seat_handle, self._handle):
                 if handle >= 0:
                     os.close(handle)
-            self._seat = self._seat_handle = self._handle = -1
+            self.seat = self._seat_handle = self._handle = -1
 
     def __del__(self) -> None:
         """For counters that nobody closed, as those of a gateway without a lifespan."""
@@ -159,7 +162,7 @@ class FileGuard:
             os.close(inherited)
             if self._seat_handle >= 0:
                 os.close(self._seat_handle)
-            self._seat = self._seat_handle = -1
+            self.seat = self._seat_handle = -1
 
     def _try(self, seat: int) -> int | None:
         """The seat's file, locked; None where somebody else has it."""
@@ -169,7 +172,7 @@ class FileGuard:
         except OSError:
             raise LimitsUnavailable from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(handle, LOCK_EX | LOCK_NB)
         except OSError:
             os.close(handle)
             return None

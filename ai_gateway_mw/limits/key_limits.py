@@ -109,17 +109,14 @@ class KeyLimits:
     of_requests: tuple[Bound, ...] = field(init=False, repr=False, compare=False)
     of_use: tuple[Bound, ...] = field(init=False, repr=False, compare=False)  # tokens and money
     is_none: bool = field(init=False, repr=False, compare=False)
+    has_budget: bool = field(init=False, repr=False, compare=False)  # money is limited
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of_requests", self._bounds(_REQUESTS))
         object.__setattr__(self, "of_use", self._bounds(_USE))
         is_none = not (self.of_requests or self.of_use) and self.concurrent_requests is None
         object.__setattr__(self, "is_none", is_none)
-
-    @property
-    def has_budget(self) -> bool:
-        """Whether money is limited."""
-        return self.nano_usd_per_day is not None or self.nano_usd_per_month is not None
+        object.__setattr__(self, "has_budget", any(bound.unit == "USD" for bound in self.of_use))
 
     @classmethod
     def of(cls, document: LimitsDocument) -> KeyLimits:

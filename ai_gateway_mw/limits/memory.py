@@ -39,8 +39,8 @@ class Memory:
         size = Table.size(rows, rings.WIDTH)
         self.keys = Table(self._bytes, _HEADER_CELLS, rows, rings.WIDTH)
         self.others = Table(self._bytes, _HEADER_CELLS + size, rows, rings.WIDTH)
-        self._of_places = Table(self._bytes, _HEADER_CELLS + 2 * size, place_rows, places.WIDTH)
-        self.places = places.Places(self._of_places, guard, _HIGHEST)
+        self.of_places = Table(self._bytes, _HEADER_CELLS + 2 * size, place_rows, places.WIDTH)
+        self.places = places.Places(self.of_places, guard, _HIGHEST)
 
     def fill_from(self, other: Memory) -> None:
         """Have what the other one has, which is of the same size."""
@@ -49,7 +49,7 @@ class Memory:
     def close(self) -> None:
         """Give back the buffer, and close its file."""
         self.guard.close()  # first: it waits for whoever is counting, and lets nobody in any more
-        for table in (self.keys, self.others, self._of_places):
+        for table in (self.keys, self.others, self.of_places):
             table.release()
         self._bytes.release()
         self._buffer.close()

@@ -14,7 +14,7 @@ WIDTH: Final = PROCESSES
 class Places:
     """A row for a name, in which each process has the cell of its seat. The caller holds the lock."""
 
-    __slots__ = ("_cells", "_guard", "_highest", "_seat", "_table", "_zeros")
+    __slots__ = ("_cells", "_guard", "_highest", "_table", "_zeros")
 
     def __init__(self, table: Table, guard: Guard, highest: int) -> None:
         """`highest` is the cell that tells how many seats were ever taken: the others are not looked at."""
@@ -23,10 +23,6 @@ class Places:
         self._guard = guard
         self._highest = highest
         self._zeros = memoryview(bytes(8 * WIDTH)).cast("q")
-
-    def find(self, digest: bytes) -> Row | None:
-        """The row of that name."""
-        return self._table.find(digest)
 
     def add(self, digest: bytes) -> Row:
         """A row for a name that has none; where there is no room, places of dead processes are given up first."""
@@ -39,9 +35,9 @@ class Places:
     def enter(self, base: int, limit: int) -> bool:
         """Take one more place, if fewer than `limit` are taken."""
         cells = self._cells
-        seat, is_new = self._guard.seat()
-        if is_new:
-            self._sit_down(seat)
+        seat = self._guard.seat
+        if seat < 0:
+            seat = self._sit_down()
         end = base + cells[self._highest]
         if sum(cells[base:end]) >= limit and (limit < 1 or self._living(base, end) >= limit):
             return False
@@ -50,10 +46,10 @@ class Places:
 
     def leave(self, base: int) -> None:
         """Give back a place of this process."""
-        seat, is_new = self._guard.seat()
-        if is_new:
-            self._sit_down(seat)
-        elif self._cells[base + seat] > 0:
+        seat = self._guard.seat
+        if seat < 0:
+            seat = self._sit_down()
+        if self._cells[base + seat] > 0:
             self._cells[base + seat] -= 1
 
     def taken(self, base: int) -> int:
@@ -68,11 +64,13 @@ class Places:
                 cells[cell] = 0
         return sum(cells[base:end])
 
-    def _sit_down(self, seat: int) -> None:
-        """Empty the cells of a seat whose last holder died."""
+    def _sit_down(self) -> int:
+        """Take a seat, and empty its cells: its last holder died."""
+        seat = self._guard.take_seat()
         for base in self._table.bases():
             self._cells[base + seat] = 0
         self._cells[self._highest] = max(self._cells[self._highest], seat + 1)
+        return seat
 
     def _sweep(self) -> None:
         seats = self._cells[self._highest]

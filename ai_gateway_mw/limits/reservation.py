@@ -3,139 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from typing import NoReturn
 
 from ai_gateway_mw.errors import (
     BudgetExceeded,
-    GatewayError,
     LimitsUnavailable,
     RateLimited,
     RequestOverLimit,
     TooManyConcurrent,
 )
-from ai_gateway_mw.headers import Field
-from ai_gateway_mw.limits.counters import KEY_PREFIX, Counters, Taken
-from ai_gateway_mw.limits.fields import Stand, limit_fields
-from ai_gateway_mw.limits.key_limits import Bound, KeyLimits, Unit
+from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use
+from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Taken
+from ai_gateway_mw.limits.fields import limit_fields
+from ai_gateway_mw.limits.key_limits import Bound
+from ai_gateway_mw.limits.rings import Standing
 from ai_gateway_mw.limits.windows import Calendar
 
 
 class Reservation:
     """Opened once, and then ended by `settle` or `release`, whatever happened in between; the second of them does
-    nothing. For a key without limits nothing is counted."""
+    nothing. For a key without limits nothing is counted.
 
-    __slots__ = ("_at", "_counters", "_entered", "_is_open", "_limits", "_name", "_reserved", "_stands")
+    `requests` and `tokens` are how the limits of these stood when this was taken.
+    """
 
-    def __init__(self, counters: Counters, limits: KeyLimits, key_id: str) -> None:
+    __slots__ = ("_at", "_claims", "_counters", "_is_open", "_reserved", "requests", "tokens")
+
+    def __init__(self, counters: Counters, claims: KeyClaims) -> None:
         self._counters = counters
-        self._limits = limits
-        self._name = KEY_PREFIX + key_id
-        self._is_open = self._entered = False
-        self._reserved: _Use | None = None
+        self._claims = claims
+        self._is_open = False
+        self._reserved: Use | None = None
         self._at = 0.0
-        self._stands: list[Stand] = []
+        self.requests: Sequence[Standing] = ()
+        self.tokens: Sequence[Standing] = ()
 
     def open(self) -> None:
         """Take a request of each window, and a place. Raises `RateLimited` or `TooManyConcurrent`, and then nothing is
         taken."""
-        limits = self._limits
-        if limits.is_none:
+        claims = self._claims
+        if claims.limits.is_none:
             return
-        most = limits.concurrent_requests
-        if most is not None and not self._counters.enter(self._name, most):
-            raise TooManyConcurrent(most)
-        self._entered = most is not None
-        try:
-            self._take(limits.of_requests, _NOTHING)
-        except BaseException:
-            self._leave()
-            raise
+        if claims.of_requests or claims.place is not None:
+            taken = self._counters.take(claims.of_requests, claims.place)
+            if taken.refused is not None:
+                _refuse(claims, claims.limits.of_requests, claims.of_requests, taken)
+            self.requests = taken.standings
         self._is_open = True
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the upstream call may use at most. Raises `RateLimited`, `RequestOverLimit` or `BudgetExceeded`,
         and then nothing of it is taken; the place stays."""
-        if self._limits.is_none:
+        claims = self._claims
+        if claims.limits.is_none:
             return
         if self._reserved is not None or not self._is_open:
             raise RuntimeError("an exchange reserves once, while it is open")
-        use = _Use(input_tokens, output_tokens, cost_nano)
-        self._at = self._take(self._limits.of_use, use)
-        self._reserved = use
+        wanted = input_tokens + output_tokens, input_tokens, output_tokens, cost_nano
+        if claims.of_use:
+            of_use = [(name, window, limit, wanted[part]) for name, window, limit, part in claims.of_use]
+            taken = self._counters.take(of_use)
+            if taken.refused is not None:
+                _refuse(claims, claims.limits.of_use, of_use, taken)
+            self.tokens = taken.standings[: claims.tokens]
+            self._at = taken.at
+        self._reserved = wanted
 
     def settle(self, input_tokens: int | None, output_tokens: int | None, cost_nano: int | None) -> None:
-        """Correct what was reserved to what was used. What is not known (None) stays as it was reserved."""
+        """Correct what was reserved to what was used, and give the place back. What is not known (None) stays as it was
+        reserved."""
         if not self._is_open:
             return
         self._is_open = False
-        if self._limits.of_use:
-            reserved = self._reserved or _NOTHING
-            used = _Use(
-                reserved.input_tokens if input_tokens is None else input_tokens,
-                reserved.output_tokens if output_tokens is None else output_tokens,
-                reserved.cost_nano if cost_nano is None else cost_nano,
-            )
-            self._correct(reserved, used)
-        self._leave()
+        claims, reserved = self._claims, self._reserved or NO_USE
+        read = reserved[1] if input_tokens is None else input_tokens
+        made = reserved[2] if output_tokens is None else output_tokens
+        used = read + made, read, made, reserved[3] if cost_nano is None else cost_nano
+        differences = [
+            (name, window, used[part] - reserved[part])
+            for name, window, _, part in claims.of_use
+            if used[part] != reserved[part]
+        ]
+        if not differences and claims.place is None:
+            return
+        try:
+            self._counters.correct_all(differences, self._at, claims.place)
+        except LimitsUnavailable:
+            # The answer is out: what was reserved stays counted. Who has closed the counters has given back its places.
+            return
 
     def release(self) -> None:
         """Give back what was reserved, since no upstream call was made; the request stays counted."""
         self.settle(0, 0, 0)
-
-    def fields(self) -> list[Field]:
-        """What the client is told of its limits, as they stood when this was taken."""
-        return limit_fields(self._stands)
-
-    def _take(self, bounds: Sequence[Bound], use: _Use) -> float:
-        if not bounds:
-            return 0.0
-        name = self._name
-        claims = [(f"{name}/{bound.unit}", bound.window, bound.limit, use.of(bound.unit)) for bound in bounds]
-        taken = self._counters.take(claims)
-        if taken.refused is not None:
-            raise _refusal(bounds[taken.refused], claims[taken.refused][-1], taken)
-        self._stands += zip(bounds, taken.standings, strict=True)
-        return taken.at
-
-    def _correct(self, reserved: _Use, used: _Use) -> None:
-        differences = [
-            (f"{self._name}/{bound.unit}", bound.window, difference)
-            for bound in self._limits.of_use
-            if (difference := used.of(bound.unit) - reserved.of(bound.unit))
-        ]
-        if differences:
-            with suppress(LimitsUnavailable):  # the answer is out; what was reserved stays counted
-                self._counters.correct_all(differences, self._at)
-
-    def _leave(self) -> None:
-        if self._entered:
-            self._entered = False
-            with suppress(LimitsUnavailable):  # closed, and the place was given back with that
-                self._counters.leave(self._name)
-
-
-class _Use:
-    """Tokens and money of one exchange."""
-
-    __slots__ = ("cost_nano", "input_tokens", "output_tokens")
-
-    def __init__(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
-        self.cost_nano = cost_nano
-
-    def of(self, unit: Unit) -> int:
-        """How much of a unit that is; every exchange is one request."""
-        if unit == "tokens":
-            return self.input_tokens + self.output_tokens
-        if unit == "input tokens":
-            return self.input_tokens
-        if unit == "output tokens":
-            return self.output_tokens
-        return self.cost_nano if unit == "USD" else 1
-
-
-_NOTHING = _Use(0, 0, 0)
 
 
 def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> None:
@@ -146,11 +105,16 @@ def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> 
     counters.raise_to(name, Calendar("month"), month)
 
 
-def _refusal(bound: Bound, amount: int, taken: Taken) -> GatewayError:
+def _refuse(key: KeyClaims, bounds: Sequence[Bound], claims: Sequence[Claim], taken: Taken) -> NoReturn:
+    assert taken.refused is not None
+    if taken.refused == CROWDED:
+        assert key.place is not None
+        raise TooManyConcurrent(key.place[1])
+    bound, standing, amount = bounds[taken.refused], taken.standings[taken.refused], claims[taken.refused][-1]
     if bound.unit == "USD":
-        return BudgetExceeded(bound.text)
-    stand = (bound, taken.standings[taken.refused or 0])
-    fields = [(name.decode(), value.decode()) for name, value in limit_fields([stand])]
+        raise BudgetExceeded(bound.text)
+    shown = limit_fields([standing], ()) if bound.unit == "requests" else limit_fields((), [standing])
+    fields = [(name.decode(), value.decode()) for name, value in shown]
     if amount > bound.limit:
-        return RequestOverLimit(bound.text, amount, fields)
-    return RateLimited(bound.text, taken.retry_after, fields)
+        raise RequestOverLimit(bound.text, amount, fields)
+    raise RateLimited(bound.text, taken.retry_after, fields)

@@ -13,6 +13,9 @@ from ai_gateway_mw.limits.windows import MOST_CELLS, Window
 
 _UNTIL, _HEAD, _SPAN, _RING = range(4)
 WIDTH: Final = _RING + MOST_CELLS
+Standing = tuple[int, int, int]
+"""How a counter stands: its limit, what remains of it, and the seconds until all of it is there again."""
+
 MOST: Final = 2**62  # what a cell is filled to at most: two of them still are a number of 64 bits
 
 
@@ -63,6 +66,34 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
     return slot
 
 
+def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> Standing:
+    """Take so much, if that leaves no less than nothing of the limit. Otherwise that is what is said to remain."""
+    length, head = window.length, cells[base + _HEAD]
+    if head != (now // length if length else window.slot(now)):
+        head = advanced(cells, base, window, now)
+    ring, size = base + _RING, window.cells
+    left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
+    if left < 0:
+        return limit, left, 0
+    if not amount:
+        return limit, left, reset(cells, base, window, now, limit - left)
+    cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
+    return limit, left, ceil(cells[base + _UNTIL] - now)
+
+
+def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:
+    """Change what was taken at that time. What has left the window cannot be less any more; what it should have been
+    more counts now."""
+    length, head = window.length, cells[base + _HEAD]
+    if head != (now // length if length else window.slot(now)):
+        head = advanced(cells, base, window, now)
+    slot = int(at // length) if length else window.slot(at)
+    if head - window.cells < slot <= head:
+        add(cells, base, window, slot, difference)
+    elif difference > 0:
+        add(cells, base, window, head, difference)
+
+
 def total(cells: memoryview, base: int, window: Window) -> int:
     """What all slots hold."""
     ring = base + _RING
@@ -76,14 +107,14 @@ def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) ->
     cells[cell] = 0 if value < 0 else min(value, MOST)
 
 
-def has(window: Window, head: int, slot: int) -> bool:
-    """Whether a slot is still, or already, one of those that count when `head` is the newest."""
-    return head - window.cells < slot <= head
+def give_back(cells: memoryview, base: int, window: Window, amount: int) -> None:
+    """Have what was taken just now not taken."""
+    add(cells, base, window, cells[base + _HEAD], -amount)
 
 
-def wait(cells: memoryview, base: int, window: Window, head: int, now: float, excess: int) -> int:
+def wait(cells: memoryview, base: int, window: Window, now: float, excess: int) -> int:
     """Whole seconds until so much has left that `excess` more fits in."""
-    ring, size = base + _RING, window.cells
+    ring, size, head = base + _RING, window.cells, cells[base + _HEAD]
     slot = head - size + 1
     excess -= cells[ring + slot % size]
     while excess > 0 and slot < head:
@@ -92,11 +123,11 @@ def wait(cells: memoryview, base: int, window: Window, head: int, now: float, ex
     return max(1, ceil(window.leaves(slot) - now))
 
 
-def reset(cells: memoryview, base: int, window: Window, head: int, now: float, used: int) -> int:
+def reset(cells: memoryview, base: int, window: Window, now: float, used: int) -> int:
     """Whole seconds until the row, of which so much is used, is empty if nothing more is counted; 0 if it is."""
     if not used:
         return 0
-    ring, size, slot = base + _RING, window.cells, head
+    ring, size, slot = base + _RING, window.cells, cells[base + _HEAD]
     while not cells[ring + slot % size]:
         slot -= 1
     return max(1, ceil(window.leaves(slot) - now))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from ai_gateway_mw.errors import LimitsUnavailable
 
@@ -20,7 +21,8 @@ _NOBODY: Final = bytes(_DIGEST)
 _halves = struct.Struct("=qq").unpack
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """Where a row is, and whose it was when it was found."""
 
     base: int  # its first cell

@@ -1,9 +1,14 @@
-"""Windows: over which time a limit counts. Each cuts time into numbered slots, of which the last few count."""
+"""Windows: over which time a limit counts. Each cuts time into numbered slots, of which the last few count.
+
+A slot is `length` seconds long, and its number is how many were before it. Months have no one length, and that is 0:
+they are numbered by their year.
+"""
 
 from __future__ import annotations
 
 import calendar
 import time
+from math import inf
 from typing import Final, Literal
 
 _SLOTS: Final = 60
@@ -49,20 +54,26 @@ class Sliding:
 class Calendar:
     """The day or the month, by UTC: one slot, which starts anew at the boundary."""
 
-    __slots__ = ("cells", "code", "period", "span")
+    __slots__ = ("_last", "cells", "code", "length", "period", "span")
 
     def __init__(self, period: Literal["day", "month"]) -> None:
         self.period = period
         self.code = -1 if period == "day" else -2
         self.cells = 1
+        self.length = _DAY if period == "day" else 0
+        self._last = (inf, 0.0, 0)  # of a month that was asked for: its beginning, its end and its number
         self.span = _DAY if period == "day" else 31 * _DAY
 
     def slot(self, now: float) -> int:
         """The number of the day or month that a time is in."""
         if self.code == -1:
             return int(now // _DAY)
-        date = time.gmtime(now)
-        return date.tm_year * 12 + date.tm_mon - 1
+        begin, end, slot = self._last
+        if not begin <= now < end:
+            date = time.gmtime(now)
+            slot = date.tm_year * 12 + date.tm_mon - 1
+            self._last = (self.leaves(slot - 1), self.leaves(slot), slot)
+        return slot
 
     def leaves(self, slot: int) -> float:
         """The time from which on it no longer counts."""

@@ -203,8 +203,11 @@ class ResponseGate(Shortcuts):
 
     def _with_ours(self, fields: list[Field]) -> list[Field]:
         ctx = self._ctx
+        names = b"".join(dict(fields)).lower()
         if ctx.account is not None and ctx.refusal is None and (limits := ctx.account.fields()):
-            fields = [item for item in fields if not item[0].startswith(_RATE_LIMITS)] + limits
-        if b"x-request-id" in b"".join(dict(fields)).lower():
+            if b"ratelimit-" in names:
+                fields = [item for item in fields if not item[0].startswith(_RATE_LIMITS)]
+            fields = fields + limits
+        if b"x-request-id" in names:
             fields = [item for item in fields if item[0].lower() != b"x-request-id"]
         return [*fields, *ctx.answer_fields, (b"x-request-id", ctx.id.encode())]

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ai_gateway_mw.body import JSONBody
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.upstream.candidate import Candidate
 
 MEMBER: Final = "stream_options"
@@ -21,14 +23,15 @@ _BLANK_LINE: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
 _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
-def asks_for_usage(ctx: Context, candidate: Candidate) -> bool:
+def asks_for_usage(ctx: Context, payload: JSONBody | FormBody, candidate: Candidate) -> bool:
     """Whether a stream is asked to tell its usage although its client does not: under a key with limits of use, where
     the candidate takes the member."""
+    if payload.value.get("stream") is not True:
+        return False
     account, route = ctx.account, ctx.route
     if account is None or route is None or not account.key.limits.of_use or route.path not in _PATHS:
         return False
-    payload = ctx.payload
-    if payload is None or payload.get("stream") is not True or not candidate.takes(MEMBER):
+    if not candidate.takes(MEMBER):
         return False
     given = payload.get(MEMBER)
     return given is None or (isinstance(given, dict) and given.get(_INCLUDE) is not True)

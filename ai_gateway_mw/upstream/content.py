@@ -35,7 +35,7 @@ def content(
     takes_all = not (candidate.surface.supported_params or model.unsupported_params)
     asks = False
     if ctx.account is not None:
-        asks = ctx.account.usage_was_asked = MEMBER not in additions and asks_for_usage(ctx, candidate)
+        asks = ctx.account.usage_was_asked = MEMBER not in additions and asks_for_usage(ctx, payload, candidate)
     if takes_all and asked == model.upstream_id and max_output_tokens is None and not (additions or asks):
         return ctx.body or b"" if "models" not in payload.names else payload.edited({}, _MODELS)
     dropped = _dropped(payload.names, candidate)

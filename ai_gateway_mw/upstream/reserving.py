@@ -13,7 +13,7 @@ from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.providers import Model, kind_of
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.tokens import input_estimate
-from ai_gateway_mw.usage import Prices
+from ai_gateway_mw.usage import Prices, UnknownPrice
 
 _USUAL_OUTPUT: Final = 4_096  # of a model of which nobody knows how much it may answer
 _WITHOUT_OUTPUT: Final = ("embedding", "moderation", "rerank")
@@ -25,6 +25,8 @@ _CHAT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _GEMINI_CONFIGS: Final = ("generationConfig", "generation_config")
 _GEMINI_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of", "candidateCount", "candidate_count")
+# The members that tell how much may be answered; most requests have none of them.
+_TELLING: Final = frozenset([*_CHAT_LIMITS, "max_output_tokens", *_GEMINI_CONFIGS, *_CHOICES, "prompt"])
 
 
 class Reserving:
@@ -39,65 +41,65 @@ class Reserving:
         account = ctx.account
         if account is None or not account.key.limits.of_use:
             return
-        assert ctx.route is not None
-        path = ctx.route.path
-        if ctx.route.task != "generate":
+        route = ctx.route
+        assert route is not None
+        path = route.path
+        if route.task != "generate":
             if ctx.method == "POST" and not path.endswith(_HARMLESS):  # generates, or runs later, whatever is in it
                 raise UseUncounted(path)
             return
-        if path.endswith(_LATER):
-            raise UseUncounted(path)
-        if path.endswith(_COUNTING):  # costs nothing
-            return
-        models = [offer.model for offer in ctx.offers if offer.model is not None]
-        input_tokens, output_tokens = self._tokens(ctx, models)
-        cost = self._cost(ctx, models, input_tokens, output_tokens) if account.key.limits.has_budget else 0
-        account.reserve(input_tokens, output_tokens, cost)
-
-    def _tokens(self, ctx: Context, models: Sequence[Model]) -> tuple[int, int]:
-        assert ctx.route is not None
+        if route.surface is None:
+            if path.endswith(_LATER):
+                raise UseUncounted(path)
+            if path.endswith(_COUNTING):  # costs nothing
+                return
+        models = [model for _, model in ctx.offers if model is not None]
         payload = ctx.payload if ctx.body else None
-        input_tokens = input_estimate(ctx)
-        if payload is None or kind_of(ctx.route.path) in _WITHOUT_OUTPUT:
-            return input_tokens, 0
-        return input_tokens, self._output_tokens(ctx.route, payload, models)
+        read = input_estimate(ctx)
+        made = 0 if payload is None else self._output_tokens(route, payload, models)
+        cost = self._cost(account.unknown_price, models, read, made) if account.key.limits.has_budget else 0
+        account.reserve(read, made, cost)
 
     def _output_tokens(self, route: Route, payload: JSONBody | FormBody, models: Sequence[Model]) -> int:
         """What the request asks for at most, or what the models can give, for each of its choices."""
-        configs = [config for name in _GEMINI_CONFIGS if isinstance(config := payload.get(name), dict)]
-        most = max((self._most(route, payload, configs, model) for model in models), default=_USUAL_OUTPUT)
-        if self._max_output_tokens is not None:
-            most = min(most, self._max_output_tokens)
-        choices = [holder.get(name) for holder in (payload, *configs) for name in _CHOICES]
-        return (
-            most
-            * max((number for value in choices if (number := _number(value)) is not None), default=1)
-            * (_prompts(payload.get("prompt")) if route.path == "/v1/completions" else 1)
-        )
+        if route.surface is None and kind_of(route.path) in _WITHOUT_OUTPUT:
+            return 0
+        members = payload.value
+        if members.keys().isdisjoint(_TELLING):
+            return self._capped([model.max_output_tokens or _USUAL_OUTPUT for model in models])
+        configs = [config for name in _GEMINI_CONFIGS if isinstance(config := members.get(name), dict)]
+        most = self._capped([_asked(route, members, configs, model) for model in models])
+        choices = [_number(holder[name]) for holder in (members, *configs) for name in _CHOICES if name in holder]
+        prompts = _prompts(members.get("prompt")) if route.path == "/v1/completions" else 1
+        return most * max([number for number in choices if number is not None], default=1) * prompts
 
-    @staticmethod
-    def _most(route: Route, payload: JSONBody | FormBody, configs: Sequence[Mapping[str, Any]], model: Model) -> int:
-        """What one choice of this model may bring, by the members that its provider is sent and reads."""
-        if route.format == "gemini":
-            values = [config.get(name) for config in configs for name in _GEMINI_LIMITS]
-        else:
-            values = [payload.get(name) for name in _limits_of(route, model)]
-        asked = [_number(value) for value in values if value is not None]
-        numbers = [number for number in asked if number is not None]
-        if len(numbers) == len(asked) > 0:
-            return max(numbers)
-        return max(model.max_output_tokens or _USUAL_OUTPUT, *numbers, 0)
+    def _capped(self, most: Sequence[int]) -> int:
+        """The most that any model may bring, as far as the policy lets it."""
+        longest = max(most, default=_USUAL_OUTPUT)
+        return longest if self._max_output_tokens is None else min(longest, self._max_output_tokens)
 
-    def _cost(self, ctx: Context, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
+    def _cost(self, unknown: UnknownPrice, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
         """What the dearest of the models that may be tried would cost."""
-        assert ctx.account is not None
         dearest = 0
         for model in models:
-            price = self._prices.applied(model, ctx.account.unknown_price)
+            price = self._prices.applied(model, unknown)
             if price is None:
                 raise UseUncounted(f"model '{model.id}'")
             dearest = max(dearest, price.cost(input_tokens, output_tokens))
         return dearest
+
+
+def _asked(route: Route, members: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], model: Model) -> int:
+    """What one choice of this model may bring, by the members that its provider is sent and reads."""
+    if route.format == "gemini":
+        values = [config.get(name) for config in configs for name in _GEMINI_LIMITS]
+    else:
+        values = [members.get(name) for name in _limits_of(route, model)]
+    asked = [_number(value) for value in values if value is not None]
+    numbers = [number for number in asked if number is not None]
+    if len(numbers) == len(asked) > 0:
+        return max(numbers)
+    return max(model.max_output_tokens or _USUAL_OUTPUT, *numbers, 0)
 
 
 def _limits_of(route: Route, model: Model) -> Sequence[str]:

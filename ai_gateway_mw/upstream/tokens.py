@@ -19,24 +19,29 @@ _BINARY_KEYS = frozenset({"data", "image_url", "url", "file_data", "type", "role
 def estimated_tokens(content: dict[str, Any]) -> int:
     """Tokens in the prompt of a request body of any of the formats; never below the true order of magnitude."""
     ascii_characters = other = ready = 0
-    pending: list[Any] = [content[key] for key in _PROMPT_KEYS if key in content]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            narrow = len(item.encode("ascii", "ignore"))
-            ascii_characters += narrow
-            other += len(item) - narrow
-        elif isinstance(item, list):
-            numbers = sum(type(each) is int for each in item)  # a prompt may come as tokens, for embeddings say
+    items: list[Any] = list(map(content.get, _PROMPT_KEYS & content.keys()))
+    for item in items:  # what is in it comes last
+        kind = type(item)
+        if kind is str:
+            if item.isascii():
+                ascii_characters += len(item)
+            else:
+                narrow = len(item.encode("ascii", "ignore"))
+                ascii_characters += narrow
+                other += len(item) - narrow
+        elif kind is list:
+            numbers = list(map(type, item)).count(int)  # a prompt may come as tokens, for embeddings say
             ready += numbers
-            pending.extend(item if not numbers else (each for each in item if type(each) is not int))
-        elif isinstance(item, dict):
-            pending.extend(value for key, value in item.items() if key not in _BINARY_KEYS)
+            items += item if not numbers else [each for each in item if type(each) is not int]
+        elif kind is dict:
+            items += map(item.get, item.keys() - _BINARY_KEYS)
     return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready
 
 
 def input_estimate(ctx: Context) -> int:
     """The estimate for a request, made once; 0 where its body holds no text."""
-    if ctx.input_tokens is None and ctx.body and isinstance(ctx.payload, JSONBody):
-        ctx.input_tokens = estimated_tokens(ctx.payload.value)
+    if ctx.input_tokens is None and ctx.body:
+        payload = ctx.payload
+        if isinstance(payload, JSONBody):
+            ctx.input_tokens = estimated_tokens(payload.value)
     return ctx.input_tokens or 0

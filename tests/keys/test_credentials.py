@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ai_gateway_mw.errors import AmbiguousCredentials, BadRequest
+from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.keys import generate, presented_credentials
 
 KEY = b"gw_sk_one"
@@ -29,7 +30,7 @@ Headers = list[tuple[bytes, bytes]]
     ids=range(13),
 )
 def test_where_the_one_credential_stands(headers: Headers, query: bytes, fields: set[bytes], in_query: bool) -> None:
-    found = presented_credentials([(b"host", b"x"), *headers, (b"accept", b"*/*")], query)
+    found = presented_credentials(Fields([(b"host", b"x"), *headers, (b"accept", b"*/*")]), query)
     assert found is not None
     assert found.secret.reveal() == KEY.decode()
     assert found.fields == fields
@@ -51,7 +52,7 @@ def test_where_the_one_credential_stands(headers: Headers, query: bytes, fields:
     ids=["nothing", "Basic", "another scheme", "no token", "blank token", "no scheme", "blank", "other names"],
 )
 def test_what_is_no_credential(headers: Headers, query: bytes) -> None:
-    assert presented_credentials(headers, query) is None
+    assert presented_credentials(Fields(headers), query) is None
 
 
 @pytest.mark.parametrize(
@@ -69,28 +70,28 @@ def test_what_is_no_credential(headers: Headers, query: bytes) -> None:
 )
 def test_two_different_ones_are_refused_unseen(headers: Headers, query: bytes) -> None:
     with pytest.raises(AmbiguousCredentials, match="two different"):
-        presented_credentials(headers, query)
+        presented_credentials(Fields(headers), query)
 
 
 def test_where_they_are_is_told() -> None:
     with pytest.raises(AmbiguousCredentials, match=r"two different credentials, in authorization and the query\."):
-        presented_credentials([(b"authorization", b"Bearer a")], b"key=b")
+        presented_credentials(Fields([(b"authorization", b"Bearer a")]), b"key=b")
 
 
 def test_a_query_of_thousands_of_parameters_is_refused() -> None:
     with pytest.raises(BadRequest, match="too many"):
-        presented_credentials([], b"a=1&" * 1_001)
+        presented_credentials(Fields([]), b"a=1&" * 1_001)
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"x" * 1_000_000, b"a, Bearer b"], ids=["bytes", "long", "joined"])
 def test_a_strange_credential_is_one_all_the_same(value: bytes) -> None:
-    found = presented_credentials([(b"authorization", b"Bearer " + value)])
+    found = presented_credentials(Fields([(b"authorization", b"Bearer " + value)]))
     assert found is not None
     assert found.secret.reveal().encode("latin-1") == value
 
 
 def test_a_credential_does_not_show_itself() -> None:
-    found = presented_credentials([(b"authorization", b"Bearer sk-canary"), (b"x-api-key", b"sk-canary")])
+    found = presented_credentials(Fields([(b"authorization", b"Bearer sk-canary"), (b"x-api-key", b"sk-canary")]))
     assert "sk-canary" not in repr(found)
     assert "Secret('client/authorization,x-api-key')" in repr(found)
 
@@ -101,6 +102,6 @@ def test_a_credential_does_not_show_itself() -> None:
     ids=["fresh", "malformed", "other"],
 )
 def test_a_gateway_key_is_told_by_its_prefix(value: str, ours: bool) -> None:
-    found = presented_credentials([(b"x-api-key", value.encode())])
+    found = presented_credentials(Fields([(b"x-api-key", value.encode())]))
     assert found is not None
     assert found.is_gateway_key is ours

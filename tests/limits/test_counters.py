@@ -10,7 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding, Window
+from ai_gateway_mw.limits.counters import CROWDED
 from tests.limits.clock import Clock
+from tests.limits.places import enter, leave
 
 MINUTE = Sliding(60)
 DAY, MONTH = Calendar("day"), Calendar("month")
@@ -82,7 +84,7 @@ def test_all_claims_are_taken_or_none(counters: Counters) -> None:
     assert (first.granted, first.standings[0][:2], first.standings[1][:2]) == (True, (10, 6), (5, 2))
     second = counters.take([wide, narrow])
     assert (second.granted, second.refused) == (False, 1)
-    assert [standing.remaining for standing in second.standings] == [6, 2]
+    assert [remaining for _, remaining, _ in second.standings] == [6, 2]
     assert (counters.value("a", MINUTE), counters.value("b", DAY)) == (4, 3)
 
 
@@ -100,7 +102,7 @@ def test_one_counter_may_be_claimed_twice(counters: Counters) -> None:
 @pytest.mark.parametrize(("amount", "limit"), [(4, 3), (1, 0)])
 def test_more_than_the_limit_is_always_refused(counters: Counters, amount: int, limit: int) -> None:
     taken = counters.take([("a", MINUTE, limit, amount)])
-    assert (taken.granted, taken.standings[0].remaining, taken.retry_after > 0) == (False, limit, True)
+    assert (taken.granted, taken.standings[0][1], taken.retry_after > 0) == (False, limit, True)
 
 
 def test_nothing_may_be_taken_to_look(counters: Counters) -> None:
@@ -146,7 +148,7 @@ def test_a_correction_may_go_over_the_limit_and_then_nothing_is_let_through(coun
     taken = counters.take([("a", DAY, 10, 10)])
     counters.correct("a", DAY, taken.at, 1000)
     refused = counters.take([("a", DAY, 10, 0)])
-    assert (refused.granted, refused.standings[0].remaining) == (False, 0)
+    assert (refused.granted, refused.standings[0][1]) == (False, 0)
 
 
 def test_a_correction_of_what_nobody_took_counts_now(counters: Counters) -> None:
@@ -185,19 +187,51 @@ def test_a_clock_that_is_put_back_far_keeps_nobody_out_for_long(counters: Counte
 
 
 def test_places_are_given_back(counters: Counters) -> None:
-    assert [counters.enter("a", 2) for _ in range(3)] == [True, True, False]
-    assert counters.enter("b", 1)
-    counters.leave("a")
-    assert (counters.entered("a"), counters.enter("a", 2), counters.enter("a", 0)) == (1, True, False)
+    assert [enter(counters, "a", 2) for _ in range(3)] == [True, True, False]
+    assert enter(counters, "b", 1)
+    leave(counters, "a")
+    assert (counters.entered("a"), enter(counters, "a", 2), enter(counters, "a", 0)) == (1, True, False)
     for _ in range(5):
-        counters.leave("a")
+        leave(counters, "a")
     assert counters.entered("a") == 0
+
+
+def test_a_place_is_taken_with_the_claims_or_nothing_is(counters: Counters) -> None:
+    claim, place = ("key:a/requests", MINUTE, 2, 1), ("key:a", 1)
+    assert counters.take([claim], place).granted
+    crowded = counters.take([claim], place)
+    assert (crowded.granted, crowded.refused, crowded.standings) == (False, CROWDED, ())
+    assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
+    assert counters.take([("key:a/requests", MINUTE, 2, 2)], ("key:a", 9)).refused == 0
+    assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
+    with pytest.raises(ValueError, match="-1"):
+        counters.take([claim, ("b", MINUTE, 2, -1)], ("key:a", 9))
+    assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
+
+
+def test_a_place_alone_may_be_taken_and_given_back_with_a_correction(counters: Counters) -> None:
+    place = ("key:a", 1)
+    assert counters.take([], place).granted
+    counters.correct_all([], 0.0, place)
+    taken = counters.take([("a", MINUTE, 10, 5)], place)
+    counters.correct_all([("a", MINUTE, -2)], taken.at, place)
+    assert (counters.value("a", MINUTE), counters.entered("key:a")) == (3, 0)
+
+
+def test_what_does_not_fit_is_not_given_back_with_what_did(counters: Counters) -> None:
+    for name, amount in (("a", 1), ("b", 3), ("c", 2)):
+        granted_to = counters.take([(name, MINUTE, 3, amount)])
+        assert granted_to.granted
+    refused = counters.take([("a", MINUTE, 3, 1), ("b", MINUTE, 3, 1), ("a", MINUTE, 3, 1), ("c", MINUTE, 3, 2)])
+    assert not refused.granted
+    assert [counters.value(name, MINUTE) for name in "abc"] == [1, 3, 2]
+    assert [remaining for _, remaining, _ in refused.standings] == [2, 0, 2, 1]
 
 
 def test_what_is_closed_counts_nothing_more(counters: Counters) -> None:
     counters.close()
     counters.close()
-    for use in (lambda: granted(counters), lambda: counters.enter("a", 1), lambda: counters.value("a", DAY)):
+    for use in (lambda: granted(counters), lambda: enter(counters, "a", 1), lambda: counters.value("a", DAY)):
         with pytest.raises(LimitsUnavailable):
             use()
 
@@ -265,15 +299,15 @@ TestAgainstALog.settings = settings(max_examples=60, stateful_step_count=40, dea
 
 def test_a_copy_goes_on_from_what_is_counted_and_apart(counters: Counters) -> None:
     assert granted(counters, 2)
-    assert counters.enter("key:a", 2)
+    assert enter(counters, "key:a", 2)
     copy = counters.copied()
     assert granted(copy)
     assert not granted(copy)
     assert (counters.value("key:a", MINUTE), copy.value("key:a", MINUTE)) == (2, 3)
-    assert copy.enter("key:a", 2)
-    assert not copy.enter("key:a", 2)
+    assert enter(copy, "key:a", 2)
+    assert not enter(copy, "key:a", 2)
     assert (counters.entered("key:a"), copy.entered("key:a")) == (1, 2)
-    copy.leave("key:a")
+    leave(copy, "key:a")
     copy.close()
     assert granted(counters)
     assert counters.entered("key:a") == 1

@@ -12,6 +12,7 @@ import pytest
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
 from tests.limits.clock import Clock
+from tests.limits.places import enter, leave
 
 MINUTE = Sliding(60)
 
@@ -93,6 +94,18 @@ def test_a_full_table_refuses_and_forgets_nothing(small: Counters, clock: Clock)
     assert small.take([("0", MINUTE, 5, 1)]).granted
 
 
+def test_a_full_table_takes_no_place_and_keeps_none(small: Counters) -> None:
+    for number in range(256):
+        small.take([(str(number), MINUTE, 5, 1)])
+    with pytest.raises(LimitsUnavailable):
+        small.take([("0", MINUTE, 5, 1), ("one more", MINUTE, 5, 1)], ("0", 3))
+    assert (small.value("0", MINUTE), small.entered("0")) == (1, 0)
+    assert enter(small, "0", 3)
+    with pytest.raises(LimitsUnavailable):
+        small.correct_all([("one more", MINUTE, 5)], 0.0, ("0", 3))
+    assert small.entered("0") == 0
+
+
 def test_what_others_fill_leaves_room_for_gateway_keys(small: Counters) -> None:
     for number in range(256):
         small.take([(str(number), MINUTE, 5, 1)])
@@ -107,7 +120,7 @@ def test_a_row_is_used_again_when_its_window_is_over(small: Counters, clock: Clo
     with pytest.raises(LimitsUnavailable):
         small.take([("new", MINUTE, 5, 1)])
     clock.now += 1
-    assert small.take([("new", MINUTE, 5, 1)]).standings[0].remaining == 4
+    assert small.take([("new", MINUTE, 5, 1)]).standings[0][1] == 4
     with pytest.raises(LimitsUnavailable):
         small.take([("old", MINUTE, 5, 1)])
     assert small.value("old", MINUTE) == 0
@@ -158,12 +171,12 @@ def test_a_row_that_counts_again_after_the_clock_was_put_back_is_not_free(
 
 def test_places_that_are_taken_are_not_given_to_another_name(small: Counters) -> None:
     for number in range(256):
-        assert small.enter(str(number), 1)
+        assert enter(small, str(number), 1)
     with pytest.raises(LimitsUnavailable):
-        small.enter("one more", 1)
-    small.leave("7")
-    assert small.enter("one more", 1)
-    assert not small.enter("8", 1)
+        enter(small, "one more", 1)
+    leave(small, "7")
+    assert enter(small, "one more", 1)
+    assert not enter(small, "8", 1)
     assert small.entered("7") == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
+from tests.limits.places import enter, leave
 from tests.limits.workers import CLAIMS, burst, crowd, dying, opened, started
 
 # From Python 3.12 on: pytest-xdist has a thread in every worker, and the children here do not care.
@@ -53,11 +54,11 @@ def test_places_count_over_processes_and_those_of_the_dead_do_not(file: Path) ->
     processes = [started(crowd, file, 100) for _ in range(4)]
     assert sum(number for (number,) in go(processes)) == 100
     counters = opened(str(file))
-    assert not counters.enter("key:a", 100)
+    assert not enter(counters, "key:a", 100)
     for process in processes:
         process.kill()
         process.communicate()
-    assert [counters.enter("key:a", 2) for _ in range(3)] == [True, True, False]
+    assert [enter(counters, "key:a", 2) for _ in range(3)] == [True, True, False]
     assert counters.entered("key:a") == 2
     counters.close()
 
@@ -78,11 +79,11 @@ def test_a_process_that_is_killed_while_counting_loses_nothing(file: Path) -> No
 
 def test_a_child_has_places_of_its_own_and_its_parent_keeps_its(file: Path) -> None:
     counters = opened(str(file))
-    assert counters.enter("key:a", 3)
+    assert enter(counters, "key:a", 3)
     child = os.fork()
     if child == 0:
-        counters.leave("key:a")  # it never entered
-        os._exit(10 * counters.enter("key:a", 3) + counters.entered("key:a"))
+        leave(counters, "key:a")  # it never entered
+        os._exit(10 * enter(counters, "key:a", 3) + counters.entered("key:a"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 12
     assert counters.entered("key:a") == 1
     counters.close()
@@ -90,10 +91,10 @@ def test_a_child_has_places_of_its_own_and_its_parent_keeps_its(file: Path) -> N
 
 def test_counters_of_one_process_are_not_those_of_its_child() -> None:
     counters = Counters.in_memory(rows=256, place_rows=256)
-    assert counters.enter("a", 1)
+    assert enter(counters, "a", 1)
     child = os.fork()
     if child == 0:
-        os._exit(counters.enter("a", 1) and counters.take(CLAIMS).granted)
+        os._exit(enter(counters, "a", 1) and counters.take(CLAIMS).granted)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert counters.entered("a") == 1
     assert counters.value(*CLAIMS[0][:2]) == 0
@@ -102,12 +103,12 @@ def test_counters_of_one_process_are_not_those_of_its_child() -> None:
 
 def test_two_of_one_process_count_together_and_one_closes_without_the_other(file: Path) -> None:
     one, other = opened(str(file)), opened(str(file))
-    assert one.enter("key:a", 2)
-    assert other.enter("key:a", 2)
-    assert not one.enter("key:a", 2)
+    assert enter(one, "key:a", 2)
+    assert enter(other, "key:a", 2)
+    assert not enter(one, "key:a", 2)
     one.close()
-    assert other.enter("key:a", 2)
-    assert not other.enter("key:a", 2)
+    assert enter(other, "key:a", 2)
+    assert not enter(other, "key:a", 2)
     other.close()
 
 

@@ -12,7 +12,18 @@ from ai_gateway_mw.errors import (
     RequestOverLimit,
     TooManyConcurrent,
 )
-from ai_gateway_mw.limits import Calendar, Counters, KeyLimits, LimitsDocument, Reservation, Sliding, raise_spending
+from ai_gateway_mw.headers import Field
+from ai_gateway_mw.limits import (
+    Calendar,
+    Counters,
+    KeyClaims,
+    KeyLimits,
+    LimitsDocument,
+    Reservation,
+    Sliding,
+    limit_fields,
+    raise_spending,
+)
 from ai_gateway_mw.replies import error_reply
 from tests.limits.clock import Clock
 
@@ -32,7 +43,7 @@ def counters(clock: Clock) -> Iterator[Counters]:
 
 
 def reservation(counters: Counters, key_id: str = "key_1", **limits: float) -> Reservation:
-    return Reservation(counters, KeyLimits.of(LimitsDocument.model_validate(limits)), key_id)
+    return Reservation(counters, KeyClaims(KeyLimits.of(LimitsDocument.model_validate(limits)), key_id))
 
 
 def opened(counters: Counters, key_id: str = "key_1", **limits: float) -> Reservation:
@@ -47,6 +58,10 @@ def refusal(made: Reservation, use: tuple[int, int, int] | None = None) -> Gatew
     return caught.value
 
 
+def told(made: Reservation) -> list[Field]:
+    return limit_fields(made.requests, made.tokens)
+
+
 def tokens(counters: Counters) -> int:
     return counters.value("key:key_1/tokens", Sliding(60))
 
@@ -57,7 +72,7 @@ def test_a_key_without_limits_touches_no_counters(counters: Counters) -> None:
     made.reserve(1, 2, 3)
     made.settle(1, 2, 3)
     made.release()
-    assert made.fields() == []
+    assert told(made) == []
 
 
 def test_requests_are_counted_by_key(counters: Counters) -> None:
@@ -189,9 +204,9 @@ def test_clients_are_told_whether_to_try_again(error: GatewayError, status: int,
 
 def test_the_tightest_windows_are_shown(counters: Counters, clock: Clock) -> None:
     made = opened(counters, requests_per_minute=60, requests_per_day=10, tokens_per_minute=1000, usd_per_day=1)
-    assert dict(made.fields())[b"x-ratelimit-remaining-requests"] == b"9"
+    assert dict(told(made))[b"x-ratelimit-remaining-requests"] == b"9"
     made.reserve(400, 590, 0)
-    assert dict(made.fields()) == {
+    assert dict(told(made)) == {
         b"x-ratelimit-limit-requests": b"10",
         b"x-ratelimit-remaining-requests": b"9",
         b"x-ratelimit-reset-requests": b"24h24m0s",
@@ -207,7 +222,7 @@ def test_the_tightest_windows_are_shown(counters: Counters, clock: Clock) -> Non
 def test_money_alone_is_not_shown(counters: Counters) -> None:
     made = opened(counters, usd_per_day=1)
     made.reserve(1, 1, 1)
-    assert made.fields() == []
+    assert told(made) == []
 
 
 def test_spending_known_from_elsewhere_counts(counters: Counters) -> None:

@@ -72,6 +72,45 @@ def test_death_at_any_store_loses_no_count(window: Window, moves: int) -> None:
     pytest.fail("so many stores are not needed")
 
 
+@pytest.mark.parametrize("moves", [0, 1, 30, 59, 60, 61, 62, 1000, -1, -40, -62, -500])
+@pytest.mark.parametrize("window", [Sliding(60), Sliding(90), Calendar("day"), Calendar("month")], ids=str)
+def test_death_at_any_store_of_a_claim_or_a_correction_loses_no_count(window: Window, moves: int) -> None:
+    counts = [(0.0, 5), (20.0, 7), (40.0, 9)]
+    at = NOW + 40 + moves
+    whole = moved(begun(window, counts), window, at, 0)
+    for stores in range(80):
+        cells = begun(window, counts)
+        mortal: Any = Mortal(cells, stores)
+        try:
+            limit, left, _ = rings.take(mortal, 0, window, at, 1000, 3)
+            rings.correct(mortal, 0, window, at, at, 4)
+        except Died:
+            assert moved(cells, window, at, 0) >= whole
+            assert not rings.is_over(cells, 0, at)
+        else:
+            assert limit - left == whole + 3
+            assert rings.total(cells, 0, window) == whole + 7
+            return
+    pytest.fail("so many stores are not needed")
+
+
+@pytest.mark.parametrize("amount", [0, 1, 2, 3])
+@pytest.mark.parametrize("later", [0.0, 1.0, 60.0, 61.0, 40 * 86_400.0, -1.0, -100.0])
+@pytest.mark.parametrize("window", [Sliding(60), Sliding(90), Calendar("day"), Calendar("month")], ids=str)
+def test_a_claim_does_what_its_steps_do(window: Window, later: float, amount: int) -> None:
+    """Which are: move on, look whether it fits, add it, tell how it stands."""
+    at = NOW + later
+    ours, theirs = begun(window, [(0.0, 8)]), begun(window, [(0.0, 8)])
+    head = rings.advanced(theirs, 0, window, at)
+    used = rings.total(theirs, 0, window) + amount
+    standing = rings.take(ours, 0, window, at, 10, amount)
+    assert standing[:2] == (10, 10 - used)
+    if used <= 10:
+        rings.add(theirs, 0, window, head, amount)
+        assert standing[2] == rings.reset(theirs, 0, window, at, used)
+    assert ours.tolist() == theirs.tolist()
+
+
 @given(
     st.lists(st.tuples(st.floats(-200, 200), st.integers(0, 9)), max_size=30),
     st.sampled_from([Sliding(60), Sliding(100)]),

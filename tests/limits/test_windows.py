@@ -47,6 +47,12 @@ def test_a_calendar_window_ends_at_its_boundary(period: str, now: str, leaves: s
     assert window.slot(at(leaves)) == slot + 1
 
 
+def test_a_month_is_told_whichever_was_asked_for_before() -> None:
+    month = Calendar("month")
+    times = ["2026-03-31T23:59:59.9", "2026-04-01T00:00:00", "2026-03-01T00:00:00", "2026-02-28T23:59:59", "2027-03-01"]
+    assert [month.slot(at(text)) - 2026 * 12 for text in times * 2] == [2, 3, 2, 1, 14] * 2
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 367 * 86_400])
 def test_a_window_of_no_sense_is_refused(seconds: int) -> None:
     with pytest.raises(ValueError, match="a window lasts"):

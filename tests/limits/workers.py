@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
+from tests.limits.places import enter
 
 CLAIMS = [("key:a", Sliding(3600), 10**9, 1), ("a", Calendar("day"), 10**9, 1)]
+PLACE = ("key:a", 1000)
 _ROOT = Path(__file__).parents[2]
 _FIXED = 1_773_144_000.0
 
@@ -54,7 +56,7 @@ def crowd(file: str, limit: str) -> None:
     """Enters as often as it can, prints how often that was, and stays until the next line."""
     counters = opened(file)
     _ready()
-    entered = sum(counters.enter("key:a", int(limit)) for _ in range(64))
+    entered = sum(enter(counters, "key:a", int(limit)) for _ in range(64))
     print(entered, flush=True)
     sys.stdin.readline()
 
@@ -86,11 +88,11 @@ def _forked(counters: Counters, writing: int) -> int:
     number = 0
     while True:
         number += 1
-        if counters.enter("key:a", 1000):
-            if counters.take(CLAIMS).granted:
-                os.write(writing, b"x")
+        taken = counters.take(CLAIMS, PLACE)
+        if taken.granted:
+            os.write(writing, b"x")
             counters.take([(f"key:{os.getpid()}:{number % 20}", Sliding(60), 10, 1)])
-            counters.leave("key:a")
+            counters.correct_all([("key:corrected", Sliding(60), 1)], taken.at, PLACE)
 
 
 def _drained(reading: int) -> int:

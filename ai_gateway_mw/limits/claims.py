@@ -1,0 +1,34 @@
+"""KeyClaims: what the limits of one key claim of the counters, prepared once for all exchanges under that key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Place
+from ai_gateway_mw.limits.key_limits import KeyLimits, Unit
+from ai_gateway_mw.limits.windows import Window
+
+Use = tuple[int, int, int, int]
+"""What one exchange uses: tokens, input tokens, output tokens, and billionths of a dollar."""
+
+NO_USE: Final[Use] = (0, 0, 0, 0)
+_UNITS: Final[tuple[Unit, ...]] = ("tokens", "input tokens", "output tokens", "USD")  # in the order of `Use`
+
+
+class KeyClaims:
+    """In the order of the bounds of `limits`: `of_requests` are claims of one request; those of use say at their end
+    which part of a `Use` they want."""
+
+    __slots__ = ("limits", "of_requests", "of_use", "place", "tokens")
+
+    def __init__(self, limits: KeyLimits, key_id: str) -> None:
+        name, most = KEY_PREFIX + key_id, limits.concurrent_requests
+        self.limits = limits
+        self.place: Place | None = None if most is None else (name, most)
+        self.of_requests: tuple[Claim, ...] = tuple(
+            (f"{name}/{bound.unit}", bound.window, bound.limit, 1) for bound in limits.of_requests
+        )
+        self.of_use: tuple[tuple[str, Window, int, int], ...] = tuple(
+            (f"{name}/{bound.unit}", bound.window, bound.limit, _UNITS.index(bound.unit)) for bound in limits.of_use
+        )
+        self.tokens = sum(bound.unit != "USD" for bound in limits.of_use)  # so many bounds of use, which come first
