@@ -19,7 +19,7 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.upstream.http1 import Origin, Pour, Timeouts
+from ai_gateway_mw.upstream.http1 import Origin, Pour, Timeouts, UpstreamResponse
 
 
 async def handled(
@@ -51,18 +51,17 @@ async def handled(
             return ForeignAnswer(await transport.handle_async_request(sent))
 
 
-class ForeignAnswer:
+class ForeignAnswer(UpstreamResponse):
     """An httpx response in the shape of our own transport's answers: nothing is known of it that was not awaited."""
 
-    __slots__ = ("_chunks", "_reading", "_response", "complete", "fields", "status")
+    __slots__ = ("_chunks", "_reading", "_response")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._chunks = _chunks(response)
         self._reading: asyncio.Task[bytes] | None = None  # where somebody waited, and went on before it came
         self.complete = False
-        self.status = response.status_code
-        self.fields: list[Field] = [(name.lower(), value) for name, value in response.headers.raw]
+        self.begin(response.status_code, [(name.lower(), value) for name, value in response.headers.raw])
 
     def take(self) -> bytes:
         return b""

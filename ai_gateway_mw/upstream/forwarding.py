@@ -13,8 +13,8 @@ from ai_gateway_mw.errors import AmbiguousPath, GatewayError
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, GATEWAY_KEY, Field, named_by_connection
 from ai_gateway_mw.hops import FIELD as HOPS
 from ai_gateway_mw.secrets import SecretStore
-from ai_gateway_mw.upstream.http1 import Origin
-from ai_gateway_mw.upstream.transport import UpstreamRequest, UpstreamResponse
+from ai_gateway_mw.upstream.http1 import Origin, UpstreamResponse
+from ai_gateway_mw.upstream.transport import UpstreamRequest
 from ai_gateway_mw.urls import encoded_path, encoded_query
 
 _FRAMING: Final = CONNECTION_SPECIFIC | {b"host", b"content-length", b"expect"}

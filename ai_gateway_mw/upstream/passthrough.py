@@ -15,11 +15,11 @@ from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.upstream.asked_usage import without_usage
 from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
+from ai_gateway_mw.upstream.http1 import UpstreamResponse
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
 from ai_gateway_mw.upstream.records import outcome_of_giving_up
 from ai_gateway_mw.upstream.sayings import outcome_of_error_object
 from ai_gateway_mw.upstream.tokens import input_estimate
-from ai_gateway_mw.upstream.transport import UpstreamResponse
 from ai_gateway_mw.upstream.usage import BodyEnds, Usage, usage_of_body, usage_of_stream
 
 _log = logging.getLogger("ai_gateway_mw.upstream")

@@ -294,7 +294,8 @@ class Arrived(HTTPTransport):
     async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Answer:
         self.heads.append(head)
         answer = Answer(cast("Any", None))
-        answer.status, answer.fields, answer.complete = self._status, list(self._fields), True
+        answer.begin(self._status, list(self._fields))
+        answer.complete = True
         for piece in self._pieces:
             answer.chunks.append(piece)
         return answer

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
-from ai_gateway_mw.upstream.http1.answer import TOO_LATE, Answer, Pour
+from ai_gateway_mw.upstream.http1.answer import TOO_LATE, Answer
 from ai_gateway_mw.upstream.http1.parsing import AnswerParser, Malformed
+from ai_gateway_mw.upstream.http1.response import Pour
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.http1.pool import Pool

@@ -5,6 +5,8 @@ httptools does the reading and refuses most of what is broken; here stands what 
 
 from __future__ import annotations
 
+from itertools import compress, repeat
+
 import httptools
 
 from ai_gateway_mw.upstream.http1.answer import Answer
@@ -15,6 +17,7 @@ _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
 
 _WATCHED = frozenset([b"content-length", b"transfer-encoding", b"keep-alive"])
+_BLANKS = repeat(b" \t")
 
 
 class Malformed(Exception):
@@ -30,6 +33,7 @@ class AnswerParser:
         "_chunked",
         "_informational",
         "_parser",
+        "_raw",
         "framed",
         "keep_alive",
         "keep_for",
@@ -40,6 +44,7 @@ class AnswerParser:
 
     def __init__(self, keep_for: float) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._raw: list[bytes] = []  # names and values of the head by turns, as they came
         self.keep_for = keep_for
 
     def begin(self, answer: Answer, *, bodiless: bool) -> None:
@@ -48,6 +53,7 @@ class AnswerParser:
         self._bodiless = bodiless
         self._informational = 0
         self._chunked = False
+        self._raw.clear()
         self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
         self.keep_alive = False
         self.overhead = 0  # bytes since the beginning, or since the last of the body
@@ -75,31 +81,29 @@ class AnswerParser:
             raise Malformed
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        answer = self._answer
-        if answer.status:  # a trailer: nobody waits for those, and they must not pass for a part of the head
-            return
-        name = name.lower()
-        value = value.rstrip(b" \t")
-        if name in _WATCHED:
-            self._note(name, value)
-        answer.fields.append((name, value))
+        self._raw.extend((name, value))  # also of trailers, which nobody looks at
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
+        answer, raw = self._answer, self._raw
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
-        if status < 100 or version not in ("1.1", "1.0") or len(answer.fields) > _MAX_FIELDS:
+        names = list(map(bytes.lower, raw[::2]))
+        fields = list(zip(names, map(bytes.rstrip, raw[1::2], _BLANKS), strict=True))
+        for name, value in compress(fields, map(_WATCHED.__contains__, names)):
+            self._note(name, value)
+        if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
             raise Malformed
         if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
             raise Malformed
-        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in answer.fields) > _MAX_HEAD:
+        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
             raise Malformed
         if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
             self._informational += 1
             if self._informational > _MAX_INFORMATIONAL:
                 raise Malformed
             return
-        answer.status, answer.version = status, version
+        answer.version = version
+        answer.begin(status, fields)
         if self._bodiless or status == 101:
             answer.complete = True
             raise Malformed  # though it is not: httptools would wait for a body
@@ -116,7 +120,7 @@ class AnswerParser:
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
         else:  # RFC 9110 15.2: an informational answer; the one that counts is still to come
-            answer.fields.clear()
+            self._raw.clear()
             self._chunked = self.framed = False
 
     def _note(self, name: bytes, value: bytes) -> None:
