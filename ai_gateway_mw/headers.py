@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import compress
+from operator import itemgetter
 from typing import Any
 
 Field = tuple[bytes, bytes]
@@ -67,8 +69,12 @@ class _AllowList(dict[bytes, bool]):
         return passes
 
 
-_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=(b"key", b"auth", b"token", b"secret", b"gw_sk"))
+_SECRETIVE = (b"key", b"auth", b"token", b"secret", b"gw_sk")
+_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
+_TELLING = _AllowList(_TO_UPSTREAM | {b"connection"}, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
+_name = itemgetter(0)
+_value = itemgetter(1)
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -230,12 +236,20 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
     return forwarded + [item for item in added if item[0] not in _NEVER_UPSTREAM] if added else forwarded
 
 
+def telling_upstream(fields: Fields) -> tuple[Field, ...]:
+    """The client's fields that `to_upstream` looks at: as long as they are the same and the policy has added none, it
+    gives the same."""
+    sent = fields.sent
+    return tuple(compress(sent, map(_TELLING.__getitem__, map(_name, sent))))
+
+
 def to_client(fields: Sequence[Field]) -> list[Field]:
     """The upstream's fields that the client may see. Names are in lower case."""
-    passed = [item for item in fields if _CLIENT[item[0]]]
-    if _CONTROL.search(b" ".join([item[1] for item in passed])):
+    names = list(map(_name, fields))
+    passed = list(compress(fields, map(_CLIENT.__getitem__, names)))
+    if _CONTROL.search(b" ".join(map(_value, passed))):
         passed = [item for item in passed if not _CONTROL.search(item[1])]
-    if b"connection" in dict(fields):
+    if b"connection" in names:
         hop = named_by_connection(fields)
         passed = [item for item in passed if item[0] not in hop]
     return passed

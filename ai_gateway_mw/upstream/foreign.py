@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
@@ -27,7 +27,7 @@ async def handled(
     method: str,
     origin: Origin,
     target: bytes,
-    fields: list[Field],
+    fields: Sequence[Field],
     content: bytes,
     timeouts: Timeouts,
 ) -> ForeignAnswer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,7 +39,7 @@ def forwarded_request(ctx: Context, base_url: str, origin: Origin, body: bytes, 
         fields.append((_HOST, there))
     fields += [(_ID, ctx.id.encode()), hops]
     if host is not None:
-        origin = replace(origin, authority=host)
+        origin = origin.with_authority(host)
     return UpstreamRequest(ctx.method, origin, _target(ctx, urlsplit(base_url).path), fields, body)
 
 
