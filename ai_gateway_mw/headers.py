@@ -73,8 +73,8 @@ _SECRETIVE = (b"key", b"auth", b"token", b"secret", b"gw_sk")
 _UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _TELLING = _AllowList(_TO_UPSTREAM | {b"connection"}, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
-_name = itemgetter(0)
-_value = itemgetter(1)
+_NAME = itemgetter(0)
+_VALUE = itemgetter(1)
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -240,14 +240,14 @@ def telling_upstream(fields: Fields) -> tuple[Field, ...]:
     """The client's fields that `to_upstream` looks at: as long as they are the same and the policy has added none, it
     gives the same."""
     sent = fields.sent
-    return tuple(compress(sent, map(_TELLING.__getitem__, map(_name, sent))))
+    return tuple(compress(sent, map(_TELLING.__getitem__, map(_NAME, sent))))
 
 
 def to_client(fields: Sequence[Field]) -> list[Field]:
     """The upstream's fields that the client may see. Names are in lower case."""
-    names = list(map(_name, fields))
+    names = list(map(_NAME, fields))
     passed = list(compress(fields, map(_CLIENT.__getitem__, names)))
-    if _CONTROL.search(b" ".join(map(_value, passed))):
+    if _CONTROL.search(b" ".join(map(_VALUE, passed))):
         passed = [item for item in passed if not _CONTROL.search(item[1])]
     if b"connection" in names:
         hop = named_by_connection(fields)
