@@ -148,9 +148,13 @@ class Fields:
     def texts(self, name: str) -> list[str]:
         """Every value of a field, its name spelled in any case: what the map would give, without making one."""
         try:
-            return [value.decode("latin-1") for value in self.all(name.lower().encode("latin-1"))]
+            raw = name.lower().encode("latin-1")
         except UnicodeEncodeError:
             return []
+        first = self.first.get(raw)
+        if first is None:
+            return []
+        return [value.decode("latin-1") for value in self.all(raw)] if self.repeated else [first.decode("latin-1")]
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field on the policy's behalf; `host` is replaced, since a request has exactly one."""

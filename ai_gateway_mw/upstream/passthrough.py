@@ -16,7 +16,6 @@ from ai_gateway_mw.secrets import SecretStore, StreamRedactor
 from ai_gateway_mw.upstream.asked_usage import without_usage
 from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
-from ai_gateway_mw.upstream.http1 import UpstreamResponse
 from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
 from ai_gateway_mw.upstream.records import outcome_of_giving_up
 from ai_gateway_mw.upstream.sayings import outcome_of_error_object
@@ -32,28 +31,18 @@ _NO_TEXT = (b"audio/", b"image/", b"video/")
 _VALUE = itemgetter(1)  # of a field
 
 
-class Passthrough:
-    """Turns `ctx.upstream` into the answer: an ASGI app that streams it."""
-
-    def __init__(self, secrets: SecretStore) -> None:
-        self._secrets = secrets
-
-    def __call__(self, ctx: Context) -> UpstreamAnswer:
-        assert ctx.upstream is not None
-        return UpstreamAnswer(ctx, ctx.upstream, self._secrets)
-
-
 class UpstreamAnswer:
-    """The answer of an upstream as an ASGI app; the response is closed on every path.
+    """Turns `ctx.upstream` into the answer: an ASGI app that streams it; the response is closed on every path.
 
     What the attempt has come to in the end is written to it; closing the response counts it.
     """
 
-    def __init__(self, ctx: Context, response: UpstreamResponse, secrets: SecretStore) -> None:
+    def __init__(self, secrets: SecretStore, ctx: Context) -> None:
+        assert ctx.upstream is not None
         self._ctx = ctx
-        self._response = response
-        self._attempt = ctx.attempts[-1]
-        key = self._attempt.candidate.key
+        self._response = ctx.upstream
+        self._attempt = attempt = ctx.attempts[-1]
+        key = attempt.candidate.key
         self._secrets = key.ring.secrets if key is not None else secrets  # a layer above may have a store of its own
         self._sought = self._secrets.sought()
 

@@ -59,6 +59,18 @@ class _Common(NamedTuple):
     lines: bytes
 
 
+class _Origins(dict[ApiSurface, Origin]):
+    """Those of the surfaces that were asked: as many as are configured."""
+
+    def __init__(self, hosts: Mapping[str, HostAddress]) -> None:
+        super().__init__()
+        self._hosts = hosts
+
+    def __missing__(self, surface: ApiSurface) -> Origin:
+        origin = self[surface] = Origin.of(surface.base_url, self._hosts)
+        return origin
+
+
 class UpstreamRequests:
     """Makes the requests of one action: from a client's request, the one that a candidate's provider gets.
 
@@ -68,8 +80,7 @@ class UpstreamRequests:
     def __init__(self, additions: Additions, hosts: Mapping[str, HostAddress]) -> None:
         self._additions = additions
         self._added_names = frozenset(name for name, _ in additions.fields)
-        self._hosts = hosts
-        self._origins: dict[str, Origin] = {}  # by base URL: as many as are configured
+        self._origins = _Origins(hosts)
         self._renders = bool(additions.query or additions.fields)
         self._common: dict[_Same, _Common] = {}  # of the latest requests; no secret is in it
 
@@ -91,11 +102,7 @@ class UpstreamRequests:
 
     def origin(self, candidate: Candidate) -> Origin:
         """Where the requests of a candidate go to."""
-        base_url = candidate.surface.base_url
-        origin = self._origins.get(base_url)
-        if origin is None:
-            origin = self._origins[base_url] = Origin.of(base_url, self._hosts)
-        return origin
+        return self._origins[candidate.surface]
 
     def _target(self, ctx: Context, route: Route, candidate: Candidate) -> bytes:
         path = route.path

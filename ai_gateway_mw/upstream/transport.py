@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -54,11 +54,11 @@ def written(lines: Sequence[bytes]) -> bytes:
     return text
 
 
-async def send(transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts) -> UpstreamResponse:
+def send(
+    transport: httpx.AsyncBaseTransport, request: UpstreamRequest, timeouts: Timeouts
+) -> Awaitable[UpstreamResponse]:
     """Send one request and wait for the head of its answer. Raises `UpstreamError` or `Overloaded`."""
     head = request.head()
     if isinstance(transport, HTTPTransport):
-        return await transport.exchange(request.origin, head, request.content, timeouts)
-    return await handled(
-        transport, request.method, request.origin, request.target, request.fields, request.content, timeouts
-    )
+        return transport.exchange(request.origin, head, request.content, timeouts)
+    return handled(transport, request.method, request.origin, request.target, request.fields, request.content, timeouts)

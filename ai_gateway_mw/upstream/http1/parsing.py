@@ -9,6 +9,7 @@ from itertools import compress, repeat
 
 import httptools
 
+from ai_gateway_mw.headers import Field
 from ai_gateway_mw.upstream.http1.answer import Answer
 
 _MAX_HEAD = 64 * 1024  # of a head, and of what is no body within one: chunk extensions, trailers
@@ -30,7 +31,6 @@ class AnswerParser:
     __slots__ = (
         "_answer",
         "_bodiless",
-        "_chunked",
         "_informational",
         "_parser",
         "_raw",
@@ -46,15 +46,14 @@ class AnswerParser:
         self._parser = httptools.HttpResponseParser(self)
         self._raw: list[bytes] = []  # names and values of the head by turns, as they came
         self.keep_for = keep_for
+        self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
 
     def begin(self, answer: Answer, *, bodiless: bool) -> None:
         """The next answer; `bodiless` as those to HEAD are."""
         self._answer = answer
         self._bodiless = bodiless
         self._informational = 0
-        self._chunked = False
         self._raw.clear()
-        self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
         self.keep_alive = False
         self.overhead = 0  # bytes since the beginning, or since the last of the body
 
@@ -89,19 +88,13 @@ class AnswerParser:
         version = self._parser.get_http_version()
         names = list(map(bytes.lower, raw[::2]))
         fields = list(zip(names, map(bytes.rstrip, raw[1::2], _BLANKS), strict=True))
+        self.framed = False
         for name, value in compress(fields, map(_WATCHED.__contains__, names)):
             self._note(name, value)
-        if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
-            raise Malformed
-        if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
-            raise Malformed
-        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
-            raise Malformed
-        if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
-            self._informational += 1
-            if self._informational > _MAX_INFORMATIONAL:
-                raise Malformed
-            return
+        if status < 200 or version != "1.1" or len(names) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
+            self._check(status, version, fields)
+            if status < 200 and status != 101:
+                return
         answer.version = version
         answer.begin(status, fields)
         if self._bodiless or status == 101:
@@ -121,7 +114,6 @@ class AnswerParser:
             self.keep_alive = self._parser.should_keep_alive()
         else:  # RFC 9110 15.2: an informational answer; the one that counts is still to come
             self._raw.clear()
-            self._chunked = self.framed = False
 
     def _note(self, name: bytes, value: bytes) -> None:
         """Look at a field that says where the body ends or how long the connection stays."""
@@ -130,11 +122,24 @@ class AnswerParser:
                 raise Malformed
             self.framed = True
         elif name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
-            if self._chunked or value.lower() != b"chunked":
+            if self.framed or value.lower() != b"chunked":
                 raise Malformed
-            self._chunked = self.framed = True
+            self.framed = True
         else:
             self._keep_as_told(value)
+
+    def _check(self, status: int, version: str, fields: list[Field]) -> None:
+        """Look at a head that is not as most are."""
+        if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
+            raise Malformed
+        if version == "1.0" and b"transfer-encoding" in dict(fields):  # RFC 9112 6.1: faulty framing
+            raise Malformed
+        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
+            raise Malformed
+        if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
+            self._informational += 1
+            if self._informational > _MAX_INFORMATIONAL:
+                raise Malformed
 
     def _keep_as_told(self, value: bytes) -> None:
         """`timeout=5, max=100`: the upstream will end the connection then, and we do not want to race with it."""

@@ -51,6 +51,6 @@ class Pools(dict[Origin, Pool]):
         self.clear()
         for pool in pools:
             pool.close()
-        for connection in self._sweep.busy:
+        for connection in list(self._sweep):
             connection.fail(UpstreamInterrupted("The connection to the provider was closed."))
         self._sweep.stop()
