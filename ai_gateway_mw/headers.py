@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import compress
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from operator import itemgetter
 from typing import Any
 
@@ -73,7 +72,6 @@ _SECRETIVE = (b"key", b"auth", b"token", b"secret", b"gw_sk")
 _UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _TELLING = _AllowList(_TO_UPSTREAM | {b"connection"}, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
-_NAME = itemgetter(0)
 _VALUE = itemgetter(1)
 
 
@@ -243,17 +241,15 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
 def telling_upstream(fields: Fields) -> tuple[Field, ...]:
     """The client's fields that `to_upstream` looks at: as long as they are the same and the policy has added none, it
     gives the same."""
-    sent = fields.sent
-    return tuple(compress(sent, map(_TELLING.__getitem__, map(_NAME, sent))))
+    return tuple([item for item in fields.sent if _TELLING[item[0]]])
 
 
-def to_client(fields: Sequence[Field]) -> list[Field]:
-    """The upstream's fields that the client may see. Names are in lower case."""
-    names = list(map(_NAME, fields))
-    passed = list(compress(fields, map(_CLIENT.__getitem__, names)))
+def to_client(fields: Sequence[Field], named: Container[bytes]) -> list[Field]:
+    """The upstream's fields that the client may see. Names are in lower case; `named` are those that are there."""
+    passed = [item for item in fields if _CLIENT[item[0]]]
     if _CONTROL.search(b" ".join(map(_VALUE, passed))):
         passed = [item for item in passed if not _CONTROL.search(item[1])]
-    if b"connection" in names:
+    if b"connection" in named:
         hop = named_by_connection(fields)
         passed = [item for item in passed if item[0] not in hop]
     return passed

@@ -171,6 +171,10 @@ def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     assert to_upstream(fields) == []
 
 
+def shown(fields: list[Field]) -> list[Field]:
+    return to_client(fields, dict(fields))
+
+
 @pytest.mark.parametrize(
     ("name", "goes"),
     [
@@ -182,12 +186,12 @@ def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     ],
 )
 def test_only_listed_fields_reach_the_client(name: str, goes: bool) -> None:
-    assert to_client([(name.encode(), b"v")]) == ([(name.encode(), b"v")] if goes else [])
+    assert shown([(name.encode(), b"v")]) == ([(name.encode(), b"v")] if goes else [])
 
 
 def test_fields_that_the_upstreams_connection_names_stay_there() -> None:
-    assert to_client([(b"connection", b"Retry-After"), (b"retry-after", b"1")]) == []
+    assert shown([(b"connection", b"Retry-After"), (b"retry-after", b"1")]) == []
 
 
 def test_an_upstreams_field_with_a_control_character_is_dropped() -> None:
-    assert to_client([(b"content-type", b"text/\x01plain"), (b"retry-after", b"1")]) == [(b"retry-after", b"1")]
+    assert shown([(b"content-type", b"text/\x01plain"), (b"retry-after", b"1")]) == [(b"retry-after", b"1")]

@@ -61,7 +61,8 @@ class ForeignAnswer(UpstreamResponse):
         self._chunks = _chunks(response)
         self._reading: asyncio.Task[bytes] | None = None  # where somebody waited, and went on before it came
         self.complete = False
-        self.begin(response.status_code, [(name.lower(), value) for name, value in response.headers.raw])
+        fields = [(name.lower(), value) for name, value in response.headers.raw]
+        self.begin(response.status_code, fields, dict(reversed(fields)))
 
     def take(self) -> bytes:
         return b""

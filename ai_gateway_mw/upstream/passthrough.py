@@ -192,7 +192,7 @@ class UpstreamAnswer:
     def _head(self) -> list[Field]:
         """The fields for the client, but for the length of what follows."""
         response, candidate = self._response, self._attempt.candidate
-        fields = to_client(response.fields)
+        fields = to_client(response.fields, response.named)
         if upstream_id := response.named.get(b"x-request-id"):
             fields.append((b"x-upstream-request-id", upstream_id))
         if self._sought.may_be_in(b"\n".join(map(_VALUE, fields))):  # no secret goes beyond a line

@@ -132,7 +132,7 @@ class Arrived(HTTPTransport):
     async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Arriving:
         self.heads.append(head)
         answer = Arriving(cast("Any", None))
-        answer.begin(self._status, list(self._fields))
+        answer.begin(self._status, list(self._fields), dict(reversed(self._fields)))
         answer.complete = True
         for piece in self._pieces:
             answer.chunks.append(piece)

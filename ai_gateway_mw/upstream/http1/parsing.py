@@ -5,8 +5,6 @@ httptools does the reading and refuses most of what is broken; here stands what 
 
 from __future__ import annotations
 
-from itertools import compress, repeat
-
 import httptools
 
 from ai_gateway_mw.headers import Field
@@ -18,7 +16,6 @@ _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
 
 _WATCHED = frozenset([b"content-length", b"transfer-encoding", b"keep-alive"])
-_BLANKS = repeat(b" \t")
 
 
 class Malformed(Exception):
@@ -31,9 +28,9 @@ class AnswerParser:
     __slots__ = (
         "_answer",
         "_bodiless",
+        "_fields",
         "_informational",
         "_parser",
-        "_raw",
         "framed",
         "keep_alive",
         "keep_for",
@@ -44,7 +41,7 @@ class AnswerParser:
 
     def __init__(self, keep_for: float) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._raw: list[bytes] = []  # names and values of the head by turns, as they came
+        self._fields: list[Field] = []  # of the head that is coming, names in lower case
         self.keep_for = keep_for
         self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
 
@@ -53,7 +50,7 @@ class AnswerParser:
         self._answer = answer
         self._bodiless = bodiless
         self._informational = 0
-        self._raw.clear()
+        self._fields.clear()
         self.keep_alive = False
         self.overhead = 0  # bytes since the beginning, or since the last of the body
 
@@ -80,23 +77,23 @@ class AnswerParser:
             raise Malformed
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw.extend((name, value))  # also of trailers, which nobody looks at
+        self._fields.append((name.lower(), value.rstrip(b" \t")))  # also of trailers, which nobody looks at
 
     def on_headers_complete(self) -> None:
-        answer, raw = self._answer, self._raw
+        answer, fields = self._answer, self._fields
+        self._fields = []
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
-        names = list(map(bytes.lower, raw[::2]))
-        fields = list(zip(names, map(bytes.rstrip, raw[1::2], _BLANKS), strict=True))
+        named = dict(reversed(fields))  # where a name is there twice, the first counts
         self.framed = False
-        for name, value in compress(fields, map(_WATCHED.__contains__, names)):
-            self._note(name, value)
-        if status < 200 or version != "1.1" or len(names) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
+        for name in _WATCHED.intersection(named):
+            self._note(name, [named[name]] if len(named) == len(fields) else _all(fields, name))
+        if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
             self._check(status, version, fields)
             if status < 200 and status != 101:
                 return
         answer.version = version
-        answer.begin(status, fields)
+        answer.begin(status, fields, named)
         if self._bodiless or status == 101:
             answer.complete = True
             raise Malformed  # though it is not: httptools would wait for a body
@@ -109,24 +106,22 @@ class AnswerParser:
 
     def on_message_complete(self) -> None:
         answer = self._answer
-        if answer.status:
+        if answer.status:  # else an informational answer (RFC 9110 15.2): the one that counts is still to come
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
-        else:  # RFC 9110 15.2: an informational answer; the one that counts is still to come
-            self._raw.clear()
 
-    def _note(self, name: bytes, value: bytes) -> None:
+    def _note(self, name: bytes, values: list[bytes]) -> None:
         """Look at a field that says where the body ends or how long the connection stays."""
         if name == b"content-length":
-            if len(value) > _MAX_LENGTH_DIGITS:
+            if max(map(len, values)) > _MAX_LENGTH_DIGITS:
                 raise Malformed
             self.framed = True
         elif name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
-            if self.framed or value.lower() != b"chunked":
+            if len(values) > 1 or values[0].lower() != b"chunked":
                 raise Malformed
             self.framed = True
         else:
-            self._keep_as_told(value)
+            self._keep_as_told(b",".join(values))
 
     def _check(self, status: int, version: str, fields: list[Field]) -> None:
         """Look at a head that is not as most are."""
@@ -147,3 +142,7 @@ class AnswerParser:
             name, _, seconds = item.strip().partition(b"=")
             if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
                 self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))
+
+
+def _all(fields: list[Field], name: bytes) -> list[bytes]:
+    return [value for each, value in fields if each == name]

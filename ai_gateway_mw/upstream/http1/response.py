@@ -32,10 +32,10 @@ class UpstreamResponse:
     media_type: bytes
     named: dict[bytes, bytes]
 
-    def begin(self, status: int, fields: list[Field]) -> None:
-        """The head is here."""
+    def begin(self, status: int, fields: list[Field], named: dict[bytes, bytes]) -> None:
+        """The head is here; `named` has the first value of each field."""
         self.fields = fields
-        self.named = named = dict(reversed(fields))  # where a name is there twice, the first counts
+        self.named = named
         self.media_type = _media_type(named.get(b"content-type", b""))
         coding = named.get(b"content-encoding")
         self.encoded = coding is not None and not _is_plain(coding)
