@@ -9,6 +9,7 @@ from ai_gateway_mw.headers import (
     field_value,
     named_by_connection,
     settable_name,
+    telling_upstream,
     to_client,
     to_upstream,
 )
@@ -162,6 +163,23 @@ def test_fields_may_be_withheld_that_the_policy_may_still_add() -> None:
 def test_a_client_field_with_a_control_character_does_not_go_along() -> None:
     """It would fail at the provider, and look like the provider's fault."""
     assert to_upstream(Fields([(b"accept", b"\x01"), (b"user-agent", b"a\tb")])) == [(b"user-agent", b"a\tb")]
+
+
+@pytest.mark.parametrize("withheld", [frozenset(), frozenset({b"openai-project"})], ids=["", "withheld"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"accept", b"a"), (b"accept", b"b"), (b"user-agent", b"c")],
+        [(b"connection", b"accept"), (b"accept", b"a"), (b"connection", b"user-agent"), (b"user-agent", b"c")],
+        [(b"accept", b"gw_sk_1"), (b"user-agent", b"\x01"), (b"openai-project", b"p")],
+    ],
+    ids=["repeated", "named", "dropped"],
+)
+def test_some_fields_tell_what_goes_upstream(fields: list[Field], withheld: frozenset[bytes]) -> None:
+    others = [(b"host", b"h"), (b"authorization", b"a"), (b"cookie", b"c"), (b"content-length", b"1")]
+    telling = telling_upstream(Fields(others + fields + others))
+    assert telling == tuple(fields)
+    assert to_upstream(Fields(telling), withheld) == to_upstream(Fields(others + fields + others), withheld)
 
 
 @pytest.mark.parametrize("name", [b"host", b"accept-encoding", b"content-length"])

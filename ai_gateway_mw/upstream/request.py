@@ -85,20 +85,26 @@ class UpstreamRequests:
         self._common: dict[_Same, _Common] = {}  # of the latest requests; no secret is in it
 
     def __call__(self, ctx: Context, candidate: Candidate, origin: Origin) -> UpstreamRequest:
-        assert ctx.route is not None
-        additions, key, surface = self._additions, candidate.key, candidate.surface
-        target = self._target(ctx, ctx.route, candidate)
-        fields: Sequence[Field]
+        route, key, surface = ctx.route, candidate.key, candidate.surface
+        assert route is not None
+        body, most = self._additions.body, self._additions.max_output_tokens
+        target = self._target(ctx, route, candidate)
         if self._renders or ctx.request_fields.added or candidate.credential is not None:
-            fields, lines = self._fields(ctx, candidate), b""
-        else:
-            same = (surface, key is None, ctx.method, target, telling_upstream(ctx.request_fields))
-            fields, lines = self._common.get(same) or self._remembered(same, ctx, candidate, origin)
-            if key is not None:
-                shown = key.shown.get(surface) or _shown(key, surface)
-                fields, lines = (*fields, shown.field), lines + shown.line
-        body = content(ctx, ctx.route, candidate, additions.body, additions.max_output_tokens)
-        return UpstreamRequest(ctx.method, origin, target, fields, body, lines)
+            return UpstreamRequest(
+                ctx.method,
+                origin,
+                target,
+                self._fields(ctx, candidate),  # in no variable, which a traceback might show
+                content(ctx, route, candidate, body, most),
+            )
+        same = (surface, key is None, ctx.method, target, telling_upstream(ctx.request_fields))
+        common = self._common.get(same) or self._remembered(same, ctx, candidate, origin)
+        sent = content(ctx, route, candidate, body, most)
+        if key is None:
+            return UpstreamRequest(ctx.method, origin, target, common.fields, sent, common.lines)
+        shown = key.shown.get(surface) or _shown(key, surface)
+        fields, lines = (*common.fields, shown.field), common.lines + shown.line
+        return UpstreamRequest(ctx.method, origin, target, fields, sent, lines)
 
     def origin(self, candidate: Candidate) -> Origin:
         """Where the requests of a candidate go to."""
