@@ -21,7 +21,7 @@ class Answer(UpstreamResponse):
     only.
     """
 
-    __slots__ = ("chunks", "connection", "error", "size", "version")
+    __slots__ = ("chunks", "connection", "error", "version")
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection | None = connection  # while more may come
@@ -29,8 +29,12 @@ class Answer(UpstreamResponse):
         self.version = ""
         self.complete = False
         self.error: UpstreamError | None = None  # why no more will come
-        self.chunks: list[bytes] = []  # of the body: what has arrived and was not taken,
-        self.size = 0  # and how much that is
+        self.chunks: list[bytes] = []  # of the body: what has arrived and was not taken
+
+    @property
+    def size(self) -> int:
+        """How much of the body has arrived and was not taken."""
+        return sum(map(len, self.chunks))
 
     def take(self) -> bytes:
         chunks = self.chunks
@@ -38,7 +42,6 @@ class Answer(UpstreamResponse):
             return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        self.size = 0
         if self.connection is not None and self.connection.is_paused:
             self.connection.resume()
         return data

@@ -190,8 +190,7 @@ class Connection(asyncio.Protocol):
         elif self._into is not None and self._waiter is not None and not self._waiter.done():
             self._pour(answer, self._into, self._waiter)
         elif answer.status:
-            if answer.size > _HIGH_WATER or len(answer.chunks) > _MAX_PIECES:
-                self._hold_back(answer)
+            self._hold_back(answer)
             self._wake()
 
     def eof_received(self) -> None:
@@ -232,7 +231,7 @@ class Connection(asyncio.Protocol):
     def _hold_back(self, answer: Answer) -> None:
         if len(answer.chunks) > _MAX_PIECES:
             answer.compact()
-        if answer.size > _HIGH_WATER and not self.is_paused:
+        if not self.is_paused and answer.size > _HIGH_WATER:
             self.is_paused = True
             self._transport.pause_reading()
 

@@ -100,9 +100,7 @@ class AnswerParser:
 
     def on_body(self, data: bytes) -> None:
         self.overhead = 0
-        answer = self._answer
-        answer.chunks.append(data)
-        answer.size += len(data)
+        self._answer.chunks.append(data)
 
     def on_message_complete(self) -> None:
         answer = self._answer
