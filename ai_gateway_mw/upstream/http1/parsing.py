@@ -15,7 +15,7 @@ _MAX_FIELDS = 256
 _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
 
-_WATCHED = frozenset([b"content-length", b"transfer-encoding", b"keep-alive"])
+_WATCHED = frozenset([b"transfer-encoding", b"keep-alive"])
 
 
 class Malformed(Exception):
@@ -85,9 +85,11 @@ class AnswerParser:
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         named = dict(reversed(fields))  # where a name is there twice, the first counts
-        self.framed = False
-        for name in _WATCHED.intersection(named):
-            self._note(name, [named[name]] if len(named) == len(fields) else _all(fields, name))
+        self.framed = b"content-length" in named
+        if self.framed and len(named[b"content-length"]) > _MAX_LENGTH_DIGITS:  # httptools takes no second one
+            raise Malformed
+        if not _WATCHED.isdisjoint(named):
+            self._note(fields)
         if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
             self._check(status, version, fields)
             if status < 200 and status != 101:
@@ -108,18 +110,15 @@ class AnswerParser:
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
 
-    def _note(self, name: bytes, values: list[bytes]) -> None:
-        """Look at a field that says where the body ends or how long the connection stays."""
-        if name == b"content-length":
-            if max(map(len, values)) > _MAX_LENGTH_DIGITS:
-                raise Malformed
-            self.framed = True
-        elif name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
-            if len(values) > 1 or values[0].lower() != b"chunked":
-                raise Malformed
-            self.framed = True
-        else:
-            self._keep_as_told(b",".join(values))
+    def _note(self, fields: list[Field]) -> None:
+        """Look at what says that the body ends in another way, or how long the connection stays."""
+        for name, value in fields:
+            if name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
+                if self.framed or value.lower() != b"chunked":
+                    raise Malformed
+                self.framed = True
+            elif name == b"keep-alive":
+                self._keep_as_told(value)
 
     def _check(self, status: int, version: str, fields: list[Field]) -> None:
         """Look at a head that is not as most are."""
@@ -140,7 +139,3 @@ class AnswerParser:
             name, _, seconds = item.strip().partition(b"=")
             if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
                 self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))
-
-
-def _all(fields: list[Field], name: bytes) -> list[bytes]:
-    return [value for each, value in fields if each == name]
