@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from json.scanner import make_scanner
 from typing import Any, NamedTuple, NoReturn
@@ -21,6 +21,7 @@ from ai_gateway_mw.errors import BadBody
 # parser: Go's JSON, for one, matches member names without regard to case.
 DECISIVE = frozenset({"model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens"})
 _MAX_DEPTH = 128
+_TOO_DEEP = _MAX_DEPTH + 1
 _MAX_MEMBERS = 10_000  # of the outermost object
 _MAX_CONTAINERS = 250_000  # lists and objects: each costs as much as a page of text
 _SPACES = re.compile(r"[ \t\r\n]+")
@@ -32,18 +33,19 @@ class JSONBody:
     UTF-8, for a member given twice, and for what the next reader may refuse or read in another way: half a surrogate
     pair, deep nesting, `Model` for `model`."""
 
-    __slots__ = ("raw", "value")
+    __slots__ = ("get", "raw", "value")
+
+    get: Callable[[str], Any]
+    """The member of a name, None where there is none."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.value = _quickly_read(raw) or _exactly_read(raw)
+        self.get = self.value.get
 
     @property
     def names(self) -> KeysView[str]:
         return self.value.keys()
-
-    def get(self, name: str) -> Any:
-        return self.value.get(name)
 
     def edited(self, changes: Mapping[str, Any], dropped: frozenset[str] = frozenset()) -> bytes:
         """The body with top-level members set and dropped; with nothing to change, the client's own bytes."""
@@ -88,12 +90,13 @@ def _quickly_read(raw: bytes) -> dict[str, Any] | None:
         return None
     if type(value) is not dict or not DECISIVE.isdisjoint(map(str.casefold, value.keys() - DECISIVE)):
         return None
-    opened = raw.count(b"[") + raw.count(b"{")
-    if opened > _MAX_CONTAINERS or len(value) > _MAX_MEMBERS:
+    if len(value) > _MAX_MEMBERS:
         return None
-    if opened <= _MAX_DEPTH:  # what opens so seldom is no deeper
+    # What opens so seldom is no deeper. To take them out tells that in a tenth of the time that `count` takes.
+    opened = 2 * len(raw) - len(raw.replace(b"[", b"", _TOO_DEEP)) - len(raw.replace(b"{", b"", _TOO_DEEP))
+    if opened < _TOO_DEEP:
         return value
-    return None if _is_too_deep(value) else value
+    return None if raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS or _is_too_deep(value) else value
 
 
 def _exactly_read(raw: bytes) -> dict[str, Any]:

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from ai_gateway_mw.providers import Model
     from ai_gateway_mw.runtime import Runtime
     from ai_gateway_mw.upstream.candidate import Attempt, Candidate, Offer
+    from ai_gateway_mw.upstream.http1 import UpstreamResponse
     from ai_gateway_mw.upstream.key_ring import ProviderKey
     from ai_gateway_mw.upstream.key_selection import KeyNote
     from ai_gateway_mw.upstream.model_selection import SelectionNotes
-    from ai_gateway_mw.upstream.transport import UpstreamResponse
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from operator import itemgetter
 from typing import Any
 
 Field = tuple[bytes, bytes]
@@ -67,8 +68,11 @@ class _AllowList(dict[bytes, bool]):
         return passes
 
 
-_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=(b"key", b"auth", b"token", b"secret", b"gw_sk"))
+_SECRETIVE = (b"key", b"auth", b"token", b"secret", b"gw_sk")
+_UPSTREAM = _AllowList(_TO_UPSTREAM, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
+_TELLING = _AllowList(_TO_UPSTREAM | {b"connection"}, _TO_UPSTREAM_PREFIXES, secretive=_SECRETIVE)
 _CLIENT = _AllowList(_TO_CLIENT, _TO_CLIENT_PREFIXES)
+_VALUE = itemgetter(1)
 
 
 class HeaderMap(dict[str, list[str]]):
@@ -142,9 +146,13 @@ class Fields:
     def texts(self, name: str) -> list[str]:
         """Every value of a field, its name spelled in any case: what the map would give, without making one."""
         try:
-            return [value.decode("latin-1") for value in self.all(name.lower().encode("latin-1"))]
+            raw = name.lower().encode("latin-1")
         except UnicodeEncodeError:
             return []
+        first = self.first.get(raw)
+        if first is None:
+            return []
+        return [value.decode("latin-1") for value in self.all(raw)] if self.repeated else [first.decode("latin-1")]
 
     def append(self, name: bytes, value: bytes) -> None:
         """Add a field on the policy's behalf; `host` is replaced, since a request has exactly one."""
@@ -237,12 +245,18 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
     return forwarded + [item for item in added if item[0] not in _NEVER_UPSTREAM] if added else forwarded
 
 
-def to_client(fields: Sequence[Field]) -> list[Field]:
-    """The upstream's fields that the client may see. Names are in lower case."""
+def telling_upstream(fields: Fields) -> tuple[Field, ...]:
+    """The client's fields that `to_upstream` looks at: as long as they are the same and the policy has added none, it
+    gives the same."""
+    return tuple([item for item in fields.sent if _TELLING[item[0]]])
+
+
+def to_client(fields: Sequence[Field], named: Container[bytes]) -> list[Field]:
+    """The upstream's fields that the client may see. Names are in lower case; `named` are those that are there."""
     passed = [item for item in fields if _CLIENT[item[0]]]
-    if _CONTROL.search(b" ".join([item[1] for item in passed])):
+    if _CONTROL.search(b" ".join(map(_VALUE, passed))):
         passed = [item for item in passed if not _CONTROL.search(item[1])]
-    if b"connection" in dict(fields):
+    if b"connection" in named:
         hop = named_by_connection(fields)
         passed = [item for item in passed if item[0] not in hop]
     return passed

@@ -79,6 +79,24 @@ def test_other_bodies_are_refused(raw: bytes, says: str) -> None:
 def test_nesting_up_to_the_limit_is_fine_and_many_brackets_side_by_side_are_no_nesting() -> None:
     assert JSONBody(b'{"a":' + b"[" * 120 + b"]" * 120 + b"}").get("a")
     assert len(JSONBody(b'{"a":[' + b",".join([b"[{}]"] * 5000) + b"]}").get("a")) == 5000
+    assert JSONBody(b'{"a":"' + b"[{" * 5000 + b'"}').get("a") == "[{" * 5000
+
+
+@pytest.mark.parametrize(
+    "beside", [b"", b',"b":"' + b"]}[{" * 100 + b'"', b',"b":' + b"[[]]"], ids=["", "text", "lists"]
+)
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]"), (b'{"a":[', b"]}")],
+    ids=["lists", "objects", "lists of objects", "objects of lists"],
+)
+def test_the_limit_of_nesting_is_exact(opens: bytes, closes: bytes, beside: bytes) -> None:
+    depth = len(opens.translate(None, b'"a:'))
+    levels, odd = divmod(127, depth)
+    inner = b"[" * odd + opens * levels + b"1" + closes * levels + b"]" * odd
+    assert JSONBody(b'{"a":' + inner + beside + b"}").get("a")
+    with pytest.raises(BadBody, match="too deeply"):
+        JSONBody(b'{"a":[' + inner + b"]" + beside + b"}")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ai_gateway_mw.headers import (
     field_value,
     named_by_connection,
     settable_name,
+    telling_upstream,
     to_client,
     to_upstream,
 )
@@ -164,11 +165,32 @@ def test_a_client_field_with_a_control_character_does_not_go_along() -> None:
     assert to_upstream(Fields([(b"accept", b"\x01"), (b"user-agent", b"a\tb")])) == [(b"user-agent", b"a\tb")]
 
 
+@pytest.mark.parametrize("withheld", [frozenset(), frozenset({b"openai-project"})], ids=["", "withheld"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"accept", b"a"), (b"accept", b"b"), (b"user-agent", b"c")],
+        [(b"connection", b"accept"), (b"accept", b"a"), (b"connection", b"user-agent"), (b"user-agent", b"c")],
+        [(b"accept", b"gw_sk_1"), (b"user-agent", b"\x01"), (b"openai-project", b"p")],
+    ],
+    ids=["repeated", "named", "dropped"],
+)
+def test_some_fields_tell_what_goes_upstream(fields: list[Field], withheld: frozenset[bytes]) -> None:
+    others = [(b"host", b"h"), (b"authorization", b"a"), (b"cookie", b"c"), (b"content-length", b"1")]
+    telling = telling_upstream(Fields(others + fields + others))
+    assert telling == tuple(fields)
+    assert to_upstream(Fields(telling), withheld) == to_upstream(Fields(others + fields + others), withheld)
+
+
 @pytest.mark.parametrize("name", [b"host", b"accept-encoding", b"content-length"])
 def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     fields = Fields()
     fields.append(name, b"x")
     assert to_upstream(fields) == []
+
+
+def shown(fields: list[Field]) -> list[Field]:
+    return to_client(fields, dict(fields))
 
 
 @pytest.mark.parametrize(
@@ -182,12 +204,12 @@ def test_fields_that_we_set_are_not_the_policys_to_add(name: bytes) -> None:
     ],
 )
 def test_only_listed_fields_reach_the_client(name: str, goes: bool) -> None:
-    assert to_client([(name.encode(), b"v")]) == ([(name.encode(), b"v")] if goes else [])
+    assert shown([(name.encode(), b"v")]) == ([(name.encode(), b"v")] if goes else [])
 
 
 def test_fields_that_the_upstreams_connection_names_stay_there() -> None:
-    assert to_client([(b"connection", b"Retry-After"), (b"retry-after", b"1")]) == []
+    assert shown([(b"connection", b"Retry-After"), (b"retry-after", b"1")]) == []
 
 
 def test_an_upstreams_field_with_a_control_character_is_dropped() -> None:
-    assert to_client([(b"content-type", b"text/\x01plain"), (b"retry-after", b"1")]) == [(b"retry-after", b"1")]
+    assert shown([(b"content-type", b"text/\x01plain"), (b"retry-after", b"1")]) == [(b"retry-after", b"1")]

@@ -14,7 +14,7 @@ from ai_gateway_mw.secrets.redaction import MIN_LENGTH
 from ai_gateway_mw.secrets.secret import Secret, usable
 from ai_gateway_mw.secrets.source import DEFAULT_VAULT, SecretSource
 from ai_gateway_mw.secrets.store import Reading, SecretStore
-from ai_gateway_mw.secrets.streaming import StreamRedactor
+from ai_gateway_mw.secrets.streaming import Sought, StreamRedactor
 
 __all__ = [
     "DEFAULT_VAULT",
@@ -31,6 +31,7 @@ __all__ = [
     "Secret",
     "SecretSource",
     "SecretStore",
+    "Sought",
     "StoredSecret",
     "StreamRedactor",
     "appearing",

@@ -115,12 +115,17 @@ class SecretStore:
         """`redact` for bytes; the same object where there was nothing to take out."""
         return self._redactor.redacted(data)
 
-    def stream_redactor(self) -> StreamRedactor:
-        """Takes the secrets that were handed out so far out of one body that passes in pieces, as text or JSON."""
+    def sought(self) -> Sought:
+        """The secrets that were handed out so far, as they would stand in text or JSON."""
         literals = self._redactor.readable()
-        if self._sought.literals is not literals:
-            self._sought = Sought(literals)
-        return StreamRedactor(self._sought)
+        sought = self._sought
+        if sought.literals is not literals:
+            sought = self._sought = Sought(literals)
+        return sought
+
+    def stream_redactor(self) -> StreamRedactor:
+        """Takes them out of one body that passes in pieces."""
+        return StreamRedactor(self.sought())
 
     def contains_secret(self, text: str) -> bool:
         """Whether `redact` would change the text, or the text is a secret, however short. The answers for the latest

@@ -23,8 +23,8 @@ from ai_gateway_mw.errors import (
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.hosts import INTERNAL, HostAddress
 from ai_gateway_mw.internal import Internal, name_of
-from ai_gateway_mw.upstream.http1 import Origin, Timeouts
-from ai_gateway_mw.upstream.transport import UpstreamRequest, UpstreamResponse, send
+from ai_gateway_mw.upstream.http1 import Origin, Timeouts, UpstreamResponse
+from ai_gateway_mw.upstream.transport import UpstreamRequest, send
 from ai_gateway_mw.urls import URL, parsed
 
 MOST_BYTES: Final = 256 * 1024

@@ -13,7 +13,7 @@ from ai_gateway_mw.providers import ApiSurface
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.dialects import GEMINI, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
-from ai_gateway_mw.upstream.transport import UpstreamResponse
+from ai_gateway_mw.upstream.http1 import UpstreamResponse
 
 _HELD_STREAM = 16 * 1024
 _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part

@@ -15,14 +15,14 @@ from ai_gateway_mw.errors import Overloaded, TotalTimeout, UpstreamError
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.commit import Patience, committed, error_body
 from ai_gateway_mw.upstream.exhausted import exhausted, trail
-from ai_gateway_mw.upstream.http1 import Origin, Timeouts
+from ai_gateway_mw.upstream.http1 import Origin, Timeouts, UpstreamResponse
 from ai_gateway_mw.upstream.outcome import Next, Outcome, outcome_of, outcome_of_failure
 from ai_gateway_mw.upstream.queue import CandidateQueue
 from ai_gateway_mw.upstream.records import OF_THE_KEY, Records, outcome_of_giving_up
 from ai_gateway_mw.upstream.request import UpstreamRequests
 from ai_gateway_mw.upstream.retry_times import retry_after
 from ai_gateway_mw.upstream.sayings import outcome_of_error, outcome_of_error_object
-from ai_gateway_mw.upstream.transport import UpstreamResponse, send
+from ai_gateway_mw.upstream.transport import send
 
 MAX_ATTEMPTS = 16
 _TOO_LITTLE_TIME = 0.01  # seconds of the total in which nobody answers; timers are less exact than that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
@@ -19,7 +19,7 @@ from ai_gateway_mw.errors import (
     UpstreamUnreachable,
 )
 from ai_gateway_mw.headers import Field
-from ai_gateway_mw.upstream.http1 import Origin, Pour, Timeouts
+from ai_gateway_mw.upstream.http1 import Origin, Pour, Timeouts, UpstreamResponse
 
 
 async def handled(
@@ -27,7 +27,7 @@ async def handled(
     method: str,
     origin: Origin,
     target: bytes,
-    fields: list[Field],
+    fields: Sequence[Field],
     content: bytes,
     timeouts: Timeouts,
 ) -> ForeignAnswer:
@@ -51,18 +51,18 @@ async def handled(
             return ForeignAnswer(await transport.handle_async_request(sent))
 
 
-class ForeignAnswer:
+class ForeignAnswer(UpstreamResponse):
     """An httpx response in the shape of our own transport's answers: nothing is known of it that was not awaited."""
 
-    __slots__ = ("_chunks", "_reading", "_response", "complete", "fields", "status")
+    __slots__ = ("_chunks", "_reading", "_response")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._chunks = _chunks(response)
         self._reading: asyncio.Task[bytes] | None = None  # where somebody waited, and went on before it came
         self.complete = False
-        self.status = response.status_code
-        self.fields: list[Field] = [(name.lower(), value) for name, value in response.headers.raw]
+        fields = [(name.lower(), value) for name, value in response.headers.raw]
+        self.begin(response.status_code, fields, dict(reversed(fields)))
 
     def take(self) -> bytes:
         return b""

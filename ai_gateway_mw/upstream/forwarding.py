@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,8 +12,8 @@ from ai_gateway_mw.errors import AmbiguousPath, GatewayError
 from ai_gateway_mw.headers import CONNECTION_SPECIFIC, GATEWAY_KEY, Field, named_by_connection
 from ai_gateway_mw.hops import FIELD as HOPS
 from ai_gateway_mw.secrets import SecretStore
-from ai_gateway_mw.upstream.http1 import Origin
-from ai_gateway_mw.upstream.transport import UpstreamRequest, UpstreamResponse
+from ai_gateway_mw.upstream.http1 import Origin, UpstreamResponse
+from ai_gateway_mw.upstream.transport import UpstreamRequest
 from ai_gateway_mw.urls import encoded_path, encoded_query
 
 _FRAMING: Final = CONNECTION_SPECIFIC | {b"host", b"content-length", b"expect"}
@@ -40,7 +39,7 @@ def forwarded_request(ctx: Context, base_url: str, origin: Origin, body: bytes, 
         fields.append((_HOST, there))
     fields += [(_ID, ctx.id.encode()), hops]
     if host is not None:
-        origin = replace(origin, authority=host)
+        origin = origin.with_authority(host)
     return UpstreamRequest(ctx.method, origin, _target(ctx, urlsplit(base_url).path), fields, body)
 
 

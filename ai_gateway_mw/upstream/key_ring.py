@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from ai_gateway_mw.cel import EvaluationError, Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import SecretError
-from ai_gateway_mw.providers import Provider
+from ai_gateway_mw.headers import Field
+from ai_gateway_mw.providers import ApiSurface, Provider
 from ai_gateway_mw.secrets import DEFAULT_VAULT, Reading, Secret, SecretStore, usable
 from ai_gateway_mw.state import ErrorRates, KeyState, Latency, ProviderKeys, Quota
 
@@ -80,18 +81,33 @@ def _vault_and_name(arguments: tuple[str, ...]) -> tuple[str, str]:
     return (arguments[0], arguments[1]) if len(arguments) == 2 else (DEFAULT_VAULT, arguments[0])
 
 
+class ShownKey:
+    """A provider key as one API surface takes it: its field, and the line of a head that this becomes. Neither shows
+    itself."""
+
+    __slots__ = ("field", "line")
+
+    def __init__(self, field: Field, line: bytes) -> None:
+        self.field = field
+        self.line = line
+
+    def __getstate__(self) -> None:
+        """Nothing, as of a `Secret`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ProviderKey:
     """A provider key as strategies see it: its live state, and a value that nobody can print.
 
     `id` is a digest of the value, so the same key keeps its state wherever it is configured; `ring` is where it came
-    from.
+    from. `shown` holds what its value has become for the surfaces that were asked, and goes where the value goes.
     """
 
     id: str
     value: Secret
     live: KeyState
     ring: KeyRing
+    shown: dict[ApiSurface, ShownKey] = field(default_factory=dict, init=False, repr=False)
     quota: Quota = field(init=False, repr=False)
     error_rate: ErrorRates = field(init=False, repr=False)
     latency: Latency = field(init=False, repr=False)

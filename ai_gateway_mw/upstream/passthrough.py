@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer, shortcuts
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
-from ai_gateway_mw.secrets import SecretStore
+from ai_gateway_mw.secrets import SecretStore, StreamRedactor
 from ai_gateway_mw.upstream.asked_usage import without_usage
 from ai_gateway_mw.upstream.dialects import Dialect, dialect_of
 from ai_gateway_mw.upstream.events import ArrayWatcher, Ending, EventWatcher
@@ -19,7 +20,6 @@ from ai_gateway_mw.upstream.outcome import Outcome, outcome_of_break
 from ai_gateway_mw.upstream.records import outcome_of_giving_up
 from ai_gateway_mw.upstream.sayings import outcome_of_error_object
 from ai_gateway_mw.upstream.tokens import input_estimate
-from ai_gateway_mw.upstream.transport import UpstreamResponse
 from ai_gateway_mw.upstream.usage import BodyEnds, Usage, usage_of_body, usage_of_stream
 
 _log = logging.getLogger("ai_gateway_mw.upstream")
@@ -28,32 +28,23 @@ _MAX_ERROR = 1024 * 1024
 _DATA = b"data:"  # an event has one such line
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110 6.4.1
 _NO_TEXT = (b"audio/", b"image/", b"video/")
-
-
-class Passthrough:
-    """Turns `ctx.upstream` into the answer: an ASGI app that streams it."""
-
-    def __init__(self, secrets: SecretStore) -> None:
-        self._secrets = secrets
-
-    def __call__(self, ctx: Context) -> UpstreamAnswer:
-        assert ctx.upstream is not None
-        return UpstreamAnswer(ctx, ctx.upstream, self._secrets)
+_VALUE = itemgetter(1)  # of a field
 
 
 class UpstreamAnswer:
-    """The answer of an upstream as an ASGI app; the response is closed on every path.
+    """Turns `ctx.upstream` into the answer: an ASGI app that streams it; the response is closed on every path.
 
     What the attempt has come to in the end is written to it; closing the response counts it.
     """
 
-    def __init__(self, ctx: Context, response: UpstreamResponse, secrets: SecretStore) -> None:
+    def __init__(self, secrets: SecretStore, ctx: Context) -> None:
+        assert ctx.upstream is not None
         self._ctx = ctx
-        self._response = response
-        self._attempt = ctx.attempts[-1]
-        key = self._attempt.candidate.key
+        self._response = ctx.upstream
+        self._attempt = attempt = ctx.attempts[-1]
+        key = attempt.candidate.key
         self._secrets = key.ring.secrets if key is not None else secrets  # a layer above may have a store of its own
-        self._redactor = self._secrets.stream_redactor()
+        self._sought = self._secrets.sought()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._response
@@ -64,31 +55,36 @@ class UpstreamAnswer:
                 await self._send_stream(send, response.watcher)
             elif response.encoded or response.media_type.startswith(_NO_TEXT):
                 await self._send_unseen(send)
-            elif response.complete:
-                await self._send_whole(send)
-            else:
+            elif not response.complete:
                 await self._send_as_it_comes(send)
+            elif (sending := self._send_whole(send)) is not None:
+                await sending
         finally:
-            await response.aclose()
+            if (closing := response.end()) is not None:
+                await closing
             self._ctx.upstream = None
 
-    async def _send_whole(self, send: Send) -> None:
+    def _send_whole(self, send: Send) -> Written:
         """An answer that is all here: nothing is waited for but the client."""
         response = self._response
         body = response.held + response.take()
         if (dialect := self._dialect_of_usage()) is not None:
             self._attempt.usage = usage_of_body(dialect, body)
-        body = self._redactor.whole(body)
+        if self._sought.may_be_in(body):
+            body = StreamRedactor(self._sought).whole(body)
         head = self._head()
         if response.status not in _WITHOUT_BODY:
             head.append((b"content-length", b"%d" % len(body)))
-        if not shortcuts(send).write_answer(response.status, head, body):
-            await self._start(send, head)
-            await send({"type": "http.response.body", "body": body})
+        written = shortcuts(send).write_answer(response.status, head, body)
+        return None if written else self._send_both(send, head, body)
+
+    async def _send_both(self, send: Send, head: list[Field], body: bytes) -> None:
+        await self._start(send, head)
+        await send({"type": "http.response.body", "body": body})
 
     async def _send_as_it_comes(self, send: Send) -> None:
         """Its length is not promised: what is taken out of it shortens it."""
-        redactor, dialect, ends = self._redactor, self._dialect_of_usage(), BodyEnds()
+        redactor, dialect, ends = StreamRedactor(self._sought), self._dialect_of_usage(), BodyEnds()
         await self._start(send, self._head())
         try:
             piece = self._response.held
@@ -123,7 +119,7 @@ class UpstreamAnswer:
 
     async def _send_stream(self, send: Send, watcher: EventWatcher | ArrayWatcher) -> None:
         """One that breaks off ends with the error event of its dialect, never with a terminator."""
-        response, redactor = self._response, self._redactor
+        response, redactor = self._response, StreamRedactor(self._sought)
         await self._start(send, self._head())
         failure: GatewayError | None = None
         write = body_writer(send)
@@ -196,21 +192,15 @@ class UpstreamAnswer:
 
     def _head(self) -> list[Field]:
         """The fields for the client, but for the length of what follows."""
-        candidate = self._attempt.candidate
-        fields = to_client(self._response.fields)
-        upstream_id = self._response.field(b"x-request-id")
-        if upstream_id:
+        response, candidate = self._response, self._attempt.candidate
+        fields = to_client(response.fields, response.named)
+        if upstream_id := response.named.get(b"x-request-id"):
             fields.append((b"x-upstream-request-id", upstream_id))
-        fields = self._without_secrets(fields)
-        fields += _who_served(candidate.provider.id, candidate.model.id if candidate.model else "")
-        fields.append((b"x-gateway-attempts", b"%d" % len(self._ctx.attempts)))
+        if self._sought.may_be_in(b"\n".join(map(_VALUE, fields))):  # no secret goes beyond a line
+            fields = [(name, self._secrets.redact_bytes(value)) for name, value in fields]
+        model = candidate.model
+        fields += _who_served(candidate.provider.id, model.id if model else "", len(self._ctx.attempts))
         return fields
-
-    def _without_secrets(self, fields: list[Field]) -> list[Field]:
-        together = b"\n".join([value for _, value in fields])  # no secret goes beyond a line
-        if self._redactor.whole(together) is together:
-            return fields
-        return [(name, self._secrets.redact_bytes(value)) for name, value in fields]
 
     def _dialect_of_usage(self) -> Dialect | None:
         """How the answer tells its usage; None where it has none, or tells that of another."""
@@ -246,9 +236,9 @@ def _as_it_is(events: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _who_served(provider_id: str, model_id: str) -> Sequence[Field]:
-    provider = (b"x-gateway-provider", _shown(provider_id))
-    return ((b"x-gateway-model", _shown(model_id)), provider) if model_id else (provider,)
+def _who_served(provider_id: str, model_id: str, attempts: int) -> Sequence[Field]:
+    model = [(b"x-gateway-model", _shown(model_id))] if model_id else []
+    return (*model, (b"x-gateway-provider", _shown(provider_id)), (b"x-gateway-attempts", b"%d" % attempts))
 
 
 def _shown(name: str) -> bytes:

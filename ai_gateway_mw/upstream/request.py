@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousPath, BadRequest, PolicyDenied
-from ai_gateway_mw.headers import CREDENTIAL_FIELDS, GATEWAY_KEY, Field, field_value, to_upstream
+from ai_gateway_mw.headers import CREDENTIAL_FIELDS, GATEWAY_KEY, Field, field_value, telling_upstream, to_upstream
 from ai_gateway_mw.hosts import HostAddress
-from ai_gateway_mw.providers import Credential
+from ai_gateway_mw.providers import ApiSurface, Credential
 from ai_gateway_mw.surfaces import Route
 from ai_gateway_mw.upstream.candidate import Candidate
 from ai_gateway_mw.upstream.content import content
 from ai_gateway_mw.upstream.http1 import Origin
-from ai_gateway_mw.upstream.transport import UpstreamRequest
+from ai_gateway_mw.upstream.key_ring import ProviderKey, ShownKey
+from ai_gateway_mw.upstream.transport import UpstreamRequest, first_lines, written
 
 # Query parameters in which some SDKs put a key: a credential goes where the provider's own rules say, and nowhere else.
 _CREDENTIAL_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_token"})
@@ -41,6 +42,33 @@ class Additions:
 _READABLE = (b"accept-encoding", b"identity")  # what passes must stay so: errors, events, usage
 _ACCOUNT_FIELDS = frozenset({b"openai-organization", b"openai-project", b"x-goog-user-project"})
 _NOTHING: frozenset[bytes] = frozenset()
+_REMEMBERED = 256
+_LONGEST_REMEMBERED = 4096  # bytes
+
+
+# What decides about fields and first lines, where nothing is rendered: the surface, whether the client chooses the
+# account, method and target, and the fields that the client sent.
+_Same = tuple[ApiSurface, bool, str, bytes, tuple[Field, ...]]
+
+
+class _Common(NamedTuple):
+    """What requests have in common whose clients sent the same fields: all fields but the credential, and the lines
+    that these become."""
+
+    fields: tuple[Field, ...]
+    lines: bytes
+
+
+class _Origins(dict[ApiSurface, Origin]):
+    """Those of the surfaces that were asked: as many as are configured."""
+
+    def __init__(self, hosts: Mapping[str, HostAddress]) -> None:
+        super().__init__()
+        self._hosts = hosts
+
+    def __missing__(self, surface: ApiSurface) -> Origin:
+        origin = self[surface] = Origin.of(surface.base_url, self._hosts)
+        return origin
 
 
 class UpstreamRequests:
@@ -52,31 +80,39 @@ class UpstreamRequests:
     def __init__(self, additions: Additions, hosts: Mapping[str, HostAddress]) -> None:
         self._additions = additions
         self._added_names = frozenset(name for name, _ in additions.fields)
-        self._hosts = hosts
-        self._origins: dict[str, Origin] = {}  # by base URL: as many as are configured
-        self._may_add_query = bool(additions.query or additions.fields)
+        self._origins = _Origins(hosts)
+        self._renders = bool(additions.query or additions.fields)
+        self._common: dict[_Same, _Common] = {}  # of the latest requests; no secret is in it
 
     def __call__(self, ctx: Context, candidate: Candidate, origin: Origin) -> UpstreamRequest:
-        assert ctx.route is not None
-        return UpstreamRequest(
-            ctx.method,
-            origin,
-            self._target(ctx, ctx.route, candidate),
-            self._fields(ctx, candidate),
-            content(ctx, ctx.route, candidate, self._additions.body, self._additions.max_output_tokens),
-        )
+        route, key, surface = ctx.route, candidate.key, candidate.surface
+        assert route is not None
+        body, most = self._additions.body, self._additions.max_output_tokens
+        target = self._target(ctx, route, candidate)
+        if self._renders or ctx.request_fields.added or candidate.credential is not None:
+            return UpstreamRequest(
+                ctx.method,
+                origin,
+                target,
+                self._fields(ctx, candidate),  # in no variable, which a traceback might show
+                content(ctx, route, candidate, body, most),
+            )
+        same = (surface, key is None, ctx.method, target, telling_upstream(ctx.request_fields))
+        common = self._common.get(same) or self._remembered(same, ctx, candidate, origin)
+        sent = content(ctx, route, candidate, body, most)
+        if key is None:
+            return UpstreamRequest(ctx.method, origin, target, common.fields, sent, common.lines)
+        shown = key.shown.get(surface) or _shown(key, surface)
+        fields, lines = (*common.fields, shown.field), common.lines + shown.line
+        return UpstreamRequest(ctx.method, origin, target, fields, sent, lines)
 
     def origin(self, candidate: Candidate) -> Origin:
         """Where the requests of a candidate go to."""
-        base_url = candidate.surface.base_url
-        origin = self._origins.get(base_url)
-        if origin is None:
-            origin = self._origins[base_url] = Origin.of(base_url, self._hosts)
-        return origin
+        return self._origins[candidate.surface]
 
     def _target(self, ctx: Context, route: Route, candidate: Candidate) -> bytes:
         path = route.path
-        if route.model is None and not (ctx.query or candidate.surface.query or self._may_add_query):
+        if route.model is None and not (ctx.query or candidate.surface.query or self._renders):
             return _bare_target(candidate.surface.base_url, path)
         if route.model is not None and candidate.model is not None:
             head, _, tail = path.rpartition(f"/models/{route.model}")
@@ -118,17 +154,36 @@ class UpstreamRequests:
         fields.append(_READABLE)
         return fields + credentials
 
+    def _remembered(self, same: _Same, ctx: Context, candidate: Candidate, origin: Origin) -> _Common:
+        fields = self._fields(ctx, candidate)
+        if candidate.key is not None:
+            fields.pop()  # its credential, which stays with the key
+        _, _, method, target, telling = same
+        common = _Common(tuple(fields), first_lines(method, origin, target, fields))
+        together = b"".join([value for _, value in telling])
+        if len(together) + len(common.lines) <= _LONGEST_REMEMBERED and GATEWAY_KEY not in together:
+            if len(self._common) >= _REMEMBERED:
+                self._common.clear()
+            self._common[same] = common
+        return common
+
     def _credentials(self, ctx: Context, candidate: Candidate) -> list[Field]:
         """The provider key in the provider's own field; a client's own key in whichever field the client put it,
         unless the policy itself sets a credential."""
         rule: Credential = candidate.surface.credential
         if candidate.key is not None:
-            return [rule.header(candidate.key.value.reveal())]  # the one place where a provider key becomes bytes
+            return [(candidate.key.shown.get(candidate.surface) or _shown(candidate.key, candidate.surface)).field]
         if candidate.credential is None or not self._added_names.isdisjoint(CREDENTIAL_FIELDS):
             return []
         if candidate.credential.in_query:
             return [rule.header(candidate.credential.secret.reveal())]
         return [item for item in ctx.request_fields if item[0] in candidate.credential.fields]
+
+
+def _shown(key: ProviderKey, surface: ApiSurface) -> ShownKey:
+    field = surface.credential.header(key.value.reveal())  # the one place where a provider key becomes bytes
+    shown = key.shown[surface] = ShownKey(field, written([b": ".join(field)]))
+    return shown
 
 
 @lru_cache(maxsize=128)  # most requests go to a handful of paths

@@ -12,13 +12,16 @@ _MAX_NAME = 256  # characters; names end up in fields, logs and measurements
 
 def requested_names(ctx: Context) -> tuple[str, ...]:
     """The models that the client names, first `model`, then `models`; none of them for automatic choice."""
-    assert ctx.route is not None
-    if ctx.route.model is not None:
-        return _of_fair_length((ctx.route.model,))
+    route = ctx.route
+    assert route is not None
+    if route.model is not None:
+        return _of_fair_length((route.model,))
     payload = ctx.payload
     if payload is None:
         return ()
     model, models = payload.get("model"), payload.get("models")
+    if models is None and type(model) is str and 0 < len(model) <= _MAX_NAME:  # as nearly every request
+        return (model,) if model.lower() != _AUTO else ()
     if model is not None and not isinstance(model, str):
         raise BadBody("Invalid request body: `model` must be a string.", param="model")
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
@@ -21,7 +22,7 @@ from ai_gateway_mw.upstream.key_ring import KeyRing
 from ai_gateway_mw.upstream.key_selection import KeySelection
 from ai_gateway_mw.upstream.listing import model_listing
 from ai_gateway_mw.upstream.model_selection import Allowed, ModelSelection
-from ai_gateway_mw.upstream.passthrough import Passthrough
+from ai_gateway_mw.upstream.passthrough import UpstreamAnswer
 from ai_gateway_mw.upstream.records import Records
 from ai_gateway_mw.upstream.request import Additions, UpstreamRequests
 from ai_gateway_mw.upstream.reserving import Reserving
@@ -36,7 +37,7 @@ class Steps:
     reserving: Reserving
     key_selection: KeySelection
     failover: Failover
-    passthrough: Passthrough
+    passthrough: Callable[[Context], ASGIApp]
     journal: Journal
 
     async def answer(self, ctx: Context) -> ASGIApp:
@@ -98,7 +99,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
             UpstreamRequests(_additions(config, runtime), settings.hosts),
             rules,
         ),
-        Passthrough(runtime.secrets),
+        partial(UpstreamAnswer, runtime.secrets),
         runtime.stores.accounts.journal,
     )
 

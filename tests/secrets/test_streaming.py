@@ -81,6 +81,27 @@ def test_cuts_change_nothing(literals: list[bytes], chunks: list[bytes]) -> None
     assert passed(stream, chunks) == replaced(b"".join(chunks), literals)
 
 
+@given(
+    literals=st.lists(st.text("abQZ-", min_size=3, max_size=6).map(str.encode), min_size=1, max_size=14, unique=True),
+    data=st.text("abQZ-c", max_size=60).map(str.encode),
+    times=st.integers(1, 4),
+)
+@settings(max_examples=500, deadline=None)
+def test_nothing_that_is_there_is_overlooked(literals: list[bytes], data: bytes, times: int) -> None:
+    sought = Sought(tuple(sorted(literals)))
+    assert sought.may_be_in(data * times) or not any(each in data * times for each in literals)
+
+
+@pytest.mark.parametrize("others", [0, 20], ids=["one", "many"])
+def test_a_secret_is_seen_behind_any_number_of_its_rare_bytes(others: int) -> None:
+    literals = [KEY.encode(), *(b"sk-other-%dQQ" % number for number in range(others))]
+    sought, rare = Sought(tuple(sorted(literals))), bytes(set(KEY.encode()))
+    for length in range(200):
+        before = b" ".join([rare[at % len(rare) :][:1] for at in range(length)])
+        assert sought.may_be_in(before + KEY.encode())
+    assert not Sought((KEY.encode(),)).may_be_in(b" ".join([rare[at : at + 1] for at in range(len(rare))] * 50))
+
+
 @pytest.mark.parametrize(
     ("chunk", "goes"),
     [

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 from ai_gateway_mw import Gateway
 from ai_gateway_mw.secrets import MemorySource, SecretStore
+from ai_gateway_mw.upstream.http1 import Answer as Arriving
+from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
 from tests.asgi import Response, request
 
 Answer = int | Exception | httpx.Response | Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
@@ -117,3 +119,21 @@ async def chat(
     headers = {"authorization": f"Bearer {key}"} if key else {}
     content = {**named, "messages": [{"role": "user", "content": "hello"}], **body}
     return await request(gateway.app, "POST", path, headers=headers, json=content)
+
+
+class Arrived(HTTPTransport):
+    """Our own transport with an answer that is all there as soon as its head is."""
+
+    def __init__(self, *pieces: bytes, status: int = 200, fields: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__()
+        self.heads: list[bytes] = []
+        self._pieces, self._status, self._fields = pieces, status, fields
+
+    async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Arriving:
+        self.heads.append(head)
+        answer = Arriving(cast("Any", None))
+        answer.begin(self._status, list(self._fields), dict(reversed(self._fields)))
+        answer.complete = True
+        for piece in self._pieces:
+            answer.chunks.append(piece)
+        return answer

@@ -16,7 +16,7 @@ from ai_gateway_mw.providers import ApiSurface, Credential
 from ai_gateway_mw.surfaces import Route, route_of
 from ai_gateway_mw.upstream.commit import Patience, committed
 from ai_gateway_mw.upstream.foreign import ForeignAnswer
-from ai_gateway_mw.upstream.transport import UpstreamResponse
+from ai_gateway_mw.upstream.http1 import UpstreamResponse
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ class Pieces(httpx.AsyncByteStream):
 
 def answer(*pieces: Piece, kind: str = "text/event-stream", **fields: str) -> UpstreamResponse:
     headers = {"content-type": kind, **{name.replace("_", "-"): value for name, value in fields.items()}}
-    return UpstreamResponse(ForeignAnswer(httpx.Response(200, headers=headers, stream=Pieces(*pieces))))
+    return ForeignAnswer(httpx.Response(200, headers=headers, stream=Pieces(*pieces)))
 
 
 def patience(first: float = 5, content: float = 5, gap: float = 5, hold: float = 5) -> Patience:

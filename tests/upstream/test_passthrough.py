@@ -3,17 +3,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import httpx
 import pytest
 
 from ai_gateway_mw import Gateway
 from ai_gateway_mw.errors import Overloaded, UpstreamInterrupted
-from ai_gateway_mw.upstream.http1 import Answer, HTTPTransport, Origin, Timeouts
+from ai_gateway_mw.upstream.http1 import HTTPTransport
 from tests.asgi import Exchange, request
-from tests.upstream.scripted import Providers, chat, failing, gateway, gateway_of, with_keys
+from tests.upstream.scripted import Arrived, Providers, chat, failing, gateway, gateway_of, with_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -281,23 +281,6 @@ async def test_the_length_of_an_event_stream_is_not_promised(providers: Provider
     """It may yet have to end with an error event."""
     answering(providers, b"data: 1\n\n", content_length="9")
     assert "content-length" not in (await chat(gateway(CONFIG, providers))).headers
-
-
-class Arrived(HTTPTransport):
-    """Our own transport with an answer that is all there as soon as its head is."""
-
-    def __init__(self, *pieces: bytes, status: int = 200, fields: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        super().__init__()
-        self.heads: list[bytes] = []
-        self._pieces, self._status, self._fields = pieces, status, fields
-
-    async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Answer:
-        self.heads.append(head)
-        answer = Answer(cast("Any", None))
-        answer.status, answer.fields, answer.complete = self._status, list(self._fields), True
-        for piece in self._pieces:
-            answer.chunks.append(piece)
-        return answer
 
 
 def gateway_over(transport: HTTPTransport) -> Gateway:

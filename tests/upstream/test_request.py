@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import pytest
 
+from ai_gateway_mw import Gateway
+from ai_gateway_mw.secrets import MemorySource, SecretStore
+from ai_gateway_mw.upstream.key_ring import ShownKey
 from ai_gateway_mw.upstream.request import joined
 from tests.asgi import request
-from tests.upstream.scripted import Providers, chat, failing, gateway, with_keys
+from tests.upstream.scripted import Arrived, Providers, chat, failing, gateway, with_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -603,3 +608,96 @@ async def test_a_gateway_key_goes_upstream_in_no_field_and_no_parameter(provider
     await request(app, "POST", f"/v1/embeddings?token={key}", headers=headers, json={"model": "gpt-4o"})
     sent = providers.requests[0]
     assert key not in str(sent.url) + str(sent.headers.raw)
+
+
+# Heads that were written before ---------------------------------------------------------------------------------------
+
+# What differs between two of these requests is the method, the target, or a field that goes on or takes another along.
+REQUESTS: list[tuple[str, str, dict[str, str]]] = [
+    ("POST", "/v1/embeddings", {}),
+    ("POST", "/v1/embeddings", {"accept": "a"}),
+    ("POST", "/v1/embeddings", {"accept": "b"}),
+    ("POST", "/v1/embeddings", {"accept": "a", "connection": "keep-alive"}),
+    ("POST", "/v1/embeddings", {"accept": "a", "connection": "accept"}),
+    ("POST", "/v1/embeddings", {"accept": "\x01"}),
+    ("POST", "/v1/embeddings", {"accept": "a", "user-agent": "gw_sk_" + "a" * 38}),
+    ("POST", "/v1/embeddings", {"openai-organization": "org-1"}),
+    ("POST", "/v1/embeddings", {"x-stainless-lang": "python", "x-stainless-os": "Linux"}),
+    ("POST", "/v1/embeddings", {"x-stainless-os": "Linux", "x-stainless-lang": "python"}),
+    ("POST", "/v1/embeddings", {"user-agent": "a" * 9000}),
+    ("POST", "/v1/embeddings?a=1", {"accept": "a"}),
+    ("POST", "/v1/embeddings?a=2", {"accept": "a"}),
+    ("POST", "/v1/responses", {"accept": "a"}),
+    ("GET", "/v1/files/f", {"accept": "a"}),
+    ("DELETE", "/v1/files/f", {"accept": "a"}),
+    ("POST", "/v1/messages", {"accept": "a"}),
+    ("POST", "/v1/messages", {"anthropic-version": "2099-01-01"}),
+    ("POST", "/v1/messages", {"authorization": "Bearer mine"}),
+    ("POST", "/v1/messages", {"x-api-key": "other"}),
+]
+
+
+def heads_of(config: Mapping[str, Any], *before: Mapping[str, Any]) -> tuple[Gateway, list[bytes]]:
+    """A gateway that runs some actions before `ai-gateway`, and the heads that it sends."""
+    transport = Arrived(b"{}")
+    actions = [*before, {"type": "ai-gateway", "config": config}]
+    return Gateway.from_policy({"on_http_request": [{"actions": actions}]}, transport=transport), transport.heads
+
+
+ACCEPTED = "${getReqHeader('accept')[?0].orValue('')}"
+BOTH = ("openai", "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("config", "before"),
+    [
+        ({"providers": [{"id": name, "api_keys": [{"value": "k1"}]} for name in BOTH]}, ()),
+        ({"providers": [{"id": name} for name in BOTH]}, ()),
+        ({"providers": [{"id": "box", "base_url": "http://box.test/v1"}]}, ()),
+        (with_keys("k1", headers={"x-path": "${req.url.path}", "x-accept": ACCEPTED}), ()),
+        (with_keys("k1", query_params={"accept": ACCEPTED}), ()),
+        (with_keys("k1"), ({"type": "add-headers", "config": {"headers": {"x-id": ACCEPTED, "accept": "ours"}}},)),
+    ],
+    ids=["keys", "clients-keys", "no-keys", "headers", "parameters", "add-headers"],
+)
+async def test_a_head_depends_on_no_request_before(config: Mapping[str, Any], before: Any) -> None:
+    async def sent(asked: tuple[Gateway, list[bytes]], number: int, text: str) -> list[list[bytes]]:
+        method, path, headers = REQUESTS[number]
+        model = "box:m" if "box" in str(config) else "claude-opus-4-8" if path == "/v1/messages" else "gpt-4o"
+        content = {"model": model, "input": text} if method == "POST" else None
+        await request(asked[0].app, method, path, headers=headers, json=content)
+        lines = [head.split(b"\r\n") for head in asked[1]]
+        asked[1].clear()
+        return [[line for line in head if not line.startswith(b"content-length: ")] for head in lines]
+
+    alone = [await sent(heads_of(config, *before), number, "a") for number in range(len(REQUESTS))]
+    asked = heads_of(config, *before)
+    for round_ in range(3):
+        assert [await sent(asked, number, "a" * round_) for number in range(len(REQUESTS))] == alone
+
+
+async def test_a_key_that_was_rotated_is_in_no_head_any_more() -> None:
+    vault, transport = {"k": "sk-before"}, Arrived(b"{}")
+    gateway_ = Gateway.from_policy(
+        {"on_http_request": [{"type": "ai-gateway", "config": with_keys("${secrets.get('o', 'k')}")}]},
+        transport=transport,
+        secrets=SecretStore([MemorySource({"o": vault})], ttl=0.0),
+    )
+    for key in ("sk-before", "sk-after", "sk-before"):
+        vault["k"] = key
+        await chat(gateway_)
+        assert f"\r\nauthorization: Bearer {key}\r\n".encode() in transport.heads[-1]
+
+
+async def test_more_kinds_of_requests_than_are_remembered() -> None:
+    gateway_, heads = heads_of(with_keys("k"))
+    for number in range(600):
+        headers = {"idempotency-key": str(number)}
+        await request(gateway_.app, "POST", "/v1/embeddings", headers=headers, json={"model": "gpt-4o"})
+        assert f"\r\nidempotency-key: {number}\r\n".encode() in heads[-1]
+
+
+def test_a_key_as_it_is_sent_does_not_show_itself() -> None:
+    shown = ShownKey((b"x-api-key", b"sk-1"), b"x-api-key: sk-1\r\n")
+    assert "sk-1" not in repr(shown) + str(shown)
+    assert b"sk-1" not in pickle.dumps(shown)

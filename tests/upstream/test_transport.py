@@ -22,8 +22,8 @@ from ai_gateway_mw.errors import (
 )
 from ai_gateway_mw.hosts import HostAddress
 from ai_gateway_mw.upstream.foreign import ForeignAnswer
-from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
-from ai_gateway_mw.upstream.transport import UpstreamRequest, UpstreamResponse, send
+from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts, UpstreamResponse
+from ai_gateway_mw.upstream.transport import UpstreamRequest, send
 from tests.fake_upstream import Upstream, closed_port, not_http, ok
 
 pytestmark = pytest.mark.anyio
@@ -182,7 +182,7 @@ class Body(httpx.AsyncByteStream):
 
 
 def response(*pieces: bytes | Exception | asyncio.Event, kind: str = "application/json") -> UpstreamResponse:
-    return UpstreamResponse(ForeignAnswer(httpx.Response(200, headers={"Content-Type": kind}, stream=Body(*pieces))))
+    return ForeignAnswer(httpx.Response(200, headers={"Content-Type": kind}, stream=Body(*pieces)))
 
 
 async def test_the_first_chunk_can_be_looked_at_and_is_not_lost() -> None:

@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
-from ai_gateway_mw.upstream.http1.answer import Answer, Pour
+from ai_gateway_mw.upstream.http1.answer import Answer
 from ai_gateway_mw.upstream.http1.connection import Timeouts
 from ai_gateway_mw.upstream.http1.origin import Origin
 from ai_gateway_mw.upstream.http1.pool import PoolLimits
+from ai_gateway_mw.upstream.http1.response import Pour, UpstreamResponse
 from ai_gateway_mw.upstream.http1.transport import HTTPTransport
 
-__all__ = ["Answer", "HTTPTransport", "Origin", "PoolLimits", "Pour", "Timeouts"]
+__all__ = ["Answer", "HTTPTransport", "Origin", "PoolLimits", "Pour", "Timeouts", "UpstreamResponse"]

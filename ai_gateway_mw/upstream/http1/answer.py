@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted
+from ai_gateway_mw.upstream.http1.response import Pour, UpstreamResponse
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.http1.connection import Connection
 
 TOO_LATE: Final = object()
-Pour = Callable[[bytes], Awaitable[None] | None]
 
 
-class Answer:
+class Answer(UpstreamResponse):
     """What came back for one request. Read it to its end or `close` it.
 
     Its connection fills it from outside, and lets go of it as soon as all has arrived: a complete answer holds bytes
     only.
     """
 
-    __slots__ = ("chunks", "complete", "connection", "error", "fields", "size", "status", "version")
+    __slots__ = ("chunks", "connection", "error", "version")
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection | None = connection  # while more may come
-        self.status = 0
+        self.status = 0  # until its head is here
         self.version = ""
-        self.fields: list[tuple[bytes, bytes]] = []  # names in lower case
         self.complete = False
         self.error: UpstreamError | None = None  # why no more will come
-        self.chunks: list[bytes] = []  # of the body: what has arrived and was not taken,
-        self.size = 0  # and how much that is
+        self.chunks: list[bytes] = []  # of the body: what has arrived and was not taken
+
+    @property
+    def size(self) -> int:
+        """How much of the body has arrived and was not taken."""
+        return sum(map(len, self.chunks))
 
     def take(self) -> bytes:
-        """What of the body has arrived and was not taken yet; empty if nothing. Never waits."""
         chunks = self.chunks
         if not chunks:
             return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
-        self.size = 0
         if self.connection is not None and self.connection.is_paused:
             self.connection.resume()
         return data

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ai_gateway_mw.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
-from ai_gateway_mw.upstream.http1.answer import TOO_LATE, Answer, Pour
+from ai_gateway_mw.upstream.http1.answer import TOO_LATE, Answer
 from ai_gateway_mw.upstream.http1.parsing import AnswerParser, Malformed
+from ai_gateway_mw.upstream.http1.response import Pour
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.http1.pool import Pool
 
 _HIGH_WATER = 64 * 1024  # of a body that nobody takes: reading pauses above it
 _MAX_PIECES = 64
+_NEVER = math.inf
 _SMALL = 64 * 1024  # a request's body up to here is sent in one piece with its head
 
 
@@ -186,10 +188,9 @@ class Connection(asyncio.Protocol):
         elif has_begun and not answer.chunks:
             pass  # nothing but framing: no reason to wait any longer
         elif self._into is not None and self._waiter is not None and not self._waiter.done():
-            self._pour(answer, self._into)
+            self._pour(answer, self._into, self._waiter)
         elif answer.status:
-            if answer.size > _HIGH_WATER or len(answer.chunks) > _MAX_PIECES:
-                self._hold_back(answer)
+            self._hold_back(answer)
             self._wake()
 
     def eof_received(self) -> None:
@@ -214,11 +215,13 @@ class Connection(asyncio.Protocol):
         else:
             self.fail(UpstreamInterrupted("The provider ended the connection before its answer was complete."))
 
-    def _pour(self, answer: Answer, into: Pour) -> None:
+    def _pour(self, answer: Answer, into: Pour, waiter: asyncio.Future[Any]) -> None:
         try:
             wait = into(answer.take())
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-            self._wake(error)
+            if not waiter.done():
+                waiter.set_exception(error)
+            self._wake()
             return
         if wait is None:
             self.deadline = self._clock() + self.timeouts.idle
@@ -228,7 +231,7 @@ class Connection(asyncio.Protocol):
     def _hold_back(self, answer: Answer) -> None:
         if len(answer.chunks) > _MAX_PIECES:
             answer.compact()
-        if answer.size > _HIGH_WATER and not self.is_paused:
+        if not self.is_paused and answer.size > _HIGH_WATER:
             self.is_paused = True
             self._transport.pause_reading()
 
@@ -243,11 +246,8 @@ class Connection(asyncio.Protocol):
             self.drop()
 
     def _wake(self, news: object = None) -> None:
-        waiter, self._waiter = self._waiter, None
-        self.deadline, self._into = math.inf, None
-        if waiter is None or waiter.done():
-            return
-        if isinstance(news, Exception):
-            waiter.set_exception(news)
-        else:
+        waiter = self._waiter
+        self._waiter = self._into = None
+        self.deadline = _NEVER
+        if waiter is not None and not waiter.done():
             waiter.set_result(news)

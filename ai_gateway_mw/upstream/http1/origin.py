@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import httpx
 
@@ -12,22 +12,27 @@ from ai_gateway_mw.hosts import HostAddress
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """`host` is the name that a certificate must show; `address` and `port` are what is connected to."""
-
+class _Place(NamedTuple):
     scheme: str
     host: str
     port: int
     address: str
-    authority: bytes = field(compare=False)  # for the field Host: whoever is asked for, it is the same connection
-    _hash: int = field(init=False, repr=False, compare=False)  # looked up by each request
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.scheme, self.host, self.port, self.address)))
 
-    def __hash__(self) -> int:
-        return self._hash
+class Origin(_Place):
+    """`host` is the name that a certificate must show; `address` and `port` are what is connected to. `authority` is
+    for the field Host: whoever is asked for, it is the same connection, and the same origin."""
+
+    authority: bytes
+
+    def __new__(cls, scheme: str, host: str, port: int, address: str, authority: bytes) -> Origin:
+        origin = super().__new__(cls, scheme, host, port, address)
+        origin.authority = authority
+        return origin
+
+    def with_authority(self, authority: bytes) -> Origin:
+        """The same place, asked for under another name."""
+        return Origin(*self, authority)
 
     @classmethod
     def of(cls, base_url: str | httpx.URL, hosts: Mapping[str, HostAddress] | None = None) -> Origin:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import httptools
 
+from ai_gateway_mw.headers import Field
 from ai_gateway_mw.upstream.http1.answer import Answer
 
 _MAX_HEAD = 64 * 1024  # of a head, and of what is no body within one: chunk extensions, trailers
@@ -14,7 +15,7 @@ _MAX_FIELDS = 256
 _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
 
-_WATCHED = frozenset([b"content-length", b"transfer-encoding", b"keep-alive"])
+_WATCHED = frozenset([b"transfer-encoding", b"keep-alive"])
 
 
 class Malformed(Exception):
@@ -27,7 +28,7 @@ class AnswerParser:
     __slots__ = (
         "_answer",
         "_bodiless",
-        "_chunked",
+        "_fields",
         "_informational",
         "_parser",
         "framed",
@@ -40,15 +41,16 @@ class AnswerParser:
 
     def __init__(self, keep_for: float) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._fields: list[Field] = []  # of the head that is coming, names in lower case
         self.keep_for = keep_for
+        self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
 
     def begin(self, answer: Answer, *, bodiless: bool) -> None:
         """The next answer; `bodiless` as those to HEAD are."""
         self._answer = answer
         self._bodiless = bodiless
         self._informational = 0
-        self._chunked = False
-        self.framed = False  # else the body ends with the connection (RFC 9112 6.3)
+        self._fields.clear()
         self.keep_alive = False
         self.overhead = 0  # bytes since the beginning, or since the last of the body
 
@@ -75,62 +77,61 @@ class AnswerParser:
             raise Malformed
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        answer = self._answer
-        if answer.status:  # a trailer: nobody waits for those, and they must not pass for a part of the head
-            return
-        name = name.lower()
-        value = value.rstrip(b" \t")
-        if name in _WATCHED:
-            self._note(name, value)
-        answer.fields.append((name, value))
+        self._fields.append((name.lower(), value.rstrip(b" \t")))  # also of trailers, which nobody looks at
 
     def on_headers_complete(self) -> None:
-        answer = self._answer
+        answer, fields = self._answer, self._fields
+        self._fields = []
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
-        if status < 100 or version not in ("1.1", "1.0") or len(answer.fields) > _MAX_FIELDS:
+        named = dict(reversed(fields))  # where a name is there twice, the first counts
+        self.framed = b"content-length" in named
+        if self.framed and len(named[b"content-length"]) > _MAX_LENGTH_DIGITS:  # httptools takes no second one
             raise Malformed
-        if self._chunked and version == "1.0":  # RFC 9112 6.1: faulty framing
-            raise Malformed
-        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in answer.fields) > _MAX_HEAD:
-            raise Malformed
-        if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
-            self._informational += 1
-            if self._informational > _MAX_INFORMATIONAL:
-                raise Malformed
-            return
-        answer.status, answer.version = status, version
+        if not _WATCHED.isdisjoint(named):
+            self._note(fields)
+        if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
+            self._check(status, version, fields)
+            if status < 200 and status != 101:
+                return
+        answer.version = version
+        answer.begin(status, fields, named)
         if self._bodiless or status == 101:
             answer.complete = True
             raise Malformed  # though it is not: httptools would wait for a body
 
     def on_body(self, data: bytes) -> None:
         self.overhead = 0
-        answer = self._answer
-        answer.chunks.append(data)
-        answer.size += len(data)
+        self._answer.chunks.append(data)
 
     def on_message_complete(self) -> None:
         answer = self._answer
-        if answer.status:
+        if answer.status:  # else an informational answer (RFC 9110 15.2): the one that counts is still to come
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
-        else:  # RFC 9110 15.2: an informational answer; the one that counts is still to come
-            answer.fields.clear()
-            self._chunked = self.framed = False
 
-    def _note(self, name: bytes, value: bytes) -> None:
-        """Look at a field that says where the body ends or how long the connection stays."""
-        if name == b"content-length":
-            if len(value) > _MAX_LENGTH_DIGITS:
+    def _note(self, fields: list[Field]) -> None:
+        """Look at what says that the body ends in another way, or how long the connection stays."""
+        for name, value in fields:
+            if name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
+                if self.framed or value.lower() != b"chunked":
+                    raise Malformed
+                self.framed = True
+            elif name == b"keep-alive":
+                self._keep_as_told(value)
+
+    def _check(self, status: int, version: str, fields: list[Field]) -> None:
+        """Look at a head that is not as most are."""
+        if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
+            raise Malformed
+        if version == "1.0" and b"transfer-encoding" in dict(fields):  # RFC 9112 6.1: faulty framing
+            raise Malformed
+        if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
+            raise Malformed
+        if status < 200 and status != 101:  # nobody asked for that one: an answer, and the connection's last
+            self._informational += 1
+            if self._informational > _MAX_INFORMATIONAL:
                 raise Malformed
-            self.framed = True
-        elif name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
-            if self._chunked or value.lower() != b"chunked":
-                raise Malformed
-            self._chunked = self.framed = True
-        else:
-            self._keep_as_told(value)
 
     def _keep_as_told(self, value: bytes) -> None:
         """`timeout=5, max=100`: the upstream will end the connection then, and we do not want to race with it."""

@@ -69,7 +69,7 @@ class Pool:
         while idle:
             connection, _ = idle.popitem()
             if connection.usable(now):
-                self._sweep.add(connection)
+                self._sweep.watch(connection)
                 return connection
             connection.drop()
         return None
@@ -92,7 +92,7 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take back a connection that has done its work."""
         connection.idle_since = self._clock()
-        if self._hand_on(connection):
+        if self._waiters and self._hand_on(connection):
             return
         self._sweep.discard(connection)
         if self._closed or len(self._idle) >= self._limits.idle:
@@ -167,7 +167,7 @@ class Pool:
         except BaseException:
             self._vacate()
             raise
-        self._sweep.add(connection)
+        self._sweep.watch(connection)
         return connection
 
     def _vacate(self) -> None:

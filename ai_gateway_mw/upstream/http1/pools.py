@@ -14,49 +14,43 @@ from ai_gateway_mw.upstream.http1.sweep import Sweep
 _REMEMBERED = 60.0  # seconds, for an origin without connections
 
 
-class Pools:
+class Pools(dict[Origin, Pool]):
     """Pools come with the first request to their origin, and go when it is no longer asked."""
 
-    __slots__ = ("_by_origin", "_clock", "_limits", "_loop", "_sweep", "_tls")
+    __slots__ = ("_clock", "_limits", "_loop", "_sweep", "_tls")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, limits: PoolLimits, tls: TLS, clock: Callable[[], float]
     ) -> None:
+        super().__init__()
         self._loop = loop
         self._limits = limits
         self._tls = tls
         self._clock = clock
-        self._by_origin: dict[Origin, Pool] = {}
         self._sweep = Sweep(loop, clock, self.tidy)
 
-    def __getitem__(self, origin: Origin) -> Pool:
-        pool = self._by_origin.get(origin)
-        if pool is None:
-            pool = Pool(origin, self._limits, self._sweep, self._tls, self._clock, self._loop)
-            self._by_origin[origin] = pool
+    def __missing__(self, origin: Origin) -> Pool:
+        pool = self[origin] = Pool(origin, self._limits, self._sweep, self._tls, self._clock, self._loop)
         return pool
-
-    def __len__(self) -> int:
-        return len(self._by_origin)
 
     @property
     def connections(self) -> int:
-        return sum(pool.places_taken for pool in self._by_origin.values())
+        return sum(pool.places_taken for pool in self.values())
 
     def tidy(self, now: float) -> bool:
         """Drop what has been idle for too long, and forget origins that nobody asks for; whether there are others."""
-        for origin, pool in list(self._by_origin.items()):
+        for origin, pool in list(self.items()):
             pool.tidy(now)
             if pool.vacant(now, _REMEMBERED):
-                del self._by_origin[origin]
-        return bool(self._by_origin)
+                del self[origin]
+        return bool(self)
 
     def close(self) -> None:
         """End all connections, also those at work."""
-        pools = list(self._by_origin.values())
-        self._by_origin.clear()
+        pools = list(self.values())
+        self.clear()
         for pool in pools:
             pool.close()
-        for connection in self._sweep.busy:
+        for connection in list(self._sweep):
             connection.fail(UpstreamInterrupted("The connection to the provider was closed."))
         self._sweep.stop()

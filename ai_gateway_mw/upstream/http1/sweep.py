@@ -13,46 +13,41 @@ _INTERVAL = 0.1  # seconds: how late a timeout may come
 _LEISURE = 5.0  # seconds: how late an idle connection may be closed
 
 
-class Sweep:
-    """Ends what is overdue. While no connection is busy it takes its time; with none at all, nothing is scheduled."""
+class Sweep(set["Connection"]):
+    """The connections that are busy. Ends those that are overdue; while there are none it takes its time, and with no
+    connection at all, nothing is scheduled."""
 
-    __slots__ = ("_busy", "_clock", "_is_at_leisure", "_loop", "_scheduled", "_tidy")
+    __slots__ = ("_clock", "_is_at_leisure", "_loop", "_scheduled", "_tidy")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], tidy: Callable[[float], bool]
     ) -> None:
+        super().__init__()
         self._loop = loop
         self._clock = clock
         self._tidy = tidy  # called with the time at each round; says whether anything is left to tidy
-        self._busy: set[Connection] = set()
         self._scheduled: asyncio.TimerHandle | None = None
         self._is_at_leisure = False
 
-    def add(self, connection: Connection) -> None:
-        self._busy.add(connection)
+    def watch(self, connection: Connection) -> None:
+        """From now on until it is discarded."""
+        self.add(connection)
         if self._scheduled is None or self._is_at_leisure:
             self._schedule(_INTERVAL)
-
-    def discard(self, connection: Connection) -> None:
-        self._busy.discard(connection)
 
     def stop(self) -> None:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
 
-    @property
-    def busy(self) -> frozenset[Connection]:
-        return frozenset(self._busy)
-
     def _round(self) -> None:
         self._scheduled = None
         now = self._clock()
-        for connection in [connection for connection in self._busy if connection.deadline <= now]:
+        for connection in [connection for connection in self if connection.deadline <= now]:
             connection.time_out()
         left = self._tidy(now)
-        if self._busy or left:
-            self._schedule(_INTERVAL if self._busy else _LEISURE)
+        if self or left:
+            self._schedule(_INTERVAL if self else _LEISURE)
 
     def _schedule(self, seconds: float) -> None:
         self.stop()

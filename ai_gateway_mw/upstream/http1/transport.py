@@ -15,7 +15,7 @@ from ai_gateway_mw.upstream.http1.as_httpx import as_httpx, prepared, response_o
 from ai_gateway_mw.upstream.http1.connection import Timeouts, Unsent
 from ai_gateway_mw.upstream.http1.dialling import TLS
 from ai_gateway_mw.upstream.http1.origin import Origin
-from ai_gateway_mw.upstream.http1.pool import Pool, PoolLimits
+from ai_gateway_mw.upstream.http1.pool import PoolLimits
 from ai_gateway_mw.upstream.http1.pools import Pools
 
 
@@ -43,7 +43,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         Raises `ConnectTimeout`, `UpstreamUnreachable`, `UpstreamTLSFailed`, `UpstreamTimeout`, `UpstreamInterrupted`
         or `Overloaded`.
         """
-        pool = self._pool(origin)
+        pools = self._pools.get(asyncio.get_running_loop())
+        pool = (self._opened() if pools is None else pools)[origin]
         repeats = False
         while True:
             connection = pool.idle() or await pool.connection(timeouts)
@@ -86,10 +87,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self._pools.clear()
         await asyncio.sleep(0)  # the loop closes the sockets in its next round
 
-    def _pool(self, origin: Origin) -> Pool:
+    def _opened(self) -> Pools:
+        """Those of this event loop, which has had none so far."""
         loop = asyncio.get_running_loop()
-        pools = self._pools.get(loop)
-        if pools is None:
-            self._pools = {other: kept for other, kept in self._pools.items() if not other.is_closed()}
-            pools = self._pools[loop] = Pools(loop, self._limits, self._tls, self._clock)
-        return pools[origin]
+        self._pools = {other: kept for other, kept in self._pools.items() if not other.is_closed()}
+        pools = self._pools[loop] = Pools(loop, self._limits, self._tls, self._clock)
+        return pools

@@ -171,7 +171,7 @@ def test_one_timer_is_enough_and_none_is_left_when_there_is_nothing_to_end() -> 
     sweep = Sweep(cast(Any, loop), lambda: 10.0, tidy)
     waiting = [Waiting(9.9), Waiting(10.0), Waiting(10.1), Waiting(math.inf)]
     for connection in waiting:
-        sweep.add(cast(Any, connection))
+        sweep.watch(cast(Any, connection))
     assert len(loop.timers) == 1
     loop.elapse()
     assert [connection.ended for connection in waiting] == [True, True, False, False]
@@ -180,7 +180,7 @@ def test_one_timer_is_enough_and_none_is_left_when_there_is_nothing_to_end() -> 
         sweep.discard(cast(Any, connection))
     loop.elapse()
     assert not loop.timers
-    sweep.add(cast(Any, waiting[0]))
+    sweep.watch(cast(Any, waiting[0]))
     assert len(loop.timers) == 1
 
 
@@ -188,13 +188,13 @@ def test_what_is_idle_is_looked_at_now_and_then() -> None:
     loop, tidy = Loop(), Tidy()
     tidy.left = True
     sweep, connection = Sweep(cast(Any, loop), lambda: 10.0, tidy), cast(Any, Waiting(10.1))
-    sweep.add(connection)
+    sweep.watch(connection)
     sweep.discard(connection)
     delays = [timer.delay for timer in loop.timers]
     loop.elapse()
     delays += [timer.delay for timer in loop.timers]
-    sweep.add(connection)
-    sweep.add(connection)
+    sweep.watch(connection)
+    sweep.watch(connection)
     delays += [timer.delay for timer in loop.timers]
     assert delays == [0.1, 5.0, 0.1]
 
