@@ -111,25 +111,30 @@ class _Slot:
 
 
 class History:
-    """What happened in the span; `number` counts slots of time."""
+    """What happened in the span; the slots of time have numbers."""
 
-    __slots__ = ("_new", "_number", "slots")
+    __slots__ = ("_new", "_until", "slots")
 
     def __init__(self) -> None:
         self.slots: deque[_Slot] = deque()
-        self._number = -1  # of the last slot
+        self._until = 0  # the end of the last slot
         self._new: list[Measured] = []  # of the last slot, not summed up yet
 
-    def add(self, number: int, measured: Measured) -> None:
+    def add(self, now: float, measured: Measured) -> None:
         """Note an attempt. It is summed up when somebody asks, or with many others: requests do not wait for that."""
-        if number > self._number or not self.slots:
+        if now >= self._until or not self.slots:
+            self._begin(int(now / SLOT))
+        new = self._new
+        new.append(measured)
+        if len(new) >= _MANY:
             self.sum_up()
-            self._number = number
-            self.slots.append(_Slot(number))
-            self.forget(number)
-        self._new.append(measured)
-        if len(self._new) >= _MANY:
-            self.sum_up()
+
+    def _begin(self, number: int) -> None:
+        """Go on to this slot."""
+        self.sum_up()
+        self._until = (number + 1) * SLOT
+        self.slots.append(_Slot(number))
+        self.forget(number)
 
     def sum_up(self) -> None:
         """Add to the last slot what is new."""
@@ -147,7 +152,7 @@ class History:
             if ours is not theirs:
                 ours.merge(theirs)
         self.slots = deque(slots[number] for number in sorted(slots))
-        self._number = max(slots, default=-1)
+        self._until = (max(slots, default=-1) + 1) * SLOT
 
     def forget(self, number: int) -> None:
         """Drop what is out of the span that ends with this slot."""

@@ -6,6 +6,7 @@ from ai_gateway_mw.state.history import SLOT, History, Measured, latency
 from ai_gateway_mw.state.window import Clock
 
 _REFRESH = 1.0  # seconds; to sum up costs more than to count
+_OF_NOTHING = latency(())
 
 
 class Latency:
@@ -22,9 +23,7 @@ class Latency:
 
     def record(self, measured: Measured) -> None:
         """Count a finished attempt."""
-        if not self._history.slots:
-            self._told = None  # the first shows at once
-        self._history.add(int(self._clock() / SLOT), measured)
+        self._history.add(self._clock(), measured)
 
     @property
     def upstream_ms_avg(self) -> int:
@@ -47,5 +46,8 @@ class Latency:
         if self._told is None or now - self._told_at >= _REFRESH:
             self._history.sum_up()
             self._history.forget(int(now / SLOT))
+            if not self._history.slots:
+                self._told = None  # the first shows at once
+                return _OF_NOTHING
             self._told, self._told_at = latency(self._history.slots), now
         return self._told

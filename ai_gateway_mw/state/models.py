@@ -30,17 +30,18 @@ class _Model:
         self._told: dict[str, Any] | None = None
         self._told_at = 0.0
 
-    def add(self, number: int, measured: Measured) -> None:
+    def add(self, now: float, measured: Measured) -> None:
         key_id = measured.key_id
         if not key_id:
-            self._others.add(number, measured)
+            self._others.add(now, measured)
         else:
-            if key_id in self._by_key:
-                self._by_key.move_to_end(key_id)
-            else:
-                self._by_key[key_id] = History()
+            history = self._by_key.get(key_id)
+            if history is None:
+                history = self._by_key[key_id] = History()
                 self._make_room()
-            self._by_key[key_id].add(number, measured)
+            else:
+                self._by_key.move_to_end(key_id)
+            history.add(now, measured)
             self._quotas[key_id] = measured.quota
         if not self._used:  # the first attempt shows at once
             self._used, self._told = True, None
@@ -86,7 +87,10 @@ class ModelMetrics:
 
     def of(self, provider_id: str, model_id: str) -> Mapping[str, Any]:
         """`m.metrics`: the scopes `global`, `region`, `account` and `endpoint`, which are all local, and `api_keys`."""
-        return self._model(provider_id, model_id).scopes(self._clock(), self._wall, self._refresh)
+        names = provider_id, model_id
+        model = self._models.get(names) or self._made(names)
+        self._models.move_to_end(names)
+        return model.scopes(self._clock(), self._wall, self._refresh)
 
     def as_told(self) -> ModelMetrics:
         """The same as it is told now, to go on with apart: what is recorded there begins with nothing."""
@@ -98,15 +102,13 @@ class ModelMetrics:
 
     def record(self, provider_id: str, model_id: str, measured: Measured) -> None:
         """Count a finished attempt."""
-        self._model(provider_id, model_id).add(int(self._clock() / SLOT), measured)
+        names = provider_id, model_id
+        model = self._models.get(names) or self._made(names)
+        self._models.move_to_end(names)
+        model.add(self._clock(), measured)
 
-    def _model(self, provider_id: str, model_id: str) -> _Model:
-        key = provider_id, model_id
-        found = self._models.get(key)
-        if found is not None:
-            self._models.move_to_end(key)
-            return found
-        made = self._models[key] = _Model(provider_id, model_id)
+    def _made(self, names: tuple[str, str]) -> _Model:
+        made = self._models[names] = _Model(*names)
         if len(self._models) > _MAX_MODELS:
             self._models.popitem(last=False)
         return made

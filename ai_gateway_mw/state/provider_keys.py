@@ -13,7 +13,6 @@ from ai_gateway_mw.state.quota import Quota
 from ai_gateway_mw.state.results import (
     CLIENT,
     COUNTS,
-    ENOUGH,
     KINDS,
     RATE_LIMIT,
     SAMPLE,
@@ -35,6 +34,7 @@ _QUOTA_EXHAUSTED_MAX = 86_400.0
 _REJECTED, _REJECTED_MAX = 300.0, 3600.0
 _JITTER = 0.1
 _MAX_PAIRS = 256
+_OK = Result.OK
 
 
 def _middle() -> float:
@@ -42,44 +42,44 @@ def _middle() -> float:
     return 0.5
 
 
-class ErrorRates:
+class ErrorRates(Window):
     """Fractions of a key's attempts of the last minute, 0.0 to 1.0; 0.0 as long as there are few."""
 
-    __slots__ = ("_totals", "count")
+    __slots__ = ()
 
     def __init__(self, clock: Clock) -> None:
-        window = Window(KINDS, clock)
-        self.count = window.count
-        self._totals = window.totals
+        super().__init__(KINDS, clock)
 
     @property
     def samples(self) -> int:
-        return self._totals()[SAMPLE]
+        return self.totals()[SAMPLE]
 
     @property
     def total(self) -> float:
-        totals = self._totals()  # `rate`, written out: this is what strategies ask for, of every key
-        return totals[TOTAL] / totals[SAMPLE] if totals[SAMPLE] >= ENOUGH else 0.0
+        if not self._totals[TOTAL]:  # time takes away only; strategies ask this of every key, and few of them fail
+            return 0.0
+        totals = self.totals()
+        return rate(totals[TOTAL], totals[SAMPLE])
 
     @property
     def rate_limit(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[RATE_LIMIT], totals[SAMPLE])
 
     @property
     def timeout(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[TIMEOUT], totals[SAMPLE])
 
     @property
     def server(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[SERVER], totals[SAMPLE])
 
     @property
     def client(self) -> float:
         """Requests that the provider refused as wrong, as a fraction of all; no other rate counts them."""
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[CLIENT], totals[SAMPLE] + totals[CLIENT])
 
 
@@ -125,7 +125,7 @@ class KeyState:
     @property
     def cooling(self) -> bool:
         """True while the key is better left alone, for whatever reason."""
-        return self._clock() < self.cooling_until
+        return bool(self.cooling_until) and self._clock() < self.cooling_until
 
     @property
     def cooling_left(self) -> float:
@@ -143,8 +143,10 @@ class KeyState:
         meet the same limit at once are one event.
         """
         self.error_rate.count(COUNTS[result])
-        news = started >= self._since if started is not None else result is Result.OK or not self.cooling
-        if result is Result.OK:
+        if result is _OK and not self.cooling_until:  # as nearly always: there is nothing to take back
+            return
+        news = started >= self._since if started is not None else result is _OK or not self.cooling
+        if result is _OK:
             if news:
                 self._clear()
         elif result is Result.RATE_LIMITED:
@@ -157,6 +159,12 @@ class KeyState:
         elif result is Result.KEY_REJECTED:
             self._rejections += news
             self._set_aside("rejected", _REJECTED * 2 ** min(max(self._rejections - 1, 0), 4), _REJECTED_MAX)
+
+    def is_left_alone_for(self, model_id: str | None) -> bool:
+        """Whether the key is better left alone for this model, or altogether."""
+        if not self.cooling_until and not self._pairs:  # as nearly always
+            return False
+        return self.cooling or (model_id is not None and self.unfit_for(model_id))
 
     def unfit_for(self, model_id: str) -> bool:
         """Whether the key was refused for this model (which it may have no access to) a short while ago."""

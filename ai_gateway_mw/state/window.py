@@ -11,10 +11,10 @@ class Window:
     """`kinds` counters over the last `span` seconds, exact to one slot.
 
     Slots are emptied when time comes round to them, so neither counting nor reading looks at all of them; within a
-    slot's time both cost a look at the clock.
+    slot's time both cost a look at the clock. What the present slot has counted is the difference to `_before`.
     """
 
-    __slots__ = ("_base", "_clock", "_counts", "_kinds", "_number", "_per_slot", "_slots", "_totals", "_until")
+    __slots__ = ("_before", "_clock", "_counts", "_kinds", "_number", "_per_slot", "_slots", "_totals", "_until")
 
     def __init__(self, kinds: int, clock: Clock, *, span: float = 60.0, slots: int = 30) -> None:
         self._kinds = kinds
@@ -30,9 +30,8 @@ class Window:
         now = self._clock()
         if now >= self._until:
             self._advance(now)
-        counts, totals, base = self._counts, self._totals, self._base
+        totals = self._totals
         for kind in kinds:
-            counts[base + kind] += 1
             totals[kind] += 1
 
     def totals(self) -> Sequence[int]:
@@ -45,6 +44,9 @@ class Window:
     def _advance(self, now: float) -> None:
         """Go on to the slot of this time, and empty those that have passed out of the span."""
         number = int(now / self._per_slot)
+        base = self._number % self._slots * self._kinds
+        for kind in range(self._kinds):
+            self._counts[base + kind] += self._totals[kind] - self._before[kind]
         for step in range(self._number + 1, min(number, self._number + self._slots) + 1):
             base = step % self._slots * self._kinds
             for kind in range(self._kinds):
@@ -53,7 +55,7 @@ class Window:
         self._begin(max(self._number, number))
 
     def _begin(self, number: int) -> None:
-        """Make this the present slot: where its counters stand, and until when it is."""
+        """Make this the present slot."""
         self._number = number
-        self._base = number % self._slots * self._kinds
+        self._before = list(self._totals)
         self._until = (number + 1) * self._per_slot
