@@ -71,9 +71,7 @@ class Breakers:
 
     def record(self, origin: Hashable, ok: bool, *, started: float | None = None) -> None:
         """Note whether an attempt, begun at `started` (by this clock), found the origin working."""
-        breaker = self._breakers.get(origin)
-        if breaker is None:
-            breaker = self._made(origin)
+        breaker = self._breakers.get(origin) or self._made(origin)
         if breaker.tripped:
             self._record_probe(breaker, ok, started)
         elif ok:

@@ -134,7 +134,7 @@ class KeyState:
 
     @property
     def state(self) -> State:
-        return self._kind if self.cooling else "ok"
+        return self._kind if self._kind != "ok" and self.cooling else "ok"
 
     def record(self, result: Result, *, retry_after: float | None = None, started: float | None = None) -> None:
         """Count an attempt that began at `started` (by the store's clock) and has ended.

@@ -32,6 +32,14 @@ class Patience(NamedTuple):
     hold: float = 10.0
 
 
+def is_here(response: UpstreamResponse, route: Route) -> bool:
+    """Whether all of a JSON answer has come, and is no error: then there is nothing to wait for."""
+    if not response.complete or response.encoded or not response.media_type.endswith(b"json") or _is_array(route):
+        return False
+    response.held += response.take()
+    return not _is_error(response.held)
+
+
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
     """Hold an answer back until its content begins, or has been waited for long enough.
 
@@ -47,10 +55,7 @@ async def committed(response: UpstreamResponse, route: Route, surface: ApiSurfac
     if not response.media_type.endswith(b"json"):
         await _hold(response, 1, patience)
         return None
-    if response.complete:
-        response.held = response.take()
-    else:
-        await _hold(response, _HELD_BODY, patience)
+    await _hold(response, _HELD_BODY, patience)
     return response.held if response.complete and _is_error(response.held) else None
 
 
@@ -66,9 +71,12 @@ async def error_body(response: UpstreamResponse, patience: Patience) -> bytes:
 def _watcher(response: UpstreamResponse, route: Route, surface: ApiSurface) -> EventWatcher | ArrayWatcher | None:
     if response.media_type == b"text/event-stream":
         return EventWatcher(dialect_of(route, ends_with_done=surface.ends_with_done))
-    if route.format == "gemini" and route.path.endswith(":streamGenerateContent"):
-        return ArrayWatcher(GEMINI)
-    return None
+    return ArrayWatcher(GEMINI) if _is_array(route) else None
+
+
+def _is_array(route: Route) -> bool:
+    """Whether what answers it is a stream, although its type may be that of JSON."""
+    return route.format == "gemini" and route.path.endswith(":streamGenerateContent")
 
 
 async def _hold(response: UpstreamResponse, limit: int, patience: Patience) -> None:

@@ -66,8 +66,8 @@ class CandidateQueue:
         return self._drawn()
 
     def _stands_back(self, candidate: Candidate) -> bool:
-        key = candidate.key
-        if key is not None and (key.cooling or (candidate.model and key.live.unfit_for(candidate.model.id))):
+        key, model = candidate.key, candidate.model
+        if key is not None and key.live.is_left_alone_for(model.id if model is not None else None):
             return True
         return bool(self._failing) and candidate.provider.id in self._failing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from ai_gateway_mw.asgi import ASGIApp
@@ -49,11 +49,13 @@ class Steps:
         await self.send(ctx)
         return self.passthrough(ctx)
 
-    async def send(self, ctx: Context) -> None:
+    def send(self, ctx: Context) -> Awaitable[None]:
         """Try the candidates, once it is written down that this is done, where it has to be."""
         ctx.watch_client()
-        if self.journal.is_on:
-            await self.journal.note(ctx)
+        return self._noted_and_sent(ctx) if self.journal.is_on else self.failover(ctx)
+
+    async def _noted_and_sent(self, ctx: Context) -> None:
+        await self.journal.note(ctx)
         await self.failover(ctx)
 
     async def select(self, ctx: Context) -> None:
