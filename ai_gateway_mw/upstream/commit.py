@@ -19,7 +19,7 @@ _HELD_STREAM = 16 * 1024
 _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part
 _ERROR_BODY = 64 * 1024
 _ERROR_BODY_TIME = 10.0
-_ERROR_WITHIN = 64  # bytes in which an error that came as an answer names itself: answers have other members first
+_ERROR, _ERROR_WITHIN = b'"error"', 64  # bytes in which an error that came as an answer names itself
 
 
 class Patience(NamedTuple):
@@ -33,11 +33,11 @@ class Patience(NamedTuple):
 
 
 def is_here(response: UpstreamResponse, route: Route) -> bool:
-    """Whether all of a JSON answer has come, and is no error: then there is nothing to wait for."""
+    """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for."""
     if not response.complete or response.encoded or not response.media_type.endswith(b"json") or _is_array(route):
         return False
     response.held += response.take()
-    return not _is_error(response.held)
+    return _ERROR not in response.held[:_ERROR_WITHIN]
 
 
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
@@ -127,7 +127,7 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
 
 def _is_error(body: bytes) -> bool:
     """Whether a whole answer is an error, in spite of its status."""
-    if b'"error"' not in body[:_ERROR_WITHIN]:
+    if _ERROR not in body[:_ERROR_WITHIN]:
         return False
     try:
         content: Any = json.loads(body)

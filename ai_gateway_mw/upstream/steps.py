@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
@@ -133,8 +134,8 @@ def _environment(runtime: Runtime, providers: Sequence[Provider]) -> Environment
     authors = list({model.author.id: model.author for p in providers for model in p.models if model.author}.values())
     return runtime.environment.extend(
         variables=(
-            Variable("ai.models", ListType(MODEL), lambda ctx: ctx.models, "The models that may serve this request."),
-            Variable("ai.keys", ListType(KEY), lambda ctx: ctx.keys, "The keys of the provider whose turn it is."),
+            Variable("ai.models", ListType(MODEL), attrgetter("models"), "The models that may serve this request."),
+            Variable("ai.keys", ListType(KEY), attrgetter("keys"), "The keys of the provider whose turn it is."),
             Variable("ai.providers", ListType(PROVIDER), lambda ctx: providers, "Every provider."),
             Variable("ai.authors", ListType(AUTHOR), lambda ctx: authors, "Every author in the catalogue."),
         ),
