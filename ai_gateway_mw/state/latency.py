@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai_gateway_mw.state.history import SLOT, History, Measured, latency
+from ai_gateway_mw.state.history import SLOT, History, latency
 from ai_gateway_mw.state.window import Clock
 
 _REFRESH = 1.0  # seconds; to sum up costs more than to count
@@ -13,17 +13,14 @@ class Latency:
     """Milliseconds, over the last minutes, of the attempts that a key was used in; what is told is refreshed once a
     second. Times of streams are None until there was one, others 0: as in `m.metrics`."""
 
-    __slots__ = ("_clock", "_history", "_told", "_told_at")
+    __slots__ = ("_clock", "_history", "_told", "_told_at", "record")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._history = History()
+        self._history = History(clock)
+        self.record = self._history.add
         self._told: dict[str, int | None] | None = None
         self._told_at = 0.0
-
-    def record(self, measured: Measured) -> None:
-        """Count a finished attempt."""
-        self._history.add(self._clock(), measured)
 
     @property
     def upstream_ms_avg(self) -> int:

@@ -92,10 +92,11 @@ class Records:
             return
         if usage is not None:
             measured.provider_input, measured.provider_output = usage.input_tokens or 0, usage.output_tokens or 0
-        if key is not None:
-            measured.key_id, measured.quota = key.id, key.live.quota
+        if key is None:
+            self._metrics.record(model.provider.id, model.id, measured)
+        else:
             key.live.latency.record(measured)
-        self._metrics.record(model.provider.id, model.id, measured)
+            self._metrics.record(model.provider.id, model.id, measured, key.id, key.quota)
 
 
 def _note_tokens(measured: Measured, first_token_ms: int, total_ms: int, usage: Usage | None) -> None:
