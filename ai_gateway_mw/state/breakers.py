@@ -18,7 +18,7 @@ _TO_CLOSE = 3
 _PROBE_LOST = 600.0  # seconds; a probe that nobody recorded does not keep an origin shut for ever
 _MAX_ORIGINS = 1_000
 _ALL, _FAILED = 0, 1
-_SUCCESS, _FAILURE = (_ALL,), (_ALL, _FAILED)
+_FAILURE = (_ALL, _FAILED)
 
 
 class _Breaker:
@@ -76,7 +76,7 @@ class Breakers:
             self._record_probe(breaker, ok, started)
         elif ok:
             breaker.fails_in_a_row = 0
-            breaker.window.count(_SUCCESS)
+            breaker.window.count_one(_ALL)
             if breaker.until and (started is None or started >= breaker.rests_from):
                 self._close(breaker)
         else:

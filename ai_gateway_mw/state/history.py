@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, log
+from math import ceil, exp, inf, log
 from typing import Any
 
 from ai_gateway_mw.state.results import (
@@ -107,13 +107,13 @@ class History:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.slots: deque[_Slot] = deque()
-        self._until = 0  # the end of the last slot
+        self._until = -inf  # the end of the last slot
         self._new: list[Measured] = []  # of the last slot, not summed up yet
 
     def add(self, measured: Measured) -> None:
         """Note an attempt. It is summed up when somebody asks, or with many others: requests do not wait for that."""
         now = self._clock()
-        if now >= self._until or not self.slots:
+        if now >= self._until:
             self._begin(int(now / SLOT))
         new = self._new
         new.append(measured)
@@ -143,7 +143,7 @@ class History:
             if ours is not theirs:
                 ours.merge(theirs)
         self.slots = deque(slots[number] for number in sorted(slots))
-        self._until = (max(slots, default=-1) + 1) * SLOT
+        self._until = (max(slots) + 1) * SLOT if slots else -inf
 
     def forget(self, number: int) -> None:
         """Drop what is out of the span that ends with this slot."""

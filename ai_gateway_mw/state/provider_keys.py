@@ -142,9 +142,10 @@ class KeyState:
         One that began before the key was set aside neither brings it back nor makes it worse: fifty requests that
         meet the same limit at once are one event.
         """
-        self.error_rate.count(COUNTS[result])
         if result is _OK and not self.cooling_until:  # as nearly always: there is nothing to take back
+            self.error_rate.count_one(SAMPLE)
             return
+        self.error_rate.count(COUNTS[result])
         news = started >= self._since if started is not None else result is _OK or not self.cooling
         if result is _OK:
             if news:

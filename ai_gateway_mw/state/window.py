@@ -34,6 +34,13 @@ class Window:
         for kind in kinds:
             totals[kind] += 1
 
+    def count_one(self, kind: int) -> None:
+        """The same for a single counter: that of successes, which nearly all attempts are."""
+        now = self._clock()
+        if now >= self._until:
+            self._advance(now)
+        self._totals[kind] += 1
+
     def totals(self) -> Sequence[int]:
         """How often each counter moved within the span; to be read at once, since it goes on counting."""
         now = self._clock()

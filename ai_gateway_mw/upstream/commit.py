@@ -19,6 +19,7 @@ _HELD_STREAM = 16 * 1024
 _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part
 _ERROR_BODY = 64 * 1024
 _ERROR_BODY_TIME = 10.0
+_ARRAY = ":streamGenerateContent"
 _ERROR, _ERROR_WITHIN = b'"error"', 64  # bytes in which an error that came as an answer names itself
 
 
@@ -32,12 +33,14 @@ class Patience(NamedTuple):
     hold: float = 10.0
 
 
-def is_here(response: UpstreamResponse, route: Route) -> bool:
+def is_here(response: UpstreamResponse, route: Route | None) -> bool:
     """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for."""
-    if not response.complete or response.encoded or not response.media_type.endswith(b"json") or _is_array(route):
+    if not (response.complete and response.media_type.endswith(b"json")) or response.encoded:
         return False
-    response.held += response.take()
-    return _ERROR not in response.held[:_ERROR_WITHIN]
+    if route is None or route.path.endswith(_ARRAY):
+        return False
+    response.held = held = response.held + response.take()
+    return held.find(_ERROR, 0, _ERROR_WITHIN) < 0
 
 
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
@@ -76,7 +79,7 @@ def _watcher(response: UpstreamResponse, route: Route, surface: ApiSurface) -> E
 
 def _is_array(route: Route) -> bool:
     """Whether what answers it is a stream, although its type may be that of JSON."""
-    return route.format == "gemini" and route.path.endswith(":streamGenerateContent")
+    return route.format == "gemini" and route.path.endswith(_ARRAY)
 
 
 async def _hold(response: UpstreamResponse, limit: int, patience: Patience) -> None:
@@ -127,7 +130,7 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
 
 def _is_error(body: bytes) -> bool:
     """Whether a whole answer is an error, in spite of its status."""
-    if _ERROR not in body[:_ERROR_WITHIN]:
+    if body.find(_ERROR, 0, _ERROR_WITHIN) < 0:
         return False
     try:
         content: Any = json.loads(body)

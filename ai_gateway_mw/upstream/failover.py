@@ -67,7 +67,7 @@ class Failover:
         while True:
             while (candidate := queue.next()) is not None:
                 key = candidate.key
-                known_bad = key is not None and key.live.state == "rejected"
+                known_bad = key is not None and key.live.cooling_until > 0.0 and key.state == "rejected"
                 attempt, response = await self._attempt(ctx, candidate, deadline)
                 if response is not None:
                     ctx.upstream = response
@@ -134,7 +134,9 @@ class Failover:
         try:
             response = await self._sending(ctx, attempt, origin, deadline)
             attempt.first_byte_ms = int((time.monotonic() - started) * 1000)
-            if not self._is_good(ctx, attempt, response):
+            attempt.status, attempt.fields = response.status, response.fields
+            attempt.outcome = outcome_of(response.status)
+            if attempt.outcome is not ACCEPTED or not is_here(response, ctx.route):
                 await self._name_outcome(ctx, attempt, response, self._patience(attempt, deadline))
         except (UpstreamError, Overloaded) as error:
             attempt.error, attempt.outcome = error.without_trace(), outcome_of_failure(error)
@@ -166,14 +168,6 @@ class Failover:
         connect = min(self._rules.connect_timeout, seconds)
         return send(self._transport(), request, Timeouts(connect, seconds, idle, connect, started + seconds))
 
-    @staticmethod
-    def _is_good(ctx: Context, attempt: Attempt, response: UpstreamResponse) -> bool:
-        """Whether this is a good answer, and all here. Else its outcome is yet to be named."""
-        assert ctx.route is not None
-        attempt.status, attempt.fields = response.status, response.fields
-        attempt.outcome = outcome = outcome_of(response.status)
-        return outcome is ACCEPTED and is_here(response, ctx.route)
-
     def _patience(self, attempt: Attempt, deadline: float) -> Patience:
         gap = self._rules.per_request_timeout
         return Patience(min(attempt.started + gap, deadline), deadline, gap)
@@ -181,7 +175,7 @@ class Failover:
     async def _name_outcome(
         self, ctx: Context, attempt: Attempt, response: UpstreamResponse, patience: Patience
     ) -> None:
-        """Name the outcome from status and first content: up to here another candidate can still take over."""
+        """Name the outcome by the first content, or the error: up to here another candidate can still take over."""
         assert ctx.route is not None
         of_model = attempt.candidate.model is not None
         if attempt.outcome is ACCEPTED:

@@ -72,11 +72,12 @@ class KeySelection:
         ctx.key_notes.append((model, notes))
         for text, strategy in self._strategies:
             try:
-                returned = strategy(ctx)
+                keys = strategy(ctx)
             except EvaluationError as error:
                 notes.append(KeyNote(text, str(error), ()))
                 continue
-            keys = (returned,) if type(returned) is ProviderKey else returned
+            if type(keys) is ProviderKey:
+                keys = (keys,)
             if not isinstance(keys, _LISTS) or not _KEYS.issuperset(map(type, keys)):
                 notes.append(KeyNote(text, "the strategy must return a key or a list of keys", ()))
                 continue

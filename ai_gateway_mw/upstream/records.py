@@ -12,7 +12,6 @@ from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.lessons import learn_of_origin, learn_of_pair
 from ai_gateway_mw.upstream.outcome import ACCEPTED, IT_WORKS, Fault, Outcome
-from ai_gateway_mw.upstream.usage import Usage
 
 # What says something of the key and nothing of the provider.
 OF_THE_KEY = frozenset(outcome for outcome in Outcome if outcome.fault is Fault.KEY)
@@ -77,30 +76,27 @@ class Records:
                 key.live.record(result, retry_after=attempt.retry_after, started=started)
         # Names that clients make up would push out those of models that strategies ask about; and what is wrong with a
         # client's own key is no measure of the model.
-        if model is not None and model.known and (candidate.credential is None or outcome not in OF_THE_KEY):
+        if model is None or not model.known or (candidate.credential is not None and outcome in OF_THE_KEY):
+            return
+        if result is not None or attempt.usage is not None:
             self._measure(attempt, model, key, result)
 
     def _measure(self, attempt: Attempt, model: Model, key: ProviderKey | None, result: Result | None) -> None:
-        usage = attempt.usage
-        if result is not None:
-            measured = Measured(result, attempt.gateway_ms, attempt.total_ms)
-            if attempt.first_token_ms is not None:
-                _note_tokens(measured, attempt.first_token_ms, attempt.total_ms, usage)
-        elif usage:  # how long somebody stayed who left is no measure
-            measured = Measured(None)
-        else:
-            return
+        measured, usage = Measured(result), attempt.usage
         if usage is not None:
             measured.provider_input, measured.provider_output = usage.input_tokens or 0, usage.output_tokens or 0
+        if result is not None:  # how long somebody stayed who left is no measure
+            measured.gateway_ms, measured.upstream_ms = attempt.gateway_ms, attempt.total_ms
+            if attempt.first_token_ms is not None:
+                _note_tokens(measured, attempt.first_token_ms, attempt.total_ms)
         if key is None:
             self._metrics.record(model.provider.id, model.id, measured)
         else:
-            key.live.latency.record(measured)
+            key.latency.record(measured)
             self._metrics.record(model.provider.id, model.id, measured, key.id, key.quota)
 
 
-def _note_tokens(measured: Measured, first_token_ms: int, total_ms: int, usage: Usage | None) -> None:
+def _note_tokens(measured: Measured, first_token_ms: int, total_ms: int) -> None:
     measured.time_to_first_token_ms = first_token_ms
-    tokens = usage.output_tokens if usage is not None else None
-    if tokens is not None and tokens > 1:
-        measured.time_per_output_token_ms = (total_ms - first_token_ms) / (tokens - 1)
+    if measured.provider_output > 1:
+        measured.time_per_output_token_ms = (total_ms - first_token_ms) / (measured.provider_output - 1)

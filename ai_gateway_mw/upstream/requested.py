@@ -21,12 +21,14 @@ def requested_names(ctx: Context) -> tuple[str, ...]:
     if payload is None:
         return ()
     model, models = payload.get("model"), payload.get("models")
+    if models is None and type(model) is str:
+        return _one(model)
     if model is not None and not isinstance(model, str):
         raise BadBody("Invalid request body: `model` must be a string.", param="model")
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
     if not models:
-        return _one(model) if model is not None else ()
+        return _one(model or "")
     names = [name for name in (model, *models) if name and name.lower() != _AUTO]
     if len(names) > _MAX_NAMES:
         raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")

@@ -119,17 +119,19 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
             found = _followed(rest, after) if after else from_json(rest)
         except (ValueError, RecursionError):
             continue
-        if found is not None:
-            value = next(iter(found.values()))
+        for value in found.values():
             return value if isinstance(value, dict) else None
     return None
 
 
-def _followed(text: bytes, after: str) -> _Members | None:
-    """The object that the text begins with, if nothing but `after` follows it. Raises `ValueError`."""
+def _followed(text: bytes, after: str) -> _Members:
+    """The object that the text begins with. Raises `ValueError` unless nothing but `after` follows it."""
     rest = text.decode()
     found, end = _decode(rest)
-    return found if rest[end:].strip() == after else None
+    if rest[end:].strip() != after:
+        raise ValueError("something else follows")
+    members: _Members = found
+    return members
 
 
 def _first_member(text: bytes, name: bytes) -> _Members | None:
