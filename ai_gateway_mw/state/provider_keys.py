@@ -90,7 +90,6 @@ class KeyState:
         "_clock",
         "_jitter",
         "_kind",
-        "_pairs",
         "_rejections",
         "_since",
         "_strikes",
@@ -100,6 +99,7 @@ class KeyState:
         "in_flight",
         "latency",
         "quota",
+        "unfit_until",
     )
 
     def __init__(self, key_id: str, clock: Clock, wall: Clock, jitter: Callable[[], float] = _middle) -> None:
@@ -109,13 +109,13 @@ class KeyState:
         self.latency = Latency(clock)
         self.in_flight = 0
         self.cooling_until = 0.0
+        self.unfit_until: dict[str, float] = {}  # models that this key is no good for, and until when
         self._clock = clock
         self._jitter = jitter
         self._kind: State = "ok"
         self._since = 0.0
         self._strikes = 0
         self._rejections = 0
-        self._pairs: dict[str, float] = {}  # models that this key is no good for, and until when
 
     @property
     def samples(self) -> int:
@@ -161,23 +161,17 @@ class KeyState:
             self._rejections += news
             self._set_aside("rejected", _REJECTED * 2 ** min(max(self._rejections - 1, 0), 4), _REJECTED_MAX)
 
-    def is_left_alone_for(self, model_id: str | None) -> bool:
-        """Whether the key is better left alone for this model, or altogether."""
-        if not self.cooling_until and not self._pairs:  # as nearly always
-            return False
-        return self.cooling or (model_id is not None and self.unfit_for(model_id))
-
     def unfit_for(self, model_id: str) -> bool:
         """Whether the key was refused for this model (which it may have no access to) a short while ago."""
-        return bool(self._pairs) and self._clock() < self._pairs.get(model_id, 0.0)
+        return bool(self.unfit_until) and self._clock() < self.unfit_until.get(model_id, 0.0)
 
     def set_unfit_for(self, model_id: str, seconds: float) -> None:
         """Leave the key alone for this model, so long."""
         now = self._clock()
-        if len(self._pairs) >= _MAX_PAIRS:  # clients name models at will
-            self._pairs = {model: until for model, until in self._pairs.items() if until > now}
-        if len(self._pairs) < _MAX_PAIRS:
-            self._pairs[model_id] = now + seconds
+        if len(self.unfit_until) >= _MAX_PAIRS:  # clients name models at will
+            self.unfit_until = {model: until for model, until in self.unfit_until.items() if until > now}
+        if len(self.unfit_until) < _MAX_PAIRS:
+            self.unfit_until[model_id] = now + seconds
 
     def _set_aside(self, kind: State, seconds: float, most: float) -> None:
         """Leave the key alone for about so long, unless it is left alone for longer anyway."""

@@ -55,7 +55,6 @@ class Failover:
     ) -> None:
         self._transport = transport
         self._records = records
-        self._allowed = records.allows
         self._requests = requests
         self._rules = rules
 
@@ -97,7 +96,8 @@ class Failover:
                 queue.first(Candidate(candidate.provider, candidate.surface, candidate.model, key=fresh))
 
     def _allows(self, candidate: Candidate, last: bool) -> bool:
-        return self._allowed(self._requests.origin(candidate), last=last)
+        records = self._records
+        return not records.shut or records.allows(self._requests.origin(candidate), last=last)
 
     @staticmethod
     def _enough(ctx: Context, earlier: int) -> bool:

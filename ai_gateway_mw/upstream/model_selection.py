@@ -56,14 +56,16 @@ class Allowed:
         return "not allowed: it is no model of the policy"
 
 
-@dataclass(slots=True)
 class SelectionNotes:
-    """What a selection did, kept as it happened; made readable only when somebody reads the action's result."""
+    """What a selection did, kept as it happened; made readable only when somebody reads the action's result. Attempts
+    before the `first_attempt` were those of an `ai-gateway` that gave up."""
 
     requested: Sequence[str] = ()
     rejected: Sequence[tuple[str, str]] = ()
     strategies: list[dict[str, Any]] | None = None
-    first_attempt: int = 0  # attempts before it were those of an `ai-gateway` that gave up
+
+    def __init__(self, first_attempt: int) -> None:
+        self.first_attempt = first_attempt
 
 
 class Found(NamedTuple):
@@ -100,7 +102,7 @@ class ModelSelection:
     def __call__(self, ctx: Context) -> None:
         route, key = ctx.route, ctx.gateway_key
         assert route is not None
-        ctx.selection = notes = SelectionNotes(first_attempt=len(ctx.attempts))
+        ctx.selection = notes = SelectionNotes(len(ctx.attempts))
         if key is not None and not key.restricts_models:
             key = None
         if route.task == "resource":

@@ -67,9 +67,11 @@ class CandidateQueue:
         return self._drawn()
 
     def _stands_back(self, candidate: Candidate) -> bool:
-        key, model = candidate.key, candidate.model
-        if key is not None and key.live.is_left_alone_for(model.id if model is not None else None):
-            return True
+        key = candidate.key
+        if key is not None and (key.live.cooling_until or key.live.unfit_until):  # few have anything against them
+            model = candidate.model
+            if key.cooling or (model is not None and key.live.unfit_for(model.id)):
+                return True
         return candidate.provider.id in self._failing
 
     def _may_be_asked(self, candidate: Candidate) -> bool:

@@ -31,6 +31,7 @@ class Records:
         self._breakers = breakers
         self._metrics = metrics
         self.allows = breakers.allows  # what is allowed has to begin
+        self.shut = breakers.shut
 
     def began(self, attempt: Attempt) -> None:
         key = attempt.candidate.key
@@ -70,10 +71,11 @@ class Records:
             self.judged(attempt)
         key, model, result = candidate.key, candidate.model, outcome.result
         if key is not None:
-            key.live.in_flight -= 1
+            live = key.live
+            live.in_flight -= 1
             if result is not None:
                 # A success that was under way when a limit was met does not lift the limit: hence `started`.
-                key.live.record(result, retry_after=attempt.retry_after, started=started)
+                live.record(result, retry_after=attempt.retry_after, started=started)
         # Names that clients make up would push out those of models that strategies ask about; and what is wrong with a
         # client's own key is no measure of the model.
         if model is None or not model.known or (candidate.credential is not None and outcome in OF_THE_KEY):

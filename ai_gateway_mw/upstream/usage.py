@@ -172,10 +172,13 @@ def _openai(usage: _Members) -> Usage:
     if "prompt_tokens" in usage:
         # Embeddings have no output, and do not say so.
         output = usage.get("completion_tokens", 0)
-        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        cached = reasoning = 0
+        if "prompt_tokens_details" in usage:
+            cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
         if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
             cached = _count(usage["prompt_cache_hit_tokens"]) or 0
-        reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+        if "completion_tokens_details" in usage:
+            reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
         return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
     return Usage(
         _count(usage.get("input_tokens")),

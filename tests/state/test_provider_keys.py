@@ -35,15 +35,6 @@ def test_the_longest_unused_key_goes_when_there_are_too_many(clock, wall) -> Non
     assert keys.state("second") is not second
 
 
-def test_a_key_that_cools_down_is_left_alone_for_every_model(key: KeyState, clock) -> None:
-    assert not key.is_left_alone_for("gpt-4o")
-    key.record(Result.RATE_LIMITED, retry_after=30)
-    assert key.is_left_alone_for("gpt-4o")
-    assert key.is_left_alone_for(None)
-    clock.advance(31)
-    assert not key.is_left_alone_for("gpt-4o")
-
-
 def test_failures_pass_out_of_the_rates_by_time_alone(key: KeyState, clock) -> None:
     record(key, *[Result.OK] * 9, Result.TIMEOUT)
     assert (key.error_rate.total, key.samples) == (0.1, 10)
@@ -194,7 +185,6 @@ def test_a_key_may_be_unfit_for_one_model_and_fit_for_others(key: KeyState, cloc
     assert not key.unfit_for("gpt-4o")
     key.set_unfit_for("gpt-4o", 60)
     assert (key.unfit_for("gpt-4o"), key.unfit_for("gpt-4o-mini"), key.state) == (True, False, "ok")
-    assert [key.is_left_alone_for(model) for model in ("gpt-4o", "gpt-4o-mini", None)] == [True, False, False]
     clock.advance(60)
     assert not key.unfit_for("gpt-4o")
 
