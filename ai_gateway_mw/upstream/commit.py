@@ -39,7 +39,7 @@ def is_here(response: UpstreamResponse, route: Route | None) -> bool:
         return False
     if route is None or route.path.endswith(_ARRAY):
         return False
-    response.held = held = response.held + response.take()
+    response.held = held = response.take()
     return held.find(_ERROR, 0, _ERROR_WITHIN) < 0
 
 

@@ -59,8 +59,8 @@ class Failover:
         self._rules = rules
 
     async def __call__(self, ctx: Context) -> None:
-        deadline = time.monotonic() + self._rules.total_timeout
-        patience = self._rules.wait_for_capacity
+        rules = self._rules
+        deadline, patience = time.monotonic() + rules.total_timeout, rules.wait_for_capacity
         earlier = len(ctx.attempts)  # those of an `ai-gateway` that gave up are not ours
         ctx.candidates = queue = CandidateQueue(ctx.candidates, self._allows)
         while True:
@@ -161,11 +161,11 @@ class Failover:
             await response.aclose()
 
     def _sending(self, ctx: Context, attempt: Attempt, origin: Origin, deadline: float) -> Awaitable[UpstreamResponse]:
-        request = self._requests(ctx, attempt.candidate, origin)
+        request, rules, started = self._requests(ctx, attempt.candidate, origin), self._rules, attempt.started
         attempt.target = request.target
-        started, idle = attempt.started, self._rules.per_request_timeout
+        idle = rules.per_request_timeout
         seconds = min(idle, deadline - started)
-        connect = min(self._rules.connect_timeout, seconds)
+        connect = min(rules.connect_timeout, seconds)
         return send(self._transport(), request, Timeouts(connect, seconds, idle, connect, started + seconds))
 
     def _patience(self, attempt: Attempt, deadline: float) -> Patience:

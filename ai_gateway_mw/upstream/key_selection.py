@@ -36,11 +36,12 @@ class KeySelection:
 
     def _candidates(self, ctx: Context) -> Iterator[Candidate]:
         """One for each selected key of a model's provider, or one with the client's own key, or with none."""
-        assert ctx.route is not None
+        route = ctx.route
+        assert route is not None
         failure: NoProviderKey | None = None
         served = operators = False
         for provider, model in ctx.offers:
-            surface = provider.surface(ctx.route.format, ctx.route.surface)
+            surface = provider.surface(route.format, route.surface)
             if surface is None:
                 continue
             ring = self._rings.get(provider.id)

@@ -84,13 +84,13 @@ class Records:
             self._measure(attempt, model, key, result)
 
     def _measure(self, attempt: Attempt, model: Model, key: ProviderKey | None, result: Result | None) -> None:
-        measured, usage = Measured(result), attempt.usage
+        usage, total_ms = attempt.usage, attempt.total_ms
+        # How long somebody stayed who left is no measure.
+        measured = Measured(result, attempt.gateway_ms, total_ms) if result is not None else Measured(None)
         if usage is not None:
             measured.provider_input, measured.provider_output = usage.input_tokens or 0, usage.output_tokens or 0
-        if result is not None:  # how long somebody stayed who left is no measure
-            measured.gateway_ms, measured.upstream_ms = attempt.gateway_ms, attempt.total_ms
-            if attempt.first_token_ms is not None:
-                _note_tokens(measured, attempt.first_token_ms, attempt.total_ms)
+        if result is not None and attempt.first_token_ms is not None:
+            _note_tokens(measured, attempt.first_token_ms, total_ms)
         if key is None:
             self._metrics.record(model.provider.id, model.id, measured)
         else:

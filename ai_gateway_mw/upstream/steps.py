@@ -42,10 +42,11 @@ class Steps:
 
     async def answer(self, ctx: Context) -> ASGIApp:
         """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
-        assert ctx.route is not None
-        if ctx.route.task == "list-models":
+        route = ctx.route
+        assert route is not None
+        if route.task == "list-models":
             check_method(ctx)
-            return model_listing(ctx, ctx.route, self.model_selection)
+            return model_listing(ctx, route, self.model_selection)
         await self.select(ctx)
         await self.send(ctx)
         return self.passthrough(ctx)

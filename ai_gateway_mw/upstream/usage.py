@@ -109,15 +109,13 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
     What follows the member must be the rest of that object: a member of the same name elsewhere in the answer is not
     mistaken for it, and what comes before it is never looked at.
     """
-    stop = len(text)
-    for _ in range(_TRIES):
-        stop = text.rfind(name, -_TAIL, stop)
-        if stop < 0:
-            break
-        rest = b"{" + text[stop:]
+    at, tries = text.rfind(name, -_TAIL), _TRIES
+    while at >= 0 and tries:
+        rest = b"{" + text[at:]
         try:
             found = _followed(rest, after) if after else from_json(rest)
         except (ValueError, RecursionError):
+            at, tries = text.rfind(name, -_TAIL, at), tries - 1
             continue
         for value in found.values():
             return value if isinstance(value, dict) else None
@@ -153,7 +151,7 @@ def _first_member(text: bytes, name: bytes) -> _Members | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+    return value if value.__class__ is int and 0 <= value < _MAX_COUNT else None
 
 
 def _sum(*values: Any) -> int | None:
