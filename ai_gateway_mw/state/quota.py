@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 
 from ai_gateway_mw.state.window import Clock
 
@@ -32,6 +33,8 @@ _FIELDS: dict[bytes, int] = {
         (f"anthropic-ratelimit-input-tokens-{part}", _INPUT_TOKENS),
     )
 }
+
+_name = itemgetter(0)
 
 
 class _Measure:
@@ -91,16 +94,12 @@ class Quota:
     def remaining_tokens(self) -> int | None:
         return self._tokens.remaining(self._clock())
 
-    def learn(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def learn(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Take in the rate limit fields of an answer (2xx or 429), whose names are in lower case; others, and what
         cannot be read, change nothing."""
-        told = dict(fields)
-        names = _FIELDS.keys() & told
-        if not names:
+        if _FIELDS.keys().isdisjoint(map(_name, fields)):
             return
-        said = {_FIELDS[name]: told[name] for name in names}
-        if len(said) < len(names):  # two fields tell the same: the last one counts
-            said = {_FIELDS[name]: value for name, value in told.items() if name in names}
+        said = {_FIELDS[name]: value for name, value in fields if name in _FIELDS}
         self._learn(self._requests, said, _REQUESTS)
         self._learn(self._tokens, said, _INPUT_TOKENS)
         self._learn(self._tokens, said, _TOKENS)
