@@ -48,7 +48,7 @@ class KeySelection:
             if ring is not None:
                 for key in self._selected(ctx, ring, model):
                     served = operators = True
-                    yield Candidate(provider, surface, model, key=key)
+                    yield Candidate(provider, surface, model, key)
                 continue
             try:
                 _check_own_key(ctx, provider)
