@@ -123,7 +123,14 @@ class Writer:
         def looked(activation: Any, budget: Budget, **locals_: Any) -> Any:
             return look(Walk(evaluator, node, Frame(activation, budget, locals_), ()))
 
-        return f"{self.constant('looked', looked)}(a, {self.budget()}{self._passed()})"
+        return f"{self.constant('looked', looked)}(a, {self._late_budget()}{self._passed()})"
+
+    def _late_budget(self) -> str:
+        """The same for what few elements need: a walk on its own has a budget only from then on."""
+        if self.budgeted or len(self.loops) > 1:
+            return self.budget()
+        limits = self.evaluator.limits
+        return f"(b := b or {self.constant('budget', lambda: Budget(limits))}())"
 
     def _passed(self) -> str:
         """The variables of macros that are visible here, under the evaluator's names."""

@@ -55,12 +55,12 @@ class Template:
 
     def render(self, activation: Any) -> str:
         """The text with each expression's value in its place."""
-        return "".join([part if isinstance(part, str) else render_value(part(activation)) for part in self.parts])
+        return "".join([part if isinstance(part, str) else render_value(part.run(activation)) for part in self.parts])
 
     def value(self, activation: Any) -> Any:
         """The value of the only part, if that is an expression; else the text."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
-            return self.parts[0](activation)
+            return self.parts[0].run(activation)
         return self.render(activation)
 
     def __repr__(self) -> str:

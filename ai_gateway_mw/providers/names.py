@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from ai_gateway_mw.providers.document import Kind
 from ai_gateway_mw.providers.values import Model, Provider, snapshot_of
@@ -143,6 +144,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 _GEMINI_EMBEDDINGS = (":embedContent", ":batchEmbedContents")
 
 
+@lru_cache(maxsize=256)
 def kind_of(path: str) -> Kind:
     """The kind of model that a canonical client path asks for."""
     if path.endswith(_GEMINI_EMBEDDINGS):

@@ -18,7 +18,7 @@ _TO_CLOSE = 3
 _PROBE_LOST = 600.0  # seconds; a probe that nobody recorded does not keep an origin shut for ever
 _MAX_ORIGINS = 1_000
 _ALL, _FAILED = 0, 1
-_SUCCESS, _FAILURE = (_ALL,), (_ALL, _FAILED)
+_FAILURE = (_ALL, _FAILED)
 
 
 class _Breaker:
@@ -27,9 +27,20 @@ class _Breaker:
     It was `tripped` by failures, and then is half-open until enough probes succeed; else it only rests.
     """
 
-    __slots__ = ("fails_in_a_row", "open_for", "probe_from", "rests_from", "successes", "tripped", "until", "window")
+    __slots__ = (
+        "fails_in_a_row",
+        "open_for",
+        "origin",
+        "probe_from",
+        "rests_from",
+        "successes",
+        "tripped",
+        "until",
+        "window",
+    )
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, origin: Hashable, clock: Clock) -> None:
+        self.origin = origin
         self.window = Window(2, clock, span=_SPAN, slots=_SLOTS)
         self.fails_in_a_row = 0
         self.until = 0.0
@@ -42,12 +53,14 @@ class _Breaker:
 
 class Breakers:
     """The breakers of all origins of this process. Whoever asks whether an origin allows an attempt then sends it, and
-    says what came of it by `record`, or by `release` where that says nothing of the origin."""
+    says what came of it by `record`, or by `release` where that says nothing of the origin. `shut` are those that may
+    not allow one: where there are none, which is nearly always, nobody has to ask."""
 
     def __init__(self, clock: Clock = time.monotonic, jitter: Callable[[], float] = random.random) -> None:
         self._clock = clock
         self._jitter = jitter
         self._breakers: OrderedDict[Hashable, _Breaker] = OrderedDict()
+        self.shut: set[Hashable] = set()
 
     def allows(self, origin: Hashable, *, last: bool = False) -> bool:
         """Whether an attempt may be sent there. An origin that is shut is passed over while another candidate exists.
@@ -71,14 +84,12 @@ class Breakers:
 
     def record(self, origin: Hashable, ok: bool, *, started: float | None = None) -> None:
         """Note whether an attempt, begun at `started` (by this clock), found the origin working."""
-        breaker = self._breakers.get(origin)
-        if breaker is None:
-            breaker = self._made(origin)
+        breaker = self._breakers.get(origin) or self._made(origin)
         if breaker.tripped:
             self._record_probe(breaker, ok, started)
         elif ok:
             breaker.fails_in_a_row = 0
-            breaker.window.count(_SUCCESS)
+            breaker.window.count_one(_ALL)
             if breaker.until and (started is None or started >= breaker.rests_from):
                 self._close(breaker)
         else:
@@ -98,6 +109,7 @@ class Breakers:
         breaker = self._breakers.get(origin) or self._made(origin)
         breaker.rests_from = self._clock()
         breaker.until = max(breaker.until, breaker.rests_from + least + (most - least) * self._jitter())
+        self.shut.add(origin)
 
     def state(self, origin: Hashable) -> Literal["closed", "resting", "open", "half-open"]:
         breaker = self._breakers.get(origin)
@@ -130,6 +142,7 @@ class Breakers:
         breaker.tripped = True
         breaker.open_for = seconds
         breaker.until = max(breaker.until, self._clock() + seconds * (1 + _JITTER * (2 * self._jitter() - 1)))
+        self.shut.add(breaker.origin)
         breaker.probe_from = None
         breaker.successes = 0
 
@@ -138,14 +151,16 @@ class Breakers:
             breaker.window = Window(2, self._clock, span=_SPAN, slots=_SLOTS)
             breaker.fails_in_a_row = 0
         breaker.until = 0.0
+        self.shut.discard(breaker.origin)
         breaker.tripped = False
         breaker.probe_from = None
         breaker.successes = 0
 
     def _made(self, origin: Hashable) -> _Breaker:
         if len(self._breakers) >= _MAX_ORIGINS:
-            self._breakers.popitem(last=False)
-        made = self._breakers[origin] = _Breaker(self._clock)
+            forgotten, _ = self._breakers.popitem(last=False)
+            self.shut.discard(forgotten)
+        made = self._breakers[origin] = _Breaker(origin, self._clock)
         return made
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, exp, log
+from math import ceil, exp, inf, log
 from typing import Any
 
-from ai_gateway_mw.state.quota import Quota
 from ai_gateway_mw.state.results import (
     CLIENT,
     COUNTS,
@@ -21,6 +20,7 @@ from ai_gateway_mw.state.results import (
     Result,
     rate,
 )
+from ai_gateway_mw.state.window import Clock
 
 SPAN, SLOT = 300, 10
 _MANY = 512  # attempts
@@ -32,7 +32,8 @@ def _bucket(ms: float) -> int:
     return int(log(ms + 1) * _BUCKETS)
 
 
-_FIRST_BUCKETS = tuple(map(_bucket, range(2048)))
+_FIRST = 2048
+_FIRST_BUCKETS = tuple(map(_bucket, range(_FIRST)))
 
 _LATENCIES = ("gateway_ms", "upstream_ms", "time_to_first_token_ms", "time_per_output_token_ms")
 _NULL_UNTIL_STREAMED = _LATENCIES[2:]
@@ -42,11 +43,7 @@ _TOKENS = ("provider_input", "provider_output", "estimated_input", "estimated_ou
 @dataclass(slots=True, eq=False)  # not frozen: one is made for each attempt, and that takes three times as long
 class Measured:
     """One finished attempt. Times are milliseconds; None is what was not seen, such as a first token without a stream.
-    Without a result only the tokens count.
-
-    `key_id` is the id under which the attempt shows in `m.metrics.api_keys`, with the quota known for that key; empty
-    where no key of the operator's was used.
-    """
+    Without a result only the tokens count."""
 
     result: Result | None
     gateway_ms: float | None = None
@@ -57,8 +54,6 @@ class Measured:
     provider_output: int = 0
     estimated_input: int = 0
     estimated_output: int = 0
-    key_id: str = ""
-    quota: Quota | None = None
 
 
 class _Slot:
@@ -72,70 +67,71 @@ class _Slot:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.results: dict[Result, int] = {}
+        self.results: Counter[Result] = Counter()
         self.totals: list[float] = [0] * (len(_TOKENS) + len(_LATENCIES))
-        self.times: dict[int, int] = {}
+        self.times: Counter[int] = Counter()
 
-    def add(self, measured: Measured) -> None:
-        # Written out, not a loop with `getattr`: this runs for every attempt.
-        if measured.result is not None:
-            self.results[measured.result] = self.results.get(measured.result, 0) + 1
-        if measured.upstream_ms is not None:
-            self._add_time(1, measured.upstream_ms)
-        if measured.gateway_ms is not None:
-            self._add_time(0, measured.gateway_ms)
-        if measured.time_to_first_token_ms is not None:
-            self._add_time(2, measured.time_to_first_token_ms)
-        if measured.time_per_output_token_ms is not None:
-            self._add_time(3, measured.time_per_output_token_ms)
+    def add(self, measured: Sequence[Measured]) -> None:
+        """Add many at once, figure by figure: that takes a third of the time that one by one would."""
+        self.results.update([each.result for each in measured if each.result is not None])
+        self._add_times(0, [each.gateway_ms for each in measured if each.gateway_ms is not None])
+        self._add_times(1, [each.upstream_ms for each in measured if each.upstream_ms is not None])
+        self._add_times(2, [ms for each in measured if (ms := each.time_to_first_token_ms) is not None])
+        self._add_times(3, [ms for each in measured if (ms := each.time_per_output_token_ms) is not None])
         totals = self.totals
-        if measured.provider_input or measured.provider_output:
-            totals[0] += measured.provider_input
-            totals[1] += measured.provider_output
-        if measured.estimated_input or measured.estimated_output:
-            totals[2] += measured.estimated_input
-            totals[3] += measured.estimated_output
+        totals[0] += sum([each.provider_input for each in measured])
+        totals[1] += sum([each.provider_output for each in measured])
+        totals[2] += sum([each.estimated_input for each in measured])
+        totals[3] += sum([each.estimated_output for each in measured])
 
-    def _add_time(self, kind: int, ms: float) -> None:
-        bucket = _FIRST_BUCKETS[ms] if type(ms) is int and ms < len(_FIRST_BUCKETS) else _bucket(ms)
-        bucket += kind * _KIND
-        self.times[bucket] = self.times.get(bucket, 0) + 1
-        self.totals[len(_TOKENS) + kind] += ms
+    def _add_times(self, kind: int, took: Sequence[float]) -> None:
+        if not took:
+            return
+        self.totals[len(_TOKENS) + kind] += sum(took)
+        offset = kind * _KIND
+        self.times.update(
+            [(_FIRST_BUCKETS[ms] if type(ms) is int and ms < _FIRST else _bucket(ms)) + offset for ms in took]
+        )
 
     def merge(self, other: _Slot) -> None:
-        for result, times in other.results.items():
-            self.results[result] = self.results.get(result, 0) + times
-        for bucket, times in other.times.items():
-            self.times[bucket] = self.times.get(bucket, 0) + times
+        self.results.update(other.results)
+        self.times.update(other.times)
         self.totals = [ours + theirs for ours, theirs in zip(self.totals, other.totals, strict=True)]
 
 
 class History:
-    """What happened in the span; `number` counts slots of time."""
+    """What happened in the span; the slots of time have numbers."""
 
-    __slots__ = ("_new", "_number", "slots")
+    __slots__ = ("_clock", "_new", "_until", "slots")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.slots: deque[_Slot] = deque()
-        self._number = -1  # of the last slot
+        self._until = -inf  # the end of the last slot
         self._new: list[Measured] = []  # of the last slot, not summed up yet
 
-    def add(self, number: int, measured: Measured) -> None:
+    def add(self, measured: Measured) -> None:
         """Note an attempt. It is summed up when somebody asks, or with many others: requests do not wait for that."""
-        if number > self._number or not self.slots:
+        now = self._clock()
+        if now >= self._until:
+            self._begin(int(now / SLOT))
+        new = self._new
+        new.append(measured)
+        if len(new) >= _MANY:
             self.sum_up()
-            self._number = number
-            self.slots.append(_Slot(number))
-            self.forget(number)
-        self._new.append(measured)
-        if len(self._new) >= _MANY:
-            self.sum_up()
+
+    def _begin(self, number: int) -> None:
+        """Go on to this slot."""
+        self.sum_up()
+        self._until = (number + 1) * SLOT
+        self.slots.append(_Slot(number))
+        self.forget(number)
 
     def sum_up(self) -> None:
         """Add to the last slot what is new."""
-        for measured in self._new:
-            self.slots[-1].add(measured)
-        self._new.clear()
+        if self._new:
+            self.slots[-1].add(self._new)
+            self._new.clear()
 
     def merge(self, other: History) -> None:
         """Take over what another history holds."""
@@ -147,7 +143,7 @@ class History:
             if ours is not theirs:
                 ours.merge(theirs)
         self.slots = deque(slots[number] for number in sorted(slots))
-        self._number = max(slots, default=-1)
+        self._until = (max(slots) + 1) * SLOT if slots else -inf
 
     def forget(self, number: int) -> None:
         """Drop what is out of the span that ends with this slot."""

@@ -19,29 +19,30 @@ _SCOPES = ("global", "region", "account", "endpoint")
 class _Model:
     """One model's history, kept apart by the keys it was used with, and what was last told of it."""
 
-    __slots__ = ("_by_key", "_names", "_others", "_quotas", "_told", "_told_at", "_used")
+    __slots__ = ("_by_key", "_clock", "_names", "_others", "_quotas", "_told", "_told_at", "_used")
 
-    def __init__(self, provider_id: str, model_id: str) -> None:
+    def __init__(self, provider_id: str, model_id: str, clock: Clock) -> None:
+        self._clock = clock
         self._names = {"provider": provider_id, "model": model_id}
         self._by_key: OrderedDict[str, History] = OrderedDict()
-        self._others = History()  # of attempts without a key, and with those that were used least lately
+        self._others = History(clock)  # of attempts without a key, and with those that were used least lately
         self._quotas: dict[str, Quota | None] = {}
         self._used = False
         self._told: dict[str, Any] | None = None
         self._told_at = 0.0
 
-    def add(self, number: int, measured: Measured) -> None:
-        key_id = measured.key_id
+    def add(self, measured: Measured, key_id: str, quota: Quota | None) -> None:
         if not key_id:
-            self._others.add(number, measured)
+            self._others.add(measured)
         else:
-            if key_id in self._by_key:
-                self._by_key.move_to_end(key_id)
-            else:
-                self._by_key[key_id] = History()
+            history = self._by_key.get(key_id)
+            if history is None:
+                history = self._by_key[key_id] = History(self._clock)
                 self._make_room()
-            self._by_key[key_id].add(number, measured)
-            self._quotas[key_id] = measured.quota
+            else:
+                self._by_key.move_to_end(key_id)
+            history.add(measured)
+            self._quotas[key_id] = quota
         if not self._used:  # the first attempt shows at once
             self._used, self._told = True, None
 
@@ -53,7 +54,7 @@ class _Model:
 
     def as_told(self, now: float, wall: Clock, refresh: float) -> _Model:
         """One without a history, of which this is told until there is something to tell."""
-        made = _Model(self._names["provider"], self._names["model"])
+        made = _Model(self._names["provider"], self._names["model"], self._clock)
         made._told, made._told_at = dict(self.scopes(now, wall, refresh)), now
         return made
 
@@ -86,7 +87,10 @@ class ModelMetrics:
 
     def of(self, provider_id: str, model_id: str) -> Mapping[str, Any]:
         """`m.metrics`: the scopes `global`, `region`, `account` and `endpoint`, which are all local, and `api_keys`."""
-        return self._model(provider_id, model_id).scopes(self._clock(), self._wall, self._refresh)
+        names = provider_id, model_id
+        model = self._models.get(names) or self._made(names)
+        self._models.move_to_end(names)
+        return model.scopes(self._clock(), self._wall, self._refresh)
 
     def as_told(self) -> ModelMetrics:
         """The same as it is told now, to go on with apart: what is recorded there begins with nothing."""
@@ -96,17 +100,18 @@ class ModelMetrics:
             made._models[names] = model.as_told(now, self._wall, self._refresh)
         return made
 
-    def record(self, provider_id: str, model_id: str, measured: Measured) -> None:
-        """Count a finished attempt."""
-        self._model(provider_id, model_id).add(int(self._clock() / SLOT), measured)
+    def record(
+        self, provider_id: str, model_id: str, measured: Measured, key_id: str = "", quota: Quota | None = None
+    ) -> None:
+        """Count a finished attempt. `key_id` is the id under which it shows in `m.metrics.api_keys`, with the quota
+        known for that key; empty where no key of the operator's was used."""
+        names = provider_id, model_id
+        model = self._models.get(names) or self._made(names)
+        self._models.move_to_end(names)
+        model.add(measured, key_id, quota)
 
-    def _model(self, provider_id: str, model_id: str) -> _Model:
-        key = provider_id, model_id
-        found = self._models.get(key)
-        if found is not None:
-            self._models.move_to_end(key)
-            return found
-        made = self._models[key] = _Model(provider_id, model_id)
+    def _made(self, names: tuple[str, str]) -> _Model:
+        made = self._models[names] = _Model(*names, self._clock)
         if len(self._models) > _MAX_MODELS:
             self._models.popitem(last=False)
         return made

@@ -13,7 +13,6 @@ from ai_gateway_mw.state.quota import Quota
 from ai_gateway_mw.state.results import (
     CLIENT,
     COUNTS,
-    ENOUGH,
     KINDS,
     RATE_LIMIT,
     SAMPLE,
@@ -35,6 +34,7 @@ _QUOTA_EXHAUSTED_MAX = 86_400.0
 _REJECTED, _REJECTED_MAX = 300.0, 3600.0
 _JITTER = 0.1
 _MAX_PAIRS = 256
+_OK = Result.OK
 
 
 def _middle() -> float:
@@ -42,44 +42,44 @@ def _middle() -> float:
     return 0.5
 
 
-class ErrorRates:
+class ErrorRates(Window):
     """Fractions of a key's attempts of the last minute, 0.0 to 1.0; 0.0 as long as there are few."""
 
-    __slots__ = ("_totals", "count")
+    __slots__ = ()
 
     def __init__(self, clock: Clock) -> None:
-        window = Window(KINDS, clock)
-        self.count = window.count
-        self._totals = window.totals
+        super().__init__(KINDS, clock)
 
     @property
     def samples(self) -> int:
-        return self._totals()[SAMPLE]
+        return self.totals()[SAMPLE]
 
     @property
     def total(self) -> float:
-        totals = self._totals()  # `rate`, written out: this is what strategies ask for, of every key
-        return totals[TOTAL] / totals[SAMPLE] if totals[SAMPLE] >= ENOUGH else 0.0
+        if not self._totals[TOTAL]:  # time takes away only; strategies ask this of every key, and few of them fail
+            return 0.0
+        totals = self.totals()
+        return rate(totals[TOTAL], totals[SAMPLE])
 
     @property
     def rate_limit(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[RATE_LIMIT], totals[SAMPLE])
 
     @property
     def timeout(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[TIMEOUT], totals[SAMPLE])
 
     @property
     def server(self) -> float:
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[SERVER], totals[SAMPLE])
 
     @property
     def client(self) -> float:
         """Requests that the provider refused as wrong, as a fraction of all; no other rate counts them."""
-        totals = self._totals()
+        totals = self.totals()
         return rate(totals[CLIENT], totals[SAMPLE] + totals[CLIENT])
 
 
@@ -90,7 +90,6 @@ class KeyState:
         "_clock",
         "_jitter",
         "_kind",
-        "_pairs",
         "_rejections",
         "_since",
         "_strikes",
@@ -100,6 +99,7 @@ class KeyState:
         "in_flight",
         "latency",
         "quota",
+        "unfit_until",
     )
 
     def __init__(self, key_id: str, clock: Clock, wall: Clock, jitter: Callable[[], float] = _middle) -> None:
@@ -109,13 +109,13 @@ class KeyState:
         self.latency = Latency(clock)
         self.in_flight = 0
         self.cooling_until = 0.0
+        self.unfit_until: dict[str, float] = {}  # models that this key is no good for, and until when
         self._clock = clock
         self._jitter = jitter
         self._kind: State = "ok"
         self._since = 0.0
         self._strikes = 0
         self._rejections = 0
-        self._pairs: dict[str, float] = {}  # models that this key is no good for, and until when
 
     @property
     def samples(self) -> int:
@@ -125,7 +125,7 @@ class KeyState:
     @property
     def cooling(self) -> bool:
         """True while the key is better left alone, for whatever reason."""
-        return self._clock() < self.cooling_until
+        return bool(self.cooling_until) and self._clock() < self.cooling_until
 
     @property
     def cooling_left(self) -> float:
@@ -134,7 +134,7 @@ class KeyState:
 
     @property
     def state(self) -> State:
-        return self._kind if self.cooling else "ok"
+        return self._kind if self._kind != "ok" and self.cooling else "ok"
 
     def record(self, result: Result, *, retry_after: float | None = None, started: float | None = None) -> None:
         """Count an attempt that began at `started` (by the store's clock) and has ended.
@@ -142,9 +142,12 @@ class KeyState:
         One that began before the key was set aside neither brings it back nor makes it worse: fifty requests that
         meet the same limit at once are one event.
         """
+        if result is _OK and not self.cooling_until:  # as nearly always: there is nothing to take back
+            self.error_rate.count_one(SAMPLE)
+            return
         self.error_rate.count(COUNTS[result])
-        news = started >= self._since if started is not None else result is Result.OK or not self.cooling
-        if result is Result.OK:
+        news = started >= self._since if started is not None else result is _OK or not self.cooling
+        if result is _OK:
             if news:
                 self._clear()
         elif result is Result.RATE_LIMITED:
@@ -160,15 +163,15 @@ class KeyState:
 
     def unfit_for(self, model_id: str) -> bool:
         """Whether the key was refused for this model (which it may have no access to) a short while ago."""
-        return bool(self._pairs) and self._clock() < self._pairs.get(model_id, 0.0)
+        return bool(self.unfit_until) and self._clock() < self.unfit_until.get(model_id, 0.0)
 
     def set_unfit_for(self, model_id: str, seconds: float) -> None:
         """Leave the key alone for this model, so long."""
         now = self._clock()
-        if len(self._pairs) >= _MAX_PAIRS:  # clients name models at will
-            self._pairs = {model: until for model, until in self._pairs.items() if until > now}
-        if len(self._pairs) < _MAX_PAIRS:
-            self._pairs[model_id] = now + seconds
+        if len(self.unfit_until) >= _MAX_PAIRS:  # clients name models at will
+            self.unfit_until = {model: until for model, until in self.unfit_until.items() if until > now}
+        if len(self.unfit_until) < _MAX_PAIRS:
+            self.unfit_until[model_id] = now + seconds
 
     def _set_aside(self, kind: State, seconds: float, most: float) -> None:
         """Leave the key alone for about so long, unless it is left alone for longer anyway."""

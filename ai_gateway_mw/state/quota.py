@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 
 from ai_gateway_mw.state.window import Clock
 
@@ -18,12 +19,12 @@ _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|[dhms])")
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
-_Row = tuple[str, str]
-_REQUESTS, _TOKENS, _INPUT_TOKENS = "requests", "tokens", "input-tokens"
-_FIELDS: dict[bytes, _Row] = {
-    name.encode(): (group, part)
-    for part in ("limit", "remaining", "reset")
-    for name, group in (
+# What fields tell, as numbers: of each kind the limit and, after it, what remains and the reset.
+_REQUESTS, _TOKENS, _INPUT_TOKENS = 0, 3, 6
+_FIELDS: dict[bytes, int] = {
+    name.encode(): kind + place
+    for place, part in enumerate(("limit", "remaining", "reset"))
+    for name, kind in (
         (f"x-ratelimit-{part}-requests", _REQUESTS),
         (f"x-ratelimit-{part}-tokens", _TOKENS),
         (f"anthropic-ratelimit-requests-{part}", _REQUESTS),
@@ -32,6 +33,8 @@ _FIELDS: dict[bytes, _Row] = {
         (f"anthropic-ratelimit-input-tokens-{part}", _INPUT_TOKENS),
     )
 }
+
+_name = itemgetter(0)
 
 
 class _Measure:
@@ -91,29 +94,27 @@ class Quota:
     def remaining_tokens(self) -> int | None:
         return self._tokens.remaining(self._clock())
 
-    def learn(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    def learn(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Take in the rate limit fields of an answer (2xx or 429), whose names are in lower case; others, and what
         cannot be read, change nothing."""
-        told = dict(fields)
-        if _FIELDS.keys().isdisjoint(told):
+        if _FIELDS.keys().isdisjoint(map(_name, fields)):
             return
-        said = {row: value for name, value in told.items() if (row := _FIELDS.get(name)) is not None}
+        said = {_FIELDS[name]: value for name, value in fields if name in _FIELDS}
         self._learn(self._requests, said, _REQUESTS)
         self._learn(self._tokens, said, _INPUT_TOKENS)
         self._learn(self._tokens, said, _TOKENS)
 
-    def _learn(self, measure: _Measure, said: Mapping[_Row, bytes], group: str) -> None:
-        limit = _number(said.get((group, "limit")))
-        left = _number(said.get((group, "remaining")))
-        if limit is not None:
-            measure.limit = limit
-        if left is not None:
-            measure.learn(left, said.get((group, "reset")), self._clock(), self._wall())
+    def _learn(self, measure: _Measure, said: Mapping[int, bytes], kind: int) -> None:
+        limit, left = said.get(kind), said.get(kind + 1)
+        if limit is not None and (most := _number(limit)) is not None:
+            measure.limit = most
+        if left is not None and (number := _number(left)) is not None:
+            measure.learn(number, said.get(kind + 2), self._clock(), self._wall())
 
 
-def _number(value: bytes | None) -> int | None:
+def _number(value: bytes) -> int | None:
     """A whole number; what is below zero counts as zero."""
-    value = value.strip() if value else b""
+    value = value.strip()
     if len(value) > _MOST_DIGITS:
         return None
     if value.isdigit():

@@ -14,11 +14,11 @@ _METHODS = {"generate": ("POST",), "list-models": ("GET", "HEAD"), "resource": (
 
 def check_method(ctx: Context) -> None:
     """Raises `MethodNotAllowed` for what the path does not take."""
-    assert ctx.route is not None
-    allowed = _METHODS[ctx.route.task]
-    if ctx.method not in allowed:
-        listed = ", ".join(allowed)
-        raise MethodNotAllowed(f"{ctx.route.path} takes {listed}.", fields=[("allow", listed)])
+    route = ctx.route
+    assert route is not None
+    if ctx.method not in _METHODS[route.task]:
+        listed = ", ".join(_METHODS[route.task])
+        raise MethodNotAllowed(f"{route.path} takes {listed}.", fields=[("allow", listed)])
 
 
 class Admission:

@@ -50,19 +50,14 @@ class Candidate:
         return f"{self.provider.id}/{self.model.id}" if self.model else self.provider.id
 
 
-@dataclass(slots=True)
 class Attempt:
     """A candidate tried: what came of it, and how long it took (milliseconds; `started` is of `time.monotonic`).
 
     `outcome` is what it has come to so far: that of an accepted answer may change until its end. `judged` is the one
-    that was learned from.
+    that was learned from. What is not known yet is as the class has it.
     """
 
-    candidate: Candidate
-    origin: Origin | None = None
     target: bytes = b""
-    started: float = 0.0
-    outcome: Outcome = Outcome.UNREACHABLE
     judged: Outcome | None = None
     status: int = 0
     error: GatewayError | None = None
@@ -75,6 +70,18 @@ class Attempt:
     total_ms: int = 0
     usage: Usage | None = None
     estimate: Usage | None = None  # of an answer that does not say
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        origin: Origin | None = None,
+        started: float = 0.0,
+        outcome: Outcome = Outcome.UNREACHABLE,
+    ) -> None:
+        self.candidate = candidate
+        self.origin = origin
+        self.started = started
+        self.outcome = outcome
 
     @property
     def counted_usage(self) -> Usage | None:

@@ -19,7 +19,8 @@ _HELD_STREAM = 16 * 1024
 _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part
 _ERROR_BODY = 64 * 1024
 _ERROR_BODY_TIME = 10.0
-_ERROR_WITHIN = 64  # bytes in which an error that came as an answer names itself: answers have other members first
+_ARRAY = ":streamGenerateContent"
+_ERROR, _ERROR_WITHIN = b'"error"', 64  # bytes in which an error that came as an answer names itself
 
 
 class Patience(NamedTuple):
@@ -30,6 +31,16 @@ class Patience(NamedTuple):
     content: float
     gap: float
     hold: float = 10.0
+
+
+def is_here(response: UpstreamResponse, route: Route | None) -> bool:
+    """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for."""
+    if not (response.complete and response.media_type.endswith(b"json")) or response.encoded:
+        return False
+    if route is None or route.path.endswith(_ARRAY):
+        return False
+    response.held = held = response.take()
+    return held.find(_ERROR, 0, _ERROR_WITHIN) < 0
 
 
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
@@ -47,10 +58,7 @@ async def committed(response: UpstreamResponse, route: Route, surface: ApiSurfac
     if not response.media_type.endswith(b"json"):
         await _hold(response, 1, patience)
         return None
-    if response.complete:
-        response.held = response.take()
-    else:
-        await _hold(response, _HELD_BODY, patience)
+    await _hold(response, _HELD_BODY, patience)
     return response.held if response.complete and _is_error(response.held) else None
 
 
@@ -66,9 +74,12 @@ async def error_body(response: UpstreamResponse, patience: Patience) -> bytes:
 def _watcher(response: UpstreamResponse, route: Route, surface: ApiSurface) -> EventWatcher | ArrayWatcher | None:
     if response.media_type == b"text/event-stream":
         return EventWatcher(dialect_of(route, ends_with_done=surface.ends_with_done))
-    if route.format == "gemini" and route.path.endswith(":streamGenerateContent"):
-        return ArrayWatcher(GEMINI)
-    return None
+    return ArrayWatcher(GEMINI) if _is_array(route) else None
+
+
+def _is_array(route: Route) -> bool:
+    """Whether what answers it is a stream, although its type may be that of JSON."""
+    return route.format == "gemini" and route.path.endswith(_ARRAY)
 
 
 async def _hold(response: UpstreamResponse, limit: int, patience: Patience) -> None:
@@ -119,7 +130,7 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
 
 def _is_error(body: bytes) -> bool:
     """Whether a whole answer is an error, in spite of its status."""
-    if b'"error"' not in body[:_ERROR_WITHIN]:
+    if body.find(_ERROR, 0, _ERROR_WITHIN) < 0:
         return False
     try:
         content: Any = json.loads(body)

@@ -87,14 +87,16 @@ def dialect_of(route: Route | None, api_format: Format = "openai", *, ends_with_
     `ends_with_done`: whether chat completions end with [DONE], as they should."""
     if route is None:
         return _OTHER[api_format]
-    dialect = _BY_PATH.get(route.path)
-    if dialect is None:
-        if route.format == "gemini":
-            return GEMINI if route.path.endswith("enerateContent") else _OTHER["gemini"]
-        if route.path.startswith("/v1/responses/"):  # a stored response, streamed again
-            return RESPONSES
-        dialect = _OTHER[route.format]
+    dialect = _BY_PATH.get(route.path) or _of_other_path(route)
     return dialect if ends_with_done else _WITHOUT_DONE.get(dialect, dialect)
+
+
+def _of_other_path(route: Route) -> Dialect:
+    if route.format == "gemini":
+        return GEMINI if route.path.endswith("enerateContent") else _OTHER["gemini"]
+    if route.path.startswith("/v1/responses/"):  # a stored response, streamed again
+        return RESPONSES
+    return _OTHER[route.format]
 
 
 def error_in(event: Event) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,10 +13,10 @@ import httpx
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import Overloaded, TotalTimeout, UpstreamError
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
-from ai_gateway_mw.upstream.commit import Patience, committed, error_body
+from ai_gateway_mw.upstream.commit import Patience, committed, error_body, is_here
 from ai_gateway_mw.upstream.exhausted import exhausted, trail
 from ai_gateway_mw.upstream.http1 import Origin, Timeouts, UpstreamResponse
-from ai_gateway_mw.upstream.outcome import Next, Outcome, outcome_of, outcome_of_failure
+from ai_gateway_mw.upstream.outcome import ACCEPTED, Next, Outcome, outcome_of, outcome_of_failure
 from ai_gateway_mw.upstream.queue import CandidateQueue
 from ai_gateway_mw.upstream.records import OF_THE_KEY, Records, outcome_of_giving_up
 from ai_gateway_mw.upstream.request import UpstreamRequests
@@ -59,11 +59,25 @@ class Failover:
         self._rules = rules
 
     async def __call__(self, ctx: Context) -> None:
-        deadline = time.monotonic() + self._rules.total_timeout
-        patience = self._rules.wait_for_capacity
+        rules = self._rules
+        deadline, patience = time.monotonic() + rules.total_timeout, rules.wait_for_capacity
         earlier = len(ctx.attempts)  # those of an `ai-gateway` that gave up are not ours
         ctx.candidates = queue = CandidateQueue(ctx.candidates, self._allows)
-        while not await self._walked(ctx, queue, deadline, earlier):
+        while True:
+            while (candidate := queue.next()) is not None:
+                key = candidate.key
+                known_bad = key is not None and key.live.cooling_until > 0.0 and key.state == "rejected"
+                attempt, response = await self._attempt(ctx, candidate, deadline)
+                if response is not None:
+                    ctx.upstream = response
+                    return
+                if deadline - time.monotonic() < _TOO_LITTLE_TIME:
+                    raise self._too_late(ctx.attempts[earlier:])
+                if candidate.credential is not None and candidate.provider.needs_key:
+                    break  # a client's own key gets one attempt: its failure must not turn into the operator's money
+                self._learn(ctx, queue, attempt, known_bad)
+                if self._enough(ctx, earlier):
+                    break
             wait = min(queue.cooling, default=None)
             if wait is None or wait > min(patience, deadline - time.monotonic()) or self._enough(ctx, earlier):
                 raise exhausted(ctx.attempts[earlier:], queue.unasked)
@@ -71,29 +85,19 @@ class Failover:
             await asyncio.sleep(wait)
             ctx.candidates = queue = queue.again()
 
-    async def _walked(self, ctx: Context, queue: CandidateQueue, deadline: float, earlier: int) -> bool:
-        """Give every candidate its turn; whether one of them answered. Raises `TotalTimeout`."""
-        while (candidate := queue.next()) is not None:
-            known_bad = candidate.key is not None and candidate.key.state == "rejected"
-            attempt, response = await self._attempt(ctx, candidate, deadline)
-            if response is not None:
-                ctx.upstream = response
-                return True
-            if deadline - time.monotonic() < _TOO_LITTLE_TIME:
-                raise self._too_late(ctx.attempts[earlier:])
-            if candidate.credential is not None and candidate.provider.needs_key:
-                return False  # a client's own key gets one attempt: its failure must not turn into the operator's money
-            queue.after(attempt)
-            if attempt.outcome is Outcome.KEY_REJECTED and candidate.key is not None and not known_bad:
-                fresh = candidate.key.ring.reread(ctx)
-                if fresh is not None:
-                    queue.first(Candidate(candidate.provider, candidate.surface, candidate.model, key=fresh))
-            if self._enough(ctx, earlier):
-                return False
-        return False
+    @staticmethod
+    def _learn(ctx: Context, queue: CandidateQueue, attempt: Attempt, known_bad: bool) -> None:
+        """What a failed attempt means for the next turns: a key that was good until now may have been replaced."""
+        queue.after(attempt)
+        candidate = attempt.candidate
+        if attempt.outcome is Outcome.KEY_REJECTED and candidate.key is not None and not known_bad:
+            fresh = candidate.key.ring.reread(ctx)
+            if fresh is not None:
+                queue.first(Candidate(candidate.provider, candidate.surface, candidate.model, key=fresh))
 
     def _allows(self, candidate: Candidate, last: bool) -> bool:
-        return self._records.allows(self._requests.origin(candidate), last=last)
+        records = self._records
+        return not records.shut or records.allows(self._requests.origin(candidate), last=last)
 
     @staticmethod
     def _enough(ctx: Context, earlier: int) -> bool:
@@ -104,7 +108,9 @@ class Failover:
         return TotalTimeout(message, fields=[("x-gateway-attempts", str(len(own)))])
 
     def _answers(self, attempt: Attempt) -> bool:
-        """Whether the client gets this response, good or bad."""
+        """Whether the client gets this response, although it is no good one."""
+        if attempt.error is not None:
+            return False
         if attempt.candidate.credential is not None and (
             attempt.candidate.provider.needs_key or attempt.outcome in OF_THE_KEY or attempt.status in (401, 403)
         ):
@@ -118,15 +124,20 @@ class Failover:
     ) -> tuple[Attempt, UpstreamResponse | None]:
         """Send to one candidate and name the outcome; the response comes back if it is the client's."""
         origin = self._requests.origin(candidate)
-        attempt = Attempt(candidate, origin, started=time.monotonic())
+        started = time.monotonic()
+        attempt = Attempt(candidate, origin, started)
         if not ctx.attempts:
-            attempt.gateway_ms = int((attempt.started - ctx.started) * 1000)
+            attempt.gateway_ms = int((started - ctx.started) * 1000)
         ctx.attempts.append(attempt)
         self._records.began(attempt)
         response = None
         try:
-            response = await self._sent(ctx, attempt, origin, deadline)
-            await self._name_outcome(ctx, attempt, response, self._patience(attempt, deadline))
+            response = await self._sending(ctx, attempt, origin, deadline)
+            attempt.first_byte_ms = int((time.monotonic() - started) * 1000)
+            attempt.status, attempt.fields = response.status, response.fields
+            attempt.outcome = outcome_of(response.status)
+            if attempt.outcome is not ACCEPTED or not is_here(response, ctx.route):
+                await self._name_outcome(ctx, attempt, response, self._patience(attempt, deadline))
         except (UpstreamError, Overloaded) as error:
             attempt.error, attempt.outcome = error.without_trace(), outcome_of_failure(error)
         except asyncio.CancelledError:
@@ -137,7 +148,7 @@ class Failover:
             ctx.attempts.pop()
             self._records.unmade(attempt)
             raise
-        if response is not None and attempt.error is None and self._answers(attempt):
+        if response is not None and (attempt.outcome is ACCEPTED or self._answers(attempt)):
             self._records.judged(attempt)
             response.on_close = partial(self._records.ended, attempt)
             return attempt, response
@@ -149,17 +160,13 @@ class Failover:
         if response is not None:
             await response.aclose()
 
-    async def _sent(self, ctx: Context, attempt: Attempt, origin: Origin, deadline: float) -> UpstreamResponse:
-        request = self._requests(ctx, attempt.candidate, origin)
+    def _sending(self, ctx: Context, attempt: Attempt, origin: Origin, deadline: float) -> Awaitable[UpstreamResponse]:
+        request, rules, started = self._requests(ctx, attempt.candidate, origin), self._rules, attempt.started
         attempt.target = request.target
-        seconds = min(self._rules.per_request_timeout, deadline - attempt.started)
-        connect = min(self._rules.connect_timeout, seconds)
-        idle = self._rules.per_request_timeout
-        response = await send(
-            self._transport(), request, Timeouts(connect, seconds, idle, connect, attempt.started + seconds)
-        )
-        attempt.first_byte_ms = int((time.monotonic() - attempt.started) * 1000)
-        return response
+        idle = rules.per_request_timeout
+        seconds = min(idle, deadline - started)
+        connect = min(rules.connect_timeout, seconds)
+        return send(self._transport(), request, Timeouts(connect, seconds, idle, connect, started + seconds))
 
     def _patience(self, attempt: Attempt, deadline: float) -> Patience:
         gap = self._rules.per_request_timeout
@@ -168,12 +175,10 @@ class Failover:
     async def _name_outcome(
         self, ctx: Context, attempt: Attempt, response: UpstreamResponse, patience: Patience
     ) -> None:
-        """Name the outcome from status and first content: up to here another candidate can still take over."""
+        """Name the outcome by the first content, or the error: up to here another candidate can still take over."""
         assert ctx.route is not None
-        attempt.status, attempt.fields = response.status, response.fields
-        attempt.outcome = outcome_of(response.status)
         of_model = attempt.candidate.model is not None
-        if attempt.outcome is Outcome.ACCEPTED:
+        if attempt.outcome is ACCEPTED:
             error = await committed(response, ctx.route, attempt.candidate.surface, patience)
             if response.watcher is not None and response.watcher.begun:
                 attempt.first_token_ms = int((time.monotonic() - attempt.started) * 1000)

@@ -6,6 +6,8 @@ The forms that take an expression (`filter`, `sortBy(m, …)`) are macros of the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
+from operator import itemgetter
 from random import Random
 from typing import Any, TypeVar
 
@@ -193,6 +195,10 @@ def _narrowing(of: str, items: Type, names: Callable[[Any], frozenset[str]]) -> 
     return _method(f"only{of}", params, items, only), _method(f"ignore{of}", params, items, ignore)
 
 
+# Of few things, every order that they can have.
+_ORDERS = {number: [itemgetter(*order) for order in permutations(range(number))] for number in (2, 3, 4)}
+
+
 def _by_chance(items: Type, random: Random) -> tuple[Overload, Overload]:
     def one(candidates: Sequence[T]) -> T:
         if not candidates:
@@ -200,8 +206,9 @@ def _by_chance(items: Type, random: Random) -> tuple[Overload, Overload]:
         return random.choice(candidates)
 
     def shuffled(candidates: Sequence[T]) -> list[T]:
-        if len(candidates) < 2:
-            return list(candidates)
+        orders = _ORDERS.get(len(candidates))
+        if orders is not None:
+            return list(orders[int(random.random() * len(orders))](candidates))
         return sorted(candidates, key=lambda _: random.random())  # of what `random.sample` takes, a third
 
     return _method("random", (items,), items.params[0], one), _method("randomize", (items,), items, shuffled)

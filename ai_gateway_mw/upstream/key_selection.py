@@ -12,7 +12,7 @@ from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Candidate
 from ai_gateway_mw.upstream.key_ring import KeyRing, ProviderKey
 
-_KEYS = frozenset({ProviderKey})
+_KEYS, _LISTS = frozenset({ProviderKey}), (list, tuple)
 
 
 class KeyNote(NamedTuple):
@@ -28,7 +28,7 @@ class KeySelection:
 
     def __init__(self, rings: Mapping[str, KeyRing], strategies: Sequence[tuple[str, Expression]]) -> None:
         self._rings = rings
-        self._strategies = strategies
+        self._strategies = [(text, strategy.run) for text, strategy in strategies]
 
     def __call__(self, ctx: Context) -> None:
         ctx.key_notes = []  # those of an `ai-gateway` that gave up are not ours
@@ -36,18 +36,19 @@ class KeySelection:
 
     def _candidates(self, ctx: Context) -> Iterator[Candidate]:
         """One for each selected key of a model's provider, or one with the client's own key, or with none."""
-        assert ctx.route is not None
+        route = ctx.route
+        assert route is not None
         failure: NoProviderKey | None = None
         served = operators = False
         for provider, model in ctx.offers:
-            surface = provider.surface(ctx.route.format, ctx.route.surface)
+            surface = provider.surface(route.format, route.surface)
             if surface is None:
                 continue
             ring = self._rings.get(provider.id)
             if ring is not None:
                 for key in self._selected(ctx, ring, model):
                     served = operators = True
-                    yield Candidate(provider, surface, model, key=key)
+                    yield Candidate(provider, surface, model, key)
                 continue
             try:
                 _check_own_key(ctx, provider)
@@ -65,19 +66,20 @@ class KeySelection:
 
     def _selected(self, ctx: Context, ring: KeyRing, model: Model | None) -> Sequence[ProviderKey]:
         """The keys of the first strategy that returns any; without strategies, all in the order of the file."""
-        ctx.keys = ring.keys(ctx)
+        ctx.keys = keys = ring.keys(ctx)
         if not self._strategies:
-            return ctx.keys
+            return keys
         notes: list[KeyNote] = []
         ctx.key_notes.append((model, notes))
         for text, strategy in self._strategies:
             try:
-                returned = strategy(ctx)
+                keys = strategy(ctx)
             except EvaluationError as error:
                 notes.append(KeyNote(text, str(error), ()))
                 continue
-            keys = [returned] if isinstance(returned, ProviderKey) else returned
-            if not isinstance(keys, (list, tuple)) or not _KEYS.issuperset(map(type, keys)):
+            if type(keys) is ProviderKey:
+                keys = (keys,)
+            if not isinstance(keys, _LISTS) or not _KEYS.issuperset(map(type, keys)):
                 notes.append(KeyNote(text, "the strategy must return a key or a list of keys", ()))
                 continue
             notes.append(KeyNote(text, "", keys))

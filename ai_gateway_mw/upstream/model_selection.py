@@ -56,14 +56,16 @@ class Allowed:
         return "not allowed: it is no model of the policy"
 
 
-@dataclass(slots=True)
 class SelectionNotes:
-    """What a selection did, kept as it happened; made readable only when somebody reads the action's result."""
+    """What a selection did, kept as it happened; made readable only when somebody reads the action's result. Attempts
+    before the `first_attempt` were those of an `ai-gateway` that gave up."""
 
     requested: Sequence[str] = ()
     rejected: Sequence[tuple[str, str]] = ()
     strategies: list[dict[str, Any]] | None = None
-    first_attempt: int = 0  # attempts before it were those of an `ai-gateway` that gave up
+
+    def __init__(self, first_attempt: int) -> None:
+        self.first_attempt = first_attempt
 
 
 class Found(NamedTuple):
@@ -98,25 +100,26 @@ class ModelSelection:
         return [m for m in models if m.known and self._allowed.model(m) and m.provider.serves(api_format)]
 
     def __call__(self, ctx: Context) -> None:
-        assert ctx.route is not None
-        ctx.selection = notes = SelectionNotes(first_attempt=len(ctx.attempts))
-        key = ctx.gateway_key if ctx.gateway_key is not None and ctx.gateway_key.restricts_models else None
-        if ctx.route.task == "resource":
-            ctx.offers = self._owners(ctx.route, key)
+        route, key = ctx.route, ctx.gateway_key
+        assert route is not None
+        ctx.selection = notes = SelectionNotes(len(ctx.attempts))
+        if key is not None and not key.restricts_models:
+            key = None
+        if route.task == "resource":
+            ctx.offers = self._owners(route, key)
             return
-        names = requested_names(ctx)
-        notes.requested = names
+        notes.requested = names = requested_names(ctx)
         if key is not None:
-            found = self._for_key(names, ctx.route, key)
+            found = self._for_key(names, route, key)
         elif not names:
-            found = self._all(ctx.route.format, kind_of(ctx.route.path))
+            found = self._all(route.format, kind_of(route.path))
         elif len(names) <= _FEW_NAMES:
-            found = self._remembered(names, ctx.route.format)
+            found = self._remembered(names, route.format)
         else:
-            found = self._named(names, ctx.route.format)
+            found = self._named(names, route.format)
         ctx.models, ctx.offers, notes.rejected = found
         if not ctx.models:
-            raise self._refusal(names, ctx.route)
+            raise self._refusal(names, route)
         if self._strategies:
             ctx.offers = _offers(self._strategic(ctx, notes, names, key))
 

@@ -62,6 +62,7 @@ class Lesson(NamedTuple):
 
 
 _UP, _DOWN, _NEITHER = Lesson(works=True), Lesson(works=False), Lesson()
+IT_WORKS = _UP  # and nothing else is learned
 _BUSY, _DOWN_BUSY = Lesson(origin_rests=(5.0, 30.0)), Lesson(works=False, origin_rests=(1.0, 5.0))
 _UNTRUSTED = Lesson(works=False, origin_rests=(7.0, 13.0))  # as long as a breaker stays open
 _ABROAD = Lesson(works=True, origin_rests=(3600.0, 3600.0))
@@ -135,6 +136,8 @@ class Outcome(Enum):
         self.may_be_billed = may_be_billed
         self.last_resort = last_resort
 
+
+ACCEPTED = Outcome.ACCEPTED  # asked for all the time, and Python 3.11 takes long to find a member of an enumeration
 
 _BY_STATUS = {
     200: Outcome.ACCEPTED,

@@ -8,6 +8,8 @@ from typing import Self
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.outcome import Next
 
+_NONE: frozenset[str] = frozenset()
+
 
 class CandidateQueue:
     """Candidates in their order, drawn one by one; those with a poor prospect stand back until the others have had
@@ -24,8 +26,7 @@ class CandidateQueue:
         self._allows = allows
         self._ahead: list[Candidate] = []
         self._behind: list[Candidate] | None = []  # None once it is their turn
-        self._failing: set[str] = set()
-        self._closed: set[str] = set()
+        self._failing = self._closed = _NONE
         self._key_went_to: str | None = None  # the provider that the client's own key was shown to
         self._had: list[Candidate] = []
         self._seen: list[Candidate] = []
@@ -67,9 +68,11 @@ class CandidateQueue:
 
     def _stands_back(self, candidate: Candidate) -> bool:
         key = candidate.key
-        if key is not None and (key.cooling or (candidate.model and key.live.unfit_for(candidate.model.id))):
-            return True
-        return bool(self._failing) and candidate.provider.id in self._failing
+        if key is not None and (key.live.cooling_until or key.live.unfit_until):  # few have anything against them
+            model = candidate.model
+            if key.cooling or (model is not None and key.live.unfit_for(model.id)):
+                return True
+        return candidate.provider.id in self._failing
 
     def _may_be_asked(self, candidate: Candidate) -> bool:
         """A client's own key goes to one provider only."""
@@ -113,9 +116,9 @@ class CandidateQueue:
         if attempt.candidate.credential is not None:
             self._key_went_to = attempt.candidate.provider.id
         if attempt.outcome.then is Next.OTHER_PROVIDER:
-            self._failing.add(attempt.candidate.provider.id)
+            self._failing |= {attempt.candidate.provider.id}
         elif attempt.outcome.then is Next.OTHER_HOST:
-            self._closed.add(attempt.candidate.surface.base_url)
+            self._closed |= {attempt.candidate.surface.base_url}
 
 
 def _likeness(candidate: Candidate) -> tuple[str, str | None, str | None]:

@@ -6,15 +6,16 @@ import time
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone
-from ai_gateway_mw.state import Breakers, Measured, ModelMetrics
-from ai_gateway_mw.upstream.candidate import Attempt, Candidate
-from ai_gateway_mw.upstream.http1 import Origin
+from ai_gateway_mw.providers import Model
+from ai_gateway_mw.state import Breakers, Measured, ModelMetrics, Result
+from ai_gateway_mw.upstream.candidate import Attempt
+from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.lessons import learn_of_origin, learn_of_pair
-from ai_gateway_mw.upstream.outcome import Fault, Outcome
+from ai_gateway_mw.upstream.outcome import ACCEPTED, IT_WORKS, Fault, Outcome
 
 # What says something of the key and nothing of the provider.
 OF_THE_KEY = frozenset(outcome for outcome in Outcome if outcome.fault is Fault.KEY)
-_TELLING_OF_QUOTA = (Outcome.ACCEPTED, Outcome.RATE_LIMITED)
+_TELLING_OF_QUOTA = (ACCEPTED, Outcome.RATE_LIMITED)
 
 
 def outcome_of_giving_up(ctx: Context) -> Outcome:
@@ -29,14 +30,13 @@ class Records:
     def __init__(self, breakers: Breakers, metrics: ModelMetrics) -> None:
         self._breakers = breakers
         self._metrics = metrics
-
-    def allows(self, origin: Origin, *, last: bool) -> bool:
-        """Whether an attempt may be made there: see `Breakers`. What is allowed has to begin."""
-        return self._breakers.allows(origin, last=last)
+        self.allows = breakers.allows  # what is allowed has to begin
+        self.shut = breakers.shut
 
     def began(self, attempt: Attempt) -> None:
-        if attempt.candidate.key is not None:
-            attempt.candidate.key.live.in_flight += 1
+        key = attempt.candidate.key
+        if key is not None:
+            key.live.in_flight += 1
 
     def unmade(self, attempt: Attempt) -> None:
         """Nothing was sent."""
@@ -47,57 +47,58 @@ class Records:
     def judged(self, attempt: Attempt) -> None:
         """Learn from an outcome. An answer that is accepted has one when its content begins; it may yet get another."""
         attempt.judged = outcome = attempt.outcome
+        key, lesson = attempt.candidate.key, outcome.lesson
+        if lesson is IT_WORKS:
+            self._breakers.record(attempt.origin, True, started=attempt.started)
+        else:
+            self._learn(attempt, outcome)
+        if key is not None and outcome in _TELLING_OF_QUOTA:
+            key.live.quota.learn(attempt.fields)
+
+    def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
         learn_of_origin(
             self._breakers, attempt.origin, outcome, retry_after=attempt.retry_after, started=attempt.started
         )
         key, model = attempt.candidate.key, attempt.candidate.model
-        if key is None:
-            return
-        if outcome in _TELLING_OF_QUOTA:
-            key.live.quota.learn(attempt.fields)
-        if model is not None:
+        if key is not None and model is not None:
             learn_of_pair(key.live, model.id, outcome)
 
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt of which nothing more will come, by what it has come to."""
-        attempt.total_ms = int((time.monotonic() - attempt.started) * 1000)
-        if attempt.outcome is not attempt.judged:
+        started, outcome, candidate = attempt.started, attempt.outcome, attempt.candidate
+        attempt.total_ms = int((time.monotonic() - started) * 1000)
+        if outcome is not attempt.judged:
             self.judged(attempt)
-        key, result = attempt.candidate.key, attempt.outcome.result
+        key, model, result = candidate.key, candidate.model, outcome.result
         if key is not None:
-            key.live.in_flight -= 1
+            live = key.live
+            live.in_flight -= 1
             if result is not None:
                 # A success that was under way when a limit was met does not lift the limit: hence `started`.
-                key.live.record(result, retry_after=attempt.retry_after, started=attempt.started)
-        if _measures_the_model(attempt.candidate, attempt.outcome) and (result is not None or attempt.usage):
-            self._measure(attempt)
+                live.record(result, retry_after=attempt.retry_after, started=started)
+        # Names that clients make up would push out those of models that strategies ask about; and what is wrong with a
+        # client's own key is no measure of the model.
+        if model is None or not model.known or (candidate.credential is not None and outcome in OF_THE_KEY):
+            return
+        if result is not None or attempt.usage is not None:
+            self._measure(attempt, model, key, result)
 
-    def _measure(self, attempt: Attempt) -> None:
-        key, model, usage = attempt.candidate.key, attempt.candidate.model, attempt.usage
-        assert model is not None
-        measured = Measured(attempt.outcome.result)
+    def _measure(self, attempt: Attempt, model: Model, key: ProviderKey | None, result: Result | None) -> None:
+        usage, total_ms = attempt.usage, attempt.total_ms
+        # How long somebody stayed who left is no measure.
+        measured = Measured(result, attempt.gateway_ms, total_ms) if result is not None else Measured(None)
         if usage is not None:
-            measured.provider_input = usage.input_tokens or 0
-            measured.provider_output = usage.output_tokens or 0
-        if measured.result is not None:  # how long somebody stayed who left is no measure
-            measured.gateway_ms, measured.upstream_ms = attempt.gateway_ms, attempt.total_ms
-            if attempt.first_token_ms is not None:
-                _note_tokens(measured, attempt.first_token_ms, attempt.total_ms)
-        if key is not None:
-            measured.key_id, measured.quota = key.id, key.live.quota
-            key.live.latency.record(measured)
-        self._metrics.record(model.provider_id, model.id, measured)
+            measured.provider_input, measured.provider_output = usage.input_tokens or 0, usage.output_tokens or 0
+        if result is not None and attempt.first_token_ms is not None:
+            _note_tokens(measured, attempt.first_token_ms, total_ms)
+        if key is None:
+            self._metrics.record(model.provider.id, model.id, measured)
+        else:
+            key.latency.record(measured)
+            self._metrics.record(model.provider.id, model.id, measured, key.id, key.quota)
 
 
 def _note_tokens(measured: Measured, first_token_ms: int, total_ms: int) -> None:
     measured.time_to_first_token_ms = first_token_ms
     if measured.provider_output > 1:
         measured.time_per_output_token_ms = (total_ms - first_token_ms) / (measured.provider_output - 1)
-
-
-def _measures_the_model(candidate: Candidate, outcome: Outcome) -> bool:
-    """Names that clients make up would push out those of models that strategies ask about; and what is wrong with a
-    client's own key is no measure of the model."""
-    if candidate.model is None or not candidate.model.known:
-        return False
-    return candidate.credential is None or outcome not in OF_THE_KEY

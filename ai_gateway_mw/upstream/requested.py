@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BadBody
 
@@ -20,18 +22,23 @@ def requested_names(ctx: Context) -> tuple[str, ...]:
     if payload is None:
         return ()
     model, models = payload.get("model"), payload.get("models")
-    if models is None and type(model) is str and 0 < len(model) <= _MAX_NAME:  # as nearly every request
-        return (model,) if model.lower() != _AUTO else ()
+    if models is None and type(model) is str:
+        return _one(model)
     if model is not None and not isinstance(model, str):
         raise BadBody("Invalid request body: `model` must be a string.", param="model")
     if models is not None and not (isinstance(models, list) and all(isinstance(name, str) for name in models)):
         raise BadBody("Invalid request body: `models` must be a list of strings.", param="models")
     if not models:
-        return _of_fair_length((model,)) if model and model.lower() != _AUTO else ()
+        return _one(model or "")
     names = [name for name in (model, *models) if name and name.lower() != _AUTO]
     if len(names) > _MAX_NAMES:
         raise BadBody(f"Invalid request body: at most {_MAX_NAMES} models may be named.", param="models")
     return _of_fair_length(tuple(dict.fromkeys(names)))
+
+
+@lru_cache(maxsize=1024)
+def _one(name: str) -> tuple[str, ...]:
+    return _of_fair_length((name,)) if name and name.lower() != _AUTO else ()
 
 
 def _of_fair_length(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
@@ -42,19 +43,24 @@ class Steps:
 
     async def answer(self, ctx: Context) -> ASGIApp:
         """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
-        assert ctx.route is not None
-        if ctx.route.task == "list-models":
-            check_method(ctx)
-            return model_listing(ctx, ctx.route, self.model_selection)
-        await self.select(ctx)
+        route = ctx.route
+        assert route is not None
+        check_method(ctx)
+        if route.task == "list-models":
+            return model_listing(ctx, route, self.model_selection)
+        if ctx.body is None:
+            await ctx.read_body()
+        self._choose(ctx)
         await self.send(ctx)
         return self.passthrough(ctx)
 
-    async def send(self, ctx: Context) -> None:
+    def send(self, ctx: Context) -> Awaitable[None]:
         """Try the candidates, once it is written down that this is done, where it has to be."""
         ctx.watch_client()
-        if self.journal.is_on:
-            await self.journal.note(ctx)
+        return self._noted_and_sent(ctx) if self.journal.is_on else self.failover(ctx)
+
+    async def _noted_and_sent(self, ctx: Context) -> None:
+        await self.journal.note(ctx)
         await self.failover(ctx)
 
     async def select(self, ctx: Context) -> None:
@@ -62,6 +68,9 @@ class Steps:
         check_method(ctx)
         if ctx.body is None:
             await ctx.read_body()
+        self._choose(ctx)
+
+    def _choose(self, ctx: Context) -> None:
         self.admission(ctx)
         self.model_selection(ctx)
         if ctx.account is not None:
@@ -132,8 +141,8 @@ def _environment(runtime: Runtime, providers: Sequence[Provider]) -> Environment
     authors = list({model.author.id: model.author for p in providers for model in p.models if model.author}.values())
     return runtime.environment.extend(
         variables=(
-            Variable("ai.models", ListType(MODEL), lambda ctx: ctx.models, "The models that may serve this request."),
-            Variable("ai.keys", ListType(KEY), lambda ctx: ctx.keys, "The keys of the provider whose turn it is."),
+            Variable("ai.models", ListType(MODEL), attrgetter("models"), "The models that may serve this request."),
+            Variable("ai.keys", ListType(KEY), attrgetter("keys"), "The keys of the provider whose turn it is."),
             Variable("ai.providers", ListType(PROVIDER), lambda ctx: providers, "Every provider."),
             Variable("ai.authors", ListType(AUTHOR), lambda ctx: authors, "Every author in the catalogue."),
         ),

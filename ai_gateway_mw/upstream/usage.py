@@ -39,21 +39,22 @@ class Usage(NamedTuple):
 
 def usage_of_body(dialect: Dialect, body: bytes, head: bytes = b"") -> Usage | None:
     """What a JSON answer says of its usage. `body` may be its last part only, and `head` its beginning."""
-    member = _MEMBERS[dialect.format]
+    member, read = _FORMATS[dialect.format]
     found = _last_member(body, member, "") or _first_member(head or body, member)
-    return _READERS[dialect.format](found) if found else None
+    return read(found) if found else None
 
 
 def usage_of_stream(watcher: EventWatcher | ArrayWatcher) -> Usage | None:
     """What a stream has said of its usage so far, also where it was cut short."""
     dialect = watcher.dialect
+    member, read = _FORMATS[dialect.format]
     if isinstance(watcher, ArrayWatcher):
-        found = _last_member(watcher.recent[0], b'"usageMetadata"', "]")
+        found = _last_member(watcher.recent[0], member, "]")
     elif dialect is MESSAGES:
         found = _usage_of_message(watcher)
     else:
-        found = _last_of_events(watcher)
-    return _READERS[dialect.format](found) if found else None
+        found = _last_of_events(watcher, member)
+    return read(found) if found else None
 
 
 class BodyEnds:
@@ -78,12 +79,11 @@ class BodyEnds:
 # Where the usage is ---------------------------------------------------------------------------------------------------
 
 
-def _last_of_events(watcher: EventWatcher) -> _Members | None:
+def _last_of_events(watcher: EventWatcher, name: bytes) -> _Members | None:
     """The usage of the last event that has one: some servers send it with every chunk, others only at the end.
 
     It may be one level down: an event of `responses` has it in its response, one of Groq's in `x_groq`.
     """
-    name = _MEMBERS[watcher.dialect.format]
     for event in reversed(watcher.recent_events()):
         if name in event.data and (found := _last_member(event.data, name, "") or _last_member(event.data, name, "}")):
             return found
@@ -109,26 +109,27 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
     What follows the member must be the rest of that object: a member of the same name elsewhere in the answer is not
     mistaken for it, and what comes before it is never looked at.
     """
-    stop, tries = len(text), _TRIES
-    start = stop - _TAIL if stop > _TAIL else 0
-    while tries and (stop := text.rfind(name, start, stop)) >= 0:
-        tries -= 1
-        rest = b"{" + text[stop:]
+    at, tries = text.rfind(name, -_TAIL), _TRIES
+    while at >= 0 and tries:
+        rest = b"{" + text[at:]
         try:
             found = _followed(rest, after) if after else from_json(rest)
         except (ValueError, RecursionError):
+            at, tries = text.rfind(name, -_TAIL, at), tries - 1
             continue
-        if found is not None:
-            value = next(iter(found.values()))
+        for value in found.values():
             return value if isinstance(value, dict) else None
     return None
 
 
-def _followed(text: bytes, after: str) -> _Members | None:
-    """The object that the text begins with, if nothing but `after` follows it. Raises `ValueError`."""
+def _followed(text: bytes, after: str) -> _Members:
+    """The object that the text begins with. Raises `ValueError` unless nothing but `after` follows it."""
     rest = text.decode()
     found, end = _decode(rest)
-    return found if rest[end:].strip() == after else None
+    if rest[end:].strip() != after:
+        raise ValueError("something else follows")
+    members: _Members = found
+    return members
 
 
 def _first_member(text: bytes, name: bytes) -> _Members | None:
@@ -150,7 +151,7 @@ def _first_member(text: bytes, name: bytes) -> _Members | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+    return value if value.__class__ is int and 0 <= value < _MAX_COUNT else None
 
 
 def _sum(*values: Any) -> int | None:
@@ -169,10 +170,13 @@ def _openai(usage: _Members) -> Usage:
     if "prompt_tokens" in usage:
         # Embeddings have no output, and do not say so.
         output = usage.get("completion_tokens", 0)
-        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        cached = reasoning = 0
+        if "prompt_tokens_details" in usage:
+            cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
         if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
             cached = _count(usage["prompt_cache_hit_tokens"]) or 0
-        reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+        if "completion_tokens_details" in usage:
+            reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
         return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
     return Usage(
         _count(usage.get("input_tokens")),
@@ -204,5 +208,8 @@ def _gemini(usage: _Members) -> Usage:
     )
 
 
-_MEMBERS: dict[Format, bytes] = {"openai": b'"usage"', "anthropic": b'"usage"', "gemini": b'"usageMetadata"'}
-_READERS: dict[Format, Callable[[_Members], Usage]] = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini}
+_FORMATS: dict[Format, tuple[bytes, Callable[[_Members], Usage]]] = {
+    "openai": (b'"usage"', _openai),
+    "anthropic": (b'"usage"', _anthropic),
+    "gemini": (b'"usageMetadata"', _gemini),
+}

@@ -394,6 +394,12 @@ def test_leniency_does_not_hide_it(text: str) -> None:
         ENVIRONMENT.extend(lenient=True).expression(text)(ACTIVATION)
 
 
+@pytest.mark.parametrize("text", ["rows.filter(r, r.nope.a == r.id)", "rows.exists(r, r.tags[1].nope == 1)"])
+def test_all_tests_of_a_walk_that_fail_share_one_budget(text: str) -> None:
+    with pytest.raises(OverBudget):
+        ENVIRONMENT.extend(lenient=True).expression(text)(ACTIVATION)
+
+
 def test_binding_does_not_hide_it() -> None:
     with pytest.raises(OverBudget):
         ENVIRONMENT.expression("cel.bind(x, big.map(a, big.map(b, 1)), true)")(ACTIVATION)

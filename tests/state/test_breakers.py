@@ -189,6 +189,23 @@ def test_there_are_so_many_breakers_and_no_more(breakers: Breakers) -> None:
     for number in range(1000):
         breakers.record(number, True)
     assert breakers.state(HERE) == "closed"
+    assert not breakers.shut
+
+
+def test_nobody_has_to_ask_where_none_is_shut(breakers: Breakers, clock) -> None:
+    breakers.record(THERE, True)
+    assert not breakers.shut
+    fail(breakers)
+    assert breakers.shut == {HERE}
+    breakers.rest(THERE, 5, 5)
+    assert breakers.shut == {HERE, THERE}
+    clock.advance(12)
+    assert breakers.allows(THERE)
+    assert breakers.shut == {HERE}
+    for _ in range(3):
+        assert breakers.allows(HERE)
+        breakers.record(HERE, True)
+    assert not breakers.shut
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -243,6 +260,10 @@ class AnyHistory(RuleBasedStateMachine):
         assert self.breakers.state(HERE) in ("closed", "half-open")
         assert self.breakers.allows(HERE)
         self.breakers.release(HERE)
+
+    @invariant()
+    def it_is_known_which_are_shut(self) -> None:
+        assert self.breakers.shut or self.breakers.state(HERE) == "closed"
 
     @invariant()
     def elsewhere_nothing_changes(self) -> None:

@@ -61,7 +61,7 @@ def test_errors_count_as_they_do_for_keys(metrics: ModelMetrics) -> None:
 
 
 def test_what_is_older_than_five_minutes_is_forgotten(metrics: ModelMetrics, clock) -> None:
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100, key_id="k"))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100), "k")
     clock.advance(200)
     metrics.record("p", "m", Measured(Result.OK, upstream_ms=300))
     assert metrics.of("p", "m")["global"]["request_count"] == 2
@@ -75,8 +75,8 @@ def test_what_is_older_than_five_minutes_is_forgotten(metrics: ModelMetrics, clo
 def test_keys_have_a_scope_of_their_own(metrics: ModelMetrics, clock, wall) -> None:
     quota = Quota(clock, wall)
     quota.learn([(b"x-ratelimit-remaining-requests", b"9")])
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=10, key_id="sha256:1", quota=quota))
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=20, key_id="sha256:2"))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=10), "sha256:1", quota)
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=20), "sha256:2")
     metrics.record("p", "m", Measured(Result.OK, upstream_ms=30))
     keys = metrics.of("p", "m")["api_keys"]
     assert set(keys) == {"sha256:1", "sha256:2"}
@@ -88,7 +88,7 @@ def test_keys_have_a_scope_of_their_own(metrics: ModelMetrics, clock, wall) -> N
 
 def test_only_the_keys_used_last_are_kept(metrics: ModelMetrics) -> None:
     for number in range(100):
-        metrics.record("p", "m", Measured(Result.OK, key_id=f"k{number}"))
+        metrics.record("p", "m", Measured(Result.OK), f"k{number}")
     keys = metrics.of("p", "m")["api_keys"]
     assert len(keys) == 64
     assert "k99" in keys
@@ -96,7 +96,7 @@ def test_only_the_keys_used_last_are_kept(metrics: ModelMetrics) -> None:
 
 def test_a_key_that_is_let_go_leaves_its_attempts_to_the_model(metrics: ModelMetrics, clock) -> None:
     for number in range(100):
-        metrics.record("p", "m", Measured(Result.OK, upstream_ms=number, provider_input=1, key_id=f"k{number}"))
+        metrics.record("p", "m", Measured(Result.OK, upstream_ms=number, provider_input=1), f"k{number}")
         clock.advance(1)
     shown = metrics.of("p", "m")["global"]
     assert (shown["request_count"], shown["token"]["provider_input"]) == (100, 100)
@@ -123,7 +123,7 @@ def test_models_are_measured_apart(metrics: ModelMetrics) -> None:
 
 
 def test_what_is_told_now_can_be_gone_on_with_apart(metrics: ModelMetrics, clock) -> None:
-    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100, key_id="k"))
+    metrics.record("p", "m", Measured(Result.OK, upstream_ms=100), "k")
     before = metrics.of("p", "m")
     copy = metrics.as_told()
     metrics.record("p", "m", Measured(Result.SERVER_ERROR, upstream_ms=300))

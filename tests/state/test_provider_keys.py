@@ -35,6 +35,13 @@ def test_the_longest_unused_key_goes_when_there_are_too_many(clock, wall) -> Non
     assert keys.state("second") is not second
 
 
+def test_failures_pass_out_of_the_rates_by_time_alone(key: KeyState, clock) -> None:
+    record(key, *[Result.OK] * 9, Result.TIMEOUT)
+    assert (key.error_rate.total, key.samples) == (0.1, 10)
+    clock.advance(61)
+    assert (key.error_rate.total, key.samples) == (0.0, 0)
+
+
 @pytest.mark.parametrize(
     ("result", "rates"),
     [

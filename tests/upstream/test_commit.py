@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -14,9 +14,13 @@ import pytest
 from ai_gateway_mw.errors import UpstreamInterrupted, UpstreamTimeout
 from ai_gateway_mw.providers import ApiSurface, Credential
 from ai_gateway_mw.surfaces import Route, route_of
-from ai_gateway_mw.upstream.commit import Patience, committed
+from ai_gateway_mw.upstream.commit import Patience, committed, is_here
 from ai_gateway_mw.upstream.foreign import ForeignAnswer
 from ai_gateway_mw.upstream.http1 import UpstreamResponse
+from ai_gateway_mw.upstream.http1.answer import Answer
+
+if TYPE_CHECKING:
+    from ai_gateway_mw.upstream.http1.connection import Connection
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +207,50 @@ async def test_json_that_breaks_off_before_that_is_no_answer() -> None:
 )
 async def test_a_good_status_may_hide_an_error(body: str, is_error: bool) -> None:
     assert (await commit(answer(body.encode(), kind=JSON)) is not None) is is_error
+
+
+def arrived(body: bytes, kind: str = "application/json", **fields: str) -> UpstreamResponse:
+    """An answer of which everything is here."""
+    found = Answer(cast("Connection", None))
+    found.connection, found.status, found.complete, found.chunks = None, 200, True, [body]
+    found.fields = [(b"content-type", kind.encode())]
+    found.fields += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
+    return UpstreamResponse(found)
+
+
+def test_for_a_json_answer_that_is_all_here_nothing_is_waited_for() -> None:
+    response = arrived(b'{"id": "1", "error": null}'.ljust(100_000))
+    assert not is_here(response, route(CHAT)), "what may be an error is looked into"
+    response = arrived(b'{"id": "1"}'.ljust(100_000))
+    assert is_here(response, route(CHAT))
+    assert len(response.held) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("response", "path"),
+    [
+        pytest.param(arrived(DONE, "text/event-stream"), CHAT, id="a stream"),
+        pytest.param(arrived(b"[{}]"), ARRAY, id="a stream of Gemini"),
+        pytest.param(arrived(b"ID3", "audio/mpeg"), "/v1/audio/speech", id="no JSON"),
+        pytest.param(arrived(b"\x1f\x8b", content_encoding="gzip"), CHAT, id="compressed"),
+        pytest.param(arrived(json.dumps(LIMITED).encode()), CHAT, id="an error"),
+    ],
+)
+def test_of_other_answers_more_has_to_be_known(response: UpstreamResponse, path: str) -> None:
+    assert not is_here(response, route(path))
+
+
+async def test_one_that_is_not_all_here_is_waited_for() -> None:
+    response = answer(b'{"id": "1"}', kind="application/json")
+    assert not is_here(response, route(CHAT))
+    assert await commit(response) is None
+
+
+async def test_an_error_that_is_all_here_is_told() -> None:
+    for looked_at in (False, True):
+        response = arrived(json.dumps(LIMITED).encode())
+        assert not (looked_at and is_here(response, route(CHAT)))
+        assert await commit(response) == response.held == json.dumps(LIMITED).encode()
 
 
 async def test_other_bodies_are_held_back_until_their_first_bytes() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
+from math import factorial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -162,6 +165,15 @@ def test_chance_picks_one_or_shuffles(environment: Environment, ctx: SimpleNames
     assert len(orders) > 1
     assert all(sorted(order) == sorted(every) for order in orders)
     assert ids(getattr(ctx, items)) == every
+
+
+@pytest.mark.parametrize("many", range(6))
+def test_every_order_is_as_likely(many: int) -> None:
+    """Few things and many are put in order in two ways."""
+    shuffled = next(row for row in ai_functions(Random(1)) if row.name == "randomize").call
+    drawn = Counter(tuple(shuffled(list(range(many)))) for _ in range(200 * factorial(many)))
+    assert set(drawn) == set(permutations(range(many)))
+    assert all(140 < times < 260 for times in drawn.values())
 
 
 @pytest.mark.parametrize(
