@@ -203,11 +203,12 @@ class ResponseGate(Shortcuts):
 
     def _with_ours(self, fields: list[Field]) -> list[Field]:
         ctx = self._ctx
+        # `find` and not `in`, which first takes what it is given for a number, in vain: that takes three times as long.
         names = b"".join(dict(fields)).lower()
         if ctx.account is not None and ctx.refusal is None and (limits := ctx.account.fields()):
-            if b"ratelimit-" in names:
+            if names.find(b"ratelimit-") >= 0:
                 fields = [item for item in fields if not item[0].startswith(_RATE_LIMITS)]
             fields = fields + limits
-        if b"x-request-id" in names:
+        if names.find(b"x-request-id") >= 0:
             fields = [item for item in fields if item[0].lower() != b"x-request-id"]
         return [*fields, *ctx.answer_fields, (b"x-request-id", ctx.id.encode())]
