@@ -108,8 +108,8 @@ class Provider(HTTPTransport):
 
     async def exchange(self, origin: Origin, head: bytes, content: bytes, timeouts: Timeouts) -> Answer:
         answer = Answer(cast("Any", None))  # all has arrived, so that its connection has let go of it
-        answer.status = 200
-        answer.fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+        answer.begin(200, fields, dict(fields))
         answer.chunks.append(ANSWER)
         answer.complete = True
         return answer

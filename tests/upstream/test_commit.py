@@ -212,10 +212,11 @@ async def test_a_good_status_may_hide_an_error(body: str, is_error: bool) -> Non
 def arrived(body: bytes, kind: str = "application/json", **fields: str) -> UpstreamResponse:
     """An answer of which everything is here."""
     found = Answer(cast("Connection", None))
-    found.connection, found.status, found.complete, found.chunks = None, 200, True, [body]
-    found.fields = [(b"content-type", kind.encode())]
-    found.fields += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-    return UpstreamResponse(found)
+    found.connection, found.complete, found.chunks = None, True, [body]
+    head = [(b"content-type", kind.encode())]
+    head += [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
+    found.begin(200, head, dict(head))
+    return found
 
 
 def test_for_a_json_answer_that_is_all_here_nothing_is_waited_for() -> None:

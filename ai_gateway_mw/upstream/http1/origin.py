@@ -30,6 +30,9 @@ class Origin(_Place):
         origin.authority = authority
         return origin
 
+    def __getnewargs__(self) -> tuple[str, str, int, str, bytes]:  # for copies of it
+        return (*self, self.authority)
+
     def with_authority(self, authority: bytes) -> Origin:
         """The same place, asked for under another name."""
         return Origin(*self, authority)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from ai_gateway_mw.hosts import HostAddress
@@ -70,3 +72,9 @@ def test_equal_origins_share_their_connections() -> None:
     assert hash(one) == hash(same)
     assert one != Origin.of("http://api.test:443")
     assert one != Origin.of("https://api.test", {"api.test": HostAddress("10.0.0.7")})
+
+
+def test_a_copy_has_the_authority_as_well() -> None:
+    origin = Origin.of("https://api.example:8443/v1")
+    made = copy.deepcopy(origin)
+    assert (made, made.authority) == (origin, b"api.example:8443")
