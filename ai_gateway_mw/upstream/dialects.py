@@ -55,6 +55,9 @@ def events_of(stream: bytes) -> Iterator[Event]:
     # colon is no part of the value.
     lines = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for text in lines.removeprefix(b"\xef\xbb\xbf").split(b"\n\n"):
+        if text.startswith(b"data:") and text.find(b"\n") < 0:  # as most of them are
+            yield Event("", text[5:].removeprefix(b" "))
+            continue
         name, data = b"", []
         for line in text.split(b"\n"):
             if line.startswith(b"data:"):
