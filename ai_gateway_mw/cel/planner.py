@@ -64,6 +64,7 @@ class Writer:
         self.loops: list[str] = []
         self.locals: dict[str, str] = {}
         self.budgeted = False
+        self.walks = 0
         self.share = Share(evaluator.limits, 0)
         self._made = 0
 
@@ -71,8 +72,8 @@ class Writer:
         """The generated function; the evaluator itself where nothing can be gained."""
         if type(root) not in _RULES:
             return self.exact(root)
-        loops, calls = _counted(root)
-        self.budgeted = loops > _LOOPS_WITHOUT_BUDGET
+        self.walks, calls = _counted(root)
+        self.budgeted = self.walks > _LOOPS_WITHOUT_BUDGET
         self.share = Share(self.evaluator.limits, calls)
         body = self.source(root)
         self.names["exact"] = self.exact(root)
@@ -126,8 +127,8 @@ class Writer:
         return f"{self.constant('looked', looked)}(a, {self._late_budget()}{self._passed()})"
 
     def _late_budget(self) -> str:
-        """The same for what few elements need: a walk on its own has a budget only from then on."""
-        if self.budgeted or len(self.loops) > 1:
+        """The same for what few elements need: the only walk of an expression has a budget only from then on."""
+        if self.budgeted or self.walks > 1:
             return self.budget()
         limits = self.evaluator.limits
         return f"(b := b or {self.constant('budget', lambda: Budget(limits))}())"

@@ -43,6 +43,8 @@ _READABLE = (b"accept-encoding", b"identity")  # what passes must stay so: error
 _ACCOUNT_FIELDS = frozenset({b"openai-organization", b"openai-project", b"x-goog-user-project"})
 _NOTHING: frozenset[bytes] = frozenset()
 _REMEMBERED = 256
+# Another value in each request, or one that may hold what is meant for one reader only, as an address may.
+_NEVER_TWICE = frozenset({b"http-referer", b"idempotency-key", b"traceparent", b"tracestate", b"x-client-request-id"})
 _LONGEST_REMEMBERED = 4096  # bytes
 
 
@@ -82,7 +84,7 @@ class UpstreamRequests:
         self._added_names = frozenset(name for name, _ in additions.fields)
         self._origins = _Origins(hosts)
         self._renders = bool(additions.query or additions.fields)
-        self._common: dict[_Same, _Common] = {}  # of the latest requests; no secret is in it
+        self._common: dict[_Same, _Common] = {}  # of the latest requests: no key is in it, and nothing private
 
     def __call__(self, ctx: Context, candidate: Candidate, origin: Origin) -> UpstreamRequest:
         route, key, surface = ctx.route, candidate.key, candidate.surface
@@ -161,7 +163,8 @@ class UpstreamRequests:
         _, _, method, target, telling = same
         common = _Common(tuple(fields), first_lines(method, origin, target, fields))
         together = b"".join([value for _, value in telling])
-        if len(together) + len(common.lines) <= _LONGEST_REMEMBERED and GATEWAY_KEY not in together:
+        private = bool(ctx.query) or GATEWAY_KEY in together or any(name in _NEVER_TWICE for name, _ in telling)
+        if not private and len(together) + len(common.lines) <= _LONGEST_REMEMBERED:
             if len(self._common) >= _REMEMBERED:
                 self._common.clear()
             self._common[same] = common

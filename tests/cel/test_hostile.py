@@ -400,6 +400,15 @@ def test_all_tests_of_a_walk_that_fail_share_one_budget(text: str) -> None:
         ENVIRONMENT.extend(lenient=True).expression(text)(ACTIVATION)
 
 
+def test_several_walks_share_one_budget_as_well() -> None:
+    each = ".sortBy(r, r.nope.a)"
+    environment = Environment(variables=[Variable("rows", DYN)], lenient=True)
+    rows = {"rows": [{"id": number} for number in range(1500)]}
+    assert environment.expression(f"rows{each}")(rows) == rows["rows"]
+    with pytest.raises(OverBudget):
+        environment.expression(f"rows{4 * each}")(rows)
+
+
 def test_binding_does_not_hide_it() -> None:
     with pytest.raises(OverBudget):
         ENVIRONMENT.expression("cel.bind(x, big.map(a, big.map(b, 1)), true)")(ACTIVATION)

@@ -10,8 +10,9 @@ import pytest
 
 from ai_gateway_mw import Gateway
 from ai_gateway_mw.secrets import MemorySource, SecretStore
+from ai_gateway_mw.upstream import steps
 from ai_gateway_mw.upstream.key_ring import ShownKey
-from ai_gateway_mw.upstream.request import joined
+from ai_gateway_mw.upstream.request import UpstreamRequests, joined
 from tests.asgi import request
 from tests.upstream.scripted import Arrived, Providers, chat, failing, gateway, with_keys
 
@@ -692,9 +693,38 @@ async def test_a_key_that_was_rotated_is_in_no_head_any_more() -> None:
 async def test_more_kinds_of_requests_than_are_remembered() -> None:
     gateway_, heads = heads_of(with_keys("k"))
     for number in range(600):
-        headers = {"idempotency-key": str(number)}
-        await request(gateway_.app, "POST", "/v1/embeddings", headers=headers, json={"model": "gpt-4o"})
-        assert f"\r\nidempotency-key: {number}\r\n".encode() in heads[-1]
+        await request(
+            gateway_.app, "POST", "/v1/embeddings", headers={"x-title": str(number)}, json={"model": "gpt-4o"}
+        )
+        assert f"\r\nx-title: {number}\r\n".encode() in heads[-1]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/embeddings?sig=abc", {}),
+        ("/v1/embeddings", {"http-referer": "https://app.example/?sig=abc"}),
+        ("/v1/embeddings", {"traceparent": "00-abc-1-01"}),
+        ("/v1/embeddings", {"user-agent": "gw_sk_" + "a" * 38}),
+    ],
+)
+async def test_what_may_be_private_is_not_remembered(
+    monkeypatch: pytest.MonkeyPatch, path: str, headers: dict[str, str]
+) -> None:
+    all_made: list[UpstreamRequests] = []
+
+    class Noted(UpstreamRequests):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            all_made.append(self)
+
+    monkeypatch.setattr(steps, "UpstreamRequests", Noted)
+    gateway_, heads = heads_of(with_keys("k"))
+    [made] = all_made
+    await request(gateway_.app, "POST", path, headers=headers, json={"model": "gpt-4o"})
+    assert (len(heads), len(made._common)) == (1, 0)
+    await request(gateway_.app, "POST", "/v1/embeddings", json={"model": "gpt-4o"})
+    assert len(made._common) == 1
 
 
 def test_a_key_as_it_is_sent_does_not_show_itself() -> None:

@@ -33,22 +33,20 @@ class KnownHead:
         self._fields_after = tuple(fields[length_at + 1 :])
 
     @classmethod
-    def at_start_of(cls, packet: bytes, fields: Fields, scope: Scope, limit: int) -> Self | None:
-        """The head that the packet begins with, of which the parser has made these fields; None for one that cannot be
+    def at_start_of(cls, packet: bytes, line: bytes, fields: Fields, scope: Scope, limit: int) -> Self | None:
+        """The head of this request line and these fields, where the packet begins with it; None for one that cannot be
         known again by its bytes alone, or that is longer than the limit with any length."""
         end = packet.find(_END, 0, _LONGEST)
         names = [name for name, _ in fields]
         if not 0 < end < limit - len(_END) - _DIGITS or names.count(_LENGTH) != 1 or _CODING in names:
             return None
+        lines = packet[:end].split(b"\r\n")
+        # The packet has to spell what the parser has read: else one head would be taken for another from now on.
+        if lines[0] != line or list(map(_read, lines[1:])) != fields:
+            return None
         length_at = names.index(_LENGTH)
         digits = fields[length_at][1]
-        lines = packet[:end].split(b"\r\n")
-        # One line to a field, and this is the one: nothing came before the request line, and nothing is folded.
-        if len(lines) != 1 + len(fields) or not digits.isdigit() or len(digits) > _DIGITS:
-            return None
-        line = lines[1 + length_at]
-        name, _, value = line.partition(b":")
-        if name.lower() != _LENGTH or value.lstrip(b" \t") != digits:
+        if not digits.isdigit() or len(digits) > _DIGITS or not lines[1 + length_at].endswith(digits):
             return None
         digits_at = len(b"\r\n".join(lines[: 2 + length_at])) - len(digits)
         return cls(packet[: end + len(_END)], digits_at, digits, fields, length_at, scope)
@@ -64,3 +62,9 @@ class KnownHead:
             return None
         fields = [*self._fields_before, (_LENGTH, digits), *self._fields_after]
         return fields, int(digits), end + len(self._after)
+
+
+def _read(line: bytes) -> tuple[bytes, bytes]:
+    """A field, as the parser reads one that is not folded."""
+    name, _, value = line.partition(b":")
+    return name.lower(), value.strip(b" \t")

@@ -80,7 +80,7 @@ class RequestParser:
         """Gives what is left of the data."""
         fields, length, start = again
         connection = self._connection
-        self._tries = _TRIES
+        self._tries, self.received = _TRIES, 0
         scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
         end = start + length
         if end <= len(data) and length <= self._limits.buffer:
@@ -128,6 +128,7 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         fields, parser, connection = self._fields, self._parser, self._connection
+        packet, self._packet = self._packet, b""  # the next head of it does not stand at its beginning
         self._fields, self.is_within_head = [], False  # the new ones are trailers (RFC 9110 6.5), which no rule sees
         if len(fields) > self._limits.fields:
             self._stop(HeadTooLarge(_TOO_MANY_FIELDS))
@@ -153,8 +154,8 @@ class RequestParser:
             keep_alive = version == "1.1" and parser.should_keep_alive()
             if not keep_alive:
                 self._known = None  # the next one is for httptools to refuse
-            elif self._packet and not waits:
-                self._remember(unchanging, fields)
+            elif packet and not waits:
+                self._remember(packet, unchanging, fields)
             scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
             connection.requested(scope, keep_alive=keep_alive, waits_for_continue=waits)
         except GatewayError as fault:
@@ -179,10 +180,10 @@ class RequestParser:
         if len(self._target) + sum(len(name) + len(value) for name, value in fields) > self._limits.head:
             self._stop(HeadTooLarge(_HEAD_TOO_LARGE))
 
-    def _remember(self, unchanging: Scope, fields: Fields) -> None:
-        """Only the first head of a packet, and only where it began there, has its bytes at hand."""
-        packet, self._packet = self._packet, b""
-        known = KnownHead.at_start_of(packet, fields, unchanging, self._limits.head)
+    def _remember(self, packet: bytes, unchanging: Scope, fields: Fields) -> None:
+        """A head that the packet may begin with: one that stands further in does not have its bytes at hand."""
+        line = b"%b %b HTTP/1.1" % (unchanging["method"].encode(), self._target)
+        known = KnownHead.at_start_of(packet, line, fields, unchanging, self._limits.head)
         if known is not None:
             self._known = known
             self._tries -= 1

@@ -106,6 +106,7 @@ class AnswerParser:
 
     def on_message_complete(self) -> None:
         answer = self._answer
+        self._fields.clear()  # trailers
         if answer.status:  # else an informational answer (RFC 9110 15.2): the one that counts is still to come
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
