@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from jiter import from_json
+
 from ai_gateway_mw.surfaces import Format, Route
 
 _DONE = b"[DONE]"
@@ -118,6 +120,12 @@ def error_in(event: Event) -> bytes | None:
 
 
 def _loaded(data: bytes) -> Any:
+    if data == _DONE:
+        return None
+    try:
+        return from_json(data, cache_mode="none")
+    except ValueError:
+        pass  # what it does not take, such as half a surrogate pair, may still be JSON
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
