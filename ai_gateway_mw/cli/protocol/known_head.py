@@ -12,11 +12,11 @@ from typing import Final, Self
 from ai_gateway_mw.asgi import Scope
 from ai_gateway_mw.cli.protocol.request_head import Fields
 
-_END: Final = b"\r\n\r\n"
+END: Final = b"\r\n\r\n"
+LONGEST: Final = 8192  # bytes of a head that are kept for as long as a connection lasts
 _LENGTH: Final = b"content-length"
 _CODING: Final = b"transfer-encoding"
 _DIGITS: Final = 12  # more of them are the parser's
-_LONGEST: Final = 8192  # bytes of a head that are kept for as long as a connection lasts
 
 
 class KnownHead:
@@ -33,15 +33,14 @@ class KnownHead:
         self._fields_after = tuple(fields[length_at + 1 :])
 
     @classmethod
-    def at_start_of(cls, packet: bytes, line: bytes, fields: Fields, scope: Scope, limit: int) -> Self | None:
-        """The head of this request line and these fields, where the packet begins with it; None for one that cannot be
-        known again by its bytes alone, or that is longer than the limit with any length."""
-        end = packet.find(_END, 0, _LONGEST)
+    def of(cls, raw: bytes, line: bytes, fields: Fields, scope: Scope, limit: int) -> Self | None:
+        """The head of these bytes, of which the parser has made this request line and these fields; None for one that
+        cannot be known again by its bytes alone, or that is longer than the limit with any length."""
         names = [name for name, _ in fields]
-        if not 0 < end < limit - len(_END) - _DIGITS or names.count(_LENGTH) != 1 or _CODING in names:
+        if len(raw) + _DIGITS >= limit or names.count(_LENGTH) != 1 or _CODING in names:
             return None
-        lines = packet[:end].split(b"\r\n")
-        # The packet has to spell what the parser has read: else one head would be taken for another from now on.
+        lines = raw.removesuffix(END).split(b"\r\n")
+        # The bytes have to spell what the parser has read: else one head would be taken for another from now on.
         if lines[0] != line or list(map(_read, lines[1:])) != fields:
             return None
         length_at = names.index(_LENGTH)
@@ -49,7 +48,7 @@ class KnownHead:
         if not digits.isdigit() or len(digits) > _DIGITS or not lines[1 + length_at].endswith(digits):
             return None
         digits_at = len(b"\r\n".join(lines[: 2 + length_at])) - len(digits)
-        return cls(packet[: end + len(_END)], digits_at, digits, fields, length_at, scope)
+        return cls(raw, digits_at, digits, fields, length_at, scope)
 
     def again_in(self, data: bytes) -> tuple[Fields, int, int] | None:
         """Where the data begins with this head: its fields now, the length of its body, and where that begins."""

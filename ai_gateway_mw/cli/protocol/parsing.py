@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import httptools
 
 from ai_gateway_mw.asgi import Scope
-from ai_gateway_mw.cli.protocol.known_head import KnownHead
+from ai_gateway_mw.cli.protocol.known_head import END, LONGEST, KnownHead
 from ai_gateway_mw.cli.protocol.limits import Limits
 from ai_gateway_mw.cli.protocol.request_head import Fields, method, target, waits_for_continue
 from ai_gateway_mw.errors import BadRequest, GatewayError, HeadTooLarge, TargetTooLong
@@ -35,6 +35,7 @@ class RequestParser:
         "_fields",
         "_is_parsing",
         "_known",
+        "_latest",
         "_limits",
         "_missing",
         "_packet",
@@ -56,6 +57,7 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._is_parsing = False  # httptools is, within a request
         self._known: KnownHead | None = None
+        self._latest: tuple[bytes, bytes, Fields, Scope] | None = None  # the head that may become the known one
         self._missing = 0  # bytes of the body that a known head has announced
         self._packet = b""  # what httptools reads, if a request begins with it whose head may become the known one
         self._tries = _TRIES
@@ -64,6 +66,8 @@ class RequestParser:
         """Raises `GatewayError` for what is no request that may be answered; nothing is to be fed after it."""
         if self._missing:
             data = self._take_content(data)
+        if self._latest is not None and not self._is_parsing:
+            self._get_to_know(*self._latest)
         while data and not self._is_parsing and (known := self._known) is not None and (again := known.again_in(data)):
             data = self._take(known.scope, again, data)
         if data:
@@ -72,7 +76,7 @@ class RequestParser:
     def release(self) -> None:
         """Nothing more will come: let go of what refers back to this, which only the cycle collector could free."""
         del self._parser, self._connection
-        self._fields, self._known = [], None
+        self._fields, self._known, self._latest = [], None, None
 
     # Where a known head has come again: httptools, which is between two requests, sees nothing of this one.
 
@@ -138,11 +142,12 @@ class RequestParser:
         try:
             waits = waits_for_continue(fields, version)
             path, raw_path, query = target(self._target)
-            unchanging = {
+            spoken = method(parser.get_method())
+            unchanging: Scope = {
                 "type": "http",
                 "asgi": _ASGI,
                 "http_version": version,
-                "method": method(parser.get_method()),
+                "method": spoken,
                 "scheme": connection.scheme,
                 "path": path,
                 "raw_path": raw_path,
@@ -153,9 +158,10 @@ class RequestParser:
             }
             keep_alive = version == "1.1" and parser.should_keep_alive()
             if not keep_alive:
-                self._known = None  # the next one is for httptools to refuse
-            elif packet and not waits:
-                self._remember(packet, unchanging, fields)
+                self._known = self._latest = None  # the next one is for httptools to refuse
+            elif packet and not waits and (end := packet.find(END, 0, LONGEST)) > 0:
+                line = b"%b %b HTTP/1.1" % (spoken.encode(), self._target)
+                self._latest = packet[: end + len(END)], line, fields.copy(), unchanging
             scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
             connection.requested(scope, keep_alive=keep_alive, waits_for_continue=waits)
         except GatewayError as fault:
@@ -180,10 +186,11 @@ class RequestParser:
         if len(self._target) + sum(len(name) + len(value) for name, value in fields) > self._limits.head:
             self._stop(HeadTooLarge(_HEAD_TOO_LARGE))
 
-    def _remember(self, packet: bytes, unchanging: Scope, fields: Fields) -> None:
-        """A head that the packet may begin with: one that stands further in does not have its bytes at hand."""
-        line = b"%b %b HTTP/1.1" % (unchanging["method"].encode(), self._target)
-        known = KnownHead.at_start_of(packet, line, fields, unchanging, self._limits.head)
+    def _get_to_know(self, packet: bytes, line: bytes, fields: Fields, unchanging: Scope) -> None:
+        """The head of the latest request, now that another one follows: on many connections none does. These may be
+        other bytes, where it did not stand at the beginning of its packet."""
+        self._latest = None
+        known = KnownHead.of(packet, line, fields, unchanging, self._limits.head)
         if known is not None:
             self._known = known
             self._tries -= 1

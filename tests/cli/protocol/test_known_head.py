@@ -230,6 +230,7 @@ async def test_nothing_is_known_after_the_last_request(last: bytes) -> None:
     assert len(told.bodies) == 3
     assert told.end
     await same_as_parsed(last, FIRST)
+    await same_as_parsed(FIRST + last, FIRST)
 
 
 async def test_an_app_that_ends_the_connection() -> None:
@@ -303,9 +304,9 @@ async def test_heads_that_are_never_the_same_are_not_remembered_for_ever() -> No
 
 
 def test_a_head_that_could_grow_beyond_the_limit() -> None:
-    assert KnownHead.at_start_of(RAW, LINE, FIELDS, {}, len(RAW) + 13) is not None
-    assert KnownHead.at_start_of(RAW, LINE, FIELDS, {}, len(RAW) + 12) is None
-    assert KnownHead.at_start_of(RAW, LINE, FIELDS, {}, 5) is None
+    assert KnownHead.of(RAW, LINE, FIELDS, {}, len(RAW) + 13) is not None
+    assert KnownHead.of(RAW, LINE, FIELDS, {}, len(RAW) + 12) is None
+    assert KnownHead.of(RAW, LINE, FIELDS, {}, 5) is None
 
 
 @pytest.mark.parametrize(
@@ -328,11 +329,11 @@ def test_a_head_that_could_grow_beyond_the_limit() -> None:
     ],
 )
 def test_fields_that_are_not_those_of_the_packet(packet: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-    assert KnownHead.at_start_of(packet, LINE, fields, {}, 65536) is None
+    assert KnownHead.of(packet, LINE, fields, {}, 65536) is None
 
 
 def test_again() -> None:
-    known = KnownHead.at_start_of(RAW + b"abc", LINE, FIELDS, {"a": 1}, 65536)
+    known = KnownHead.of(RAW, LINE, FIELDS, {"a": 1}, 65536)
     assert known is not None
     assert known.scope == {"a": 1}
     assert known.again_in(RAW + b"abc") == (FIELDS, 3, len(RAW))
