@@ -181,7 +181,7 @@ class Watch:
     Made by `Watches.open`, in the task that is to be cancelled.
     """
 
-    __slots__ = ("_listener", "_receive", "_task", "is_told", "listening", "reason", "server")
+    __slots__ = ("_listener", "_receive", "_server", "_task", "is_told", "listening", "reason")
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
@@ -191,8 +191,8 @@ class Watch:
         self._listener: asyncio.Task[None] | None = None
         self.listening = False
         self.reason: GatewayError | None = None
-        self.server = shortcuts(receive)
-        self.is_told = self.server.when_gone(self._leave)  # by the server: then there is no need to listen
+        self._server = shortcuts(receive)
+        self.is_told = self._server.when_gone(self._leave)  # by the server: then there is no need to listen
 
     def listen(self) -> None:
         """Notice from now on when the client leaves. Takes every message that `receive` has left."""
@@ -218,7 +218,9 @@ class Watch:
         return None if self.reason is None or self._task.uncancel() > 0 else self.reason
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Be told nothing any more, and listen no longer."""
+        if self.is_told:
+            self._server.when_gone(None)
         listener, self._listener = self._listener, None  # its end knows the frames it went through, and they know this
         if listener is not None:
             listener.cancel()
@@ -255,12 +257,11 @@ class Watches:
         """Listen no longer; harmless when repeated."""
         if watch.is_told:
             self._told.discard(watch)
-            watch.server.when_gone(None)
         else:
             self._new.discard(watch)
             self._waiting.discard(watch)
             self._listening.discard(watch)
-            watch.close()
+        watch.close()
 
     def interrupt(self, reason: GatewayError) -> None:
         """Give up all exchanges that wait now, as when the server has no more time for them."""

@@ -12,7 +12,7 @@ from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AddressDenied, GatewayError, ScopeDenied, Unauthenticated
-from ai_gateway_mw.keys import GatewayKey, Scope, permits, result_of, scope_for, well_formed
+from ai_gateway_mw.keys import GatewayKey, Scope, result_of, scope_for, well_formed
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.usage import UnknownPrice
@@ -123,7 +123,7 @@ class GatewayAuth:
 def check_scope_of_path(key: GatewayKey, ctx: Context) -> None:
     """Raises `ScopeDenied` where the path needs a scope that the key has not."""
     needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
-    if not permits(key.scopes, needed):
+    if not key.permits(needed):
         raise ScopeDenied(key.name, needed)
 
 

@@ -127,7 +127,7 @@ class Writer:
         return f"{self.constant('looked', looked)}(a, {self._late_budget()}{self._passed()})"
 
     def _late_budget(self) -> str:
-        """The same for what few elements need: the only walk of an expression has a budget only from then on."""
+        """`budget`, for what few elements need: in an expression that walks once, there is none before one asks."""
         if self.budgeted or self.walks > 1:
             return self.budget()
         limits = self.evaluator.limits

@@ -55,7 +55,7 @@ class GatewayKey:
 
     def works(self, clock: Callable[[], datetime]) -> bool:
         """Whether requests may come with it now."""
-        return not self.revoked and (self.expires is None or not self.expired(clock))
+        return not self.revoked and not self.expired(clock)
 
     def permits(self, needed: Scope) -> bool:
         """Whether one of its scopes covers the one that a request needs."""

@@ -19,7 +19,7 @@ class KeyClaims:
     """In the order of the bounds of `limits`: `of_requests` are claims of one request; those of use say at their end
     which part of a `Use` they want."""
 
-    __slots__ = ("limits", "of_requests", "of_use", "place", "tokens")
+    __slots__ = ("limits", "of_requests", "of_use", "place", "token_bounds")
 
     def __init__(self, limits: KeyLimits, key_id: str) -> None:
         name, most = KEY_PREFIX + key_id, limits.concurrent_requests
@@ -31,4 +31,5 @@ class KeyClaims:
         self.of_use: tuple[tuple[str, Window, int, int], ...] = tuple(
             (f"{name}/{bound.unit}", bound.window, bound.limit, _UNITS.index(bound.unit)) for bound in limits.of_use
         )
-        self.tokens = sum(bound.unit != "USD" for bound in limits.of_use)  # so many bounds of use, which come first
+        # So many bounds of use, which come first.
+        self.token_bounds = sum(bound.unit != "USD" for bound in limits.of_use)

@@ -95,6 +95,7 @@ class Counters:
                 for name, window, limit, amount in claims:
                     if amount < 0:
                         raise ValueError(f"{amount} cannot be taken")
+                    # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
                     if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
@@ -128,6 +129,7 @@ class Counters:
             now = self._clock()
             try:
                 for name, window, difference in differences:
+                    # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
                     if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
                         row = self._found(name, window.code)

@@ -65,7 +65,7 @@ class Reservation:
             taken = self._counters.take(of_use)
             if taken.refused is not None:
                 _refuse(claims, claims.limits.of_use, of_use, taken)
-            self.tokens = taken.standings[: claims.tokens]
+            self.tokens = taken.standings[: claims.token_bounds]
             self._at = taken.at
         self._reserved = wanted
 

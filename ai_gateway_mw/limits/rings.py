@@ -67,7 +67,9 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
 
 
 def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> Standing:
-    """Take so much, if that leaves no less than nothing of the limit. Otherwise that is what is said to remain."""
+    """Take so much, where it fits into the limit. Where it does not, nothing is taken, and what is said to remain is
+    below zero by as much as is missing."""
+    # `window.slot`, written out, and no call of `advanced`: nearly always the slot is still that of the last time.
     length, head = window.length, cells[base + _HEAD]
     if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)
@@ -84,6 +86,7 @@ def take(cells: memoryview, base: int, window: Window, now: float, limit: int, a
 def correct(cells: memoryview, base: int, window: Window, now: float, at: float, difference: int) -> None:
     """Change what was taken at that time. What has left the window cannot be less any more; what it should have been
     more counts now."""
+    # `window.slot`, written out, and no call of `advanced`: nearly always the slot is still that of the last time.
     length, head = window.length, cells[base + _HEAD]
     if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)

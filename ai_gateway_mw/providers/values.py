@@ -35,7 +35,7 @@ class Credential:
         return self.field.encode(), f"{self.scheme} {secret}".encode() if self.scheme else secret.encode()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)  # itself only: it has no hash by value, and is looked up by
 class ApiSurface:
     """An API format of a provider, or one endpoint of it, and how a request for it is made."""
 

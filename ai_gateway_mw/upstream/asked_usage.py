@@ -26,7 +26,7 @@ _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 def asks_for_usage(ctx: Context, payload: JSONBody | FormBody, candidate: Candidate) -> bool:
     """Whether a stream is asked to tell its usage although its client does not: under a key with limits of use, where
     the candidate takes the member."""
-    if payload.value.get("stream") is not True:
+    if payload.get("stream") is not True:
         return False
     account, route = ctx.account, ctx.route
     if account is None or route is None or not account.key.limits.of_use or route.path not in _PATHS:

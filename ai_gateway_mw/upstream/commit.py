@@ -20,7 +20,8 @@ _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part
 _ERROR_BODY = 64 * 1024
 _ERROR_BODY_TIME = 10.0
 _ARRAY = ":streamGenerateContent"
-_ERROR, _ERROR_WITHIN = b'"error"', 64  # bytes in which an error that came as an answer names itself
+_ERROR = b'"error"'
+_ERROR_WITHIN = 64  # bytes in which an error that came as an answer names itself: answers have other members first
 
 
 class Patience(NamedTuple):
@@ -34,10 +35,13 @@ class Patience(NamedTuple):
 
 
 def is_here(response: UpstreamResponse, route: Route | None) -> bool:
-    """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for."""
+    """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for.
+
+    What it had to look at is in `held` from then on, whatever it says; `committed` goes on from there.
+    """
     if not (response.complete and response.media_type.endswith(b"json")) or response.encoded:
         return False
-    if route is None or route.path.endswith(_ARRAY):
+    if route is None or _is_array(route):
         return False
     response.held = held = response.take()
     return held.find(_ERROR, 0, _ERROR_WITHIN) < 0

@@ -66,7 +66,7 @@ class Failover:
         while True:
             while (candidate := queue.next()) is not None:
                 key = candidate.key
-                known_bad = key is not None and key.live.cooling_until > 0.0 and key.state == "rejected"
+                known_bad = key is not None and key.state == "rejected"
                 attempt, response = await self._attempt(ctx, candidate, deadline)
                 if response is not None:
                     ctx.upstream = response

@@ -12,7 +12,7 @@ from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Candidate
 from ai_gateway_mw.upstream.key_ring import KeyRing, ProviderKey
 
-_KEYS, _LISTS = frozenset({ProviderKey}), (list, tuple)
+_KEYS = frozenset({ProviderKey})
 
 
 class KeyNote(NamedTuple):
@@ -79,7 +79,7 @@ class KeySelection:
                 continue
             if type(keys) is ProviderKey:
                 keys = (keys,)
-            if not isinstance(keys, _LISTS) or not _KEYS.issuperset(map(type, keys)):
+            if not isinstance(keys, (list, tuple)) or not _KEYS.issuperset(map(type, keys)):
                 notes.append(KeyNote(text, "the strategy must return a key or a list of keys", ()))
                 continue
             notes.append(KeyNote(text, "", keys))

@@ -56,16 +56,14 @@ class Allowed:
         return "not allowed: it is no model of the policy"
 
 
+@dataclass(slots=True)
 class SelectionNotes:
-    """What a selection did, kept as it happened; made readable only when somebody reads the action's result. Attempts
-    before the `first_attempt` were those of an `ai-gateway` that gave up."""
+    """What a selection did, kept as it happened; made readable only when somebody reads the action's result."""
 
+    first_attempt: int  # attempts before it were those of an `ai-gateway` that gave up
     requested: Sequence[str] = ()
     rejected: Sequence[tuple[str, str]] = ()
     strategies: list[dict[str, Any]] | None = None
-
-    def __init__(self, first_attempt: int) -> None:
-        self.first_attempt = first_attempt
 
 
 class Found(NamedTuple):

@@ -62,7 +62,7 @@ class Lesson(NamedTuple):
 
 
 _UP, _DOWN, _NEITHER = Lesson(works=True), Lesson(works=False), Lesson()
-IT_WORKS = _UP  # and nothing else is learned
+IT_WORKS = _UP  # the same, for others to recognise: nothing else is learned from it
 _BUSY, _DOWN_BUSY = Lesson(origin_rests=(5.0, 30.0)), Lesson(works=False, origin_rests=(1.0, 5.0))
 _UNTRUSTED = Lesson(works=False, origin_rests=(7.0, 13.0))  # as long as a breaker stays open
 _ABROAD = Lesson(works=True, origin_rests=(3600.0, 3600.0))

@@ -32,7 +32,7 @@ _VALUE = itemgetter(1)  # of a field
 
 
 class UpstreamAnswer:
-    """Turns `ctx.upstream` into the answer: an ASGI app that streams it; the response is closed on every path.
+    """`ctx.upstream` as the answer: an ASGI app that streams it, and closes the response on every path.
 
     What the attempt has come to in the end is written to it; closing the response counts it.
     """
@@ -60,8 +60,7 @@ class UpstreamAnswer:
             elif (sending := self._send_whole(send)) is not None:
                 await sending
         finally:
-            if (closing := response.end()) is not None:
-                await closing
+            await response.aclose()
             self._ctx.upstream = None
 
     def _send_whole(self, send: Send) -> Written:
@@ -194,7 +193,7 @@ class UpstreamAnswer:
         """The fields for the client, but for the length of what follows."""
         response, candidate = self._response, self._attempt.candidate
         fields = to_client(response.fields, response.named)
-        if upstream_id := response.named.get(b"x-request-id"):
+        if upstream_id := response.field(b"x-request-id"):
             fields.append((b"x-upstream-request-id", upstream_id))
         if self._sought.may_be_in(b"\n".join(map(_VALUE, fields))):  # no secret goes beyond a line
             fields = [(name, self._secrets.redact_bytes(value)) for name, value in fields]

@@ -8,7 +8,7 @@ from typing import Self
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.outcome import Next
 
-_NONE: frozenset[str] = frozenset()
+_NOTHING: frozenset[str] = frozenset()
 
 
 class CandidateQueue:
@@ -26,7 +26,7 @@ class CandidateQueue:
         self._allows = allows
         self._ahead: list[Candidate] = []
         self._behind: list[Candidate] | None = []  # None once it is their turn
-        self._failing = self._closed = _NONE
+        self._failing = self._closed = _NOTHING
         self._key_went_to: str | None = None  # the provider that the client's own key was shown to
         self._had: list[Candidate] = []
         self._seen: list[Candidate] = []

@@ -31,7 +31,7 @@ class Records:
         self._breakers = breakers
         self._metrics = metrics
         self.allows = breakers.allows  # what is allowed has to begin
-        self.shut = breakers.shut
+        self.shut = breakers.shut  # the very set: it changes with them
 
     def began(self, attempt: Attempt) -> None:
         key = attempt.candidate.key
@@ -48,7 +48,7 @@ class Records:
         """Learn from an outcome. An answer that is accepted has one when its content begins; it may yet get another."""
         attempt.judged = outcome = attempt.outcome
         key, lesson = attempt.candidate.key, outcome.lesson
-        if lesson is IT_WORKS:
+        if lesson is IT_WORKS:  # as nearly always: what `_learn` comes to then, without the way there
             self._breakers.record(attempt.origin, True, started=attempt.started)
         else:
             self._learn(attempt, outcome)

@@ -43,8 +43,10 @@ _READABLE = (b"accept-encoding", b"identity")  # what passes must stay so: error
 _ACCOUNT_FIELDS = frozenset({b"openai-organization", b"openai-project", b"x-goog-user-project"})
 _NOTHING: frozenset[bytes] = frozenset()
 _REMEMBERED = 256
-# Another value in each request, or one that may hold what is meant for one reader only, as an address may.
-_NEVER_TWICE = frozenset({b"http-referer", b"idempotency-key", b"traceparent", b"tracestate", b"x-client-request-id"})
+# Fields with which nothing is remembered: their values change with each request, or may be private, as an address is.
+_NOT_REMEMBERED = frozenset(
+    {b"http-referer", b"idempotency-key", b"traceparent", b"tracestate", b"x-client-request-id"}
+)
 _LONGEST_REMEMBERED = 4096  # bytes
 
 
@@ -104,6 +106,7 @@ class UpstreamRequests:
         sent = content(ctx, route, candidate, body, most)
         if key is None:
             return UpstreamRequest(ctx.method, origin, target, common.fields, sent, common.lines)
+        # Last of all: from here on the credential is in variables, which a traceback might show.
         shown = key.shown.get(surface) or _shown(key, surface)
         fields, lines = (*common.fields, shown.field), common.lines + shown.line
         return UpstreamRequest(ctx.method, origin, target, fields, sent, lines)
@@ -154,16 +157,17 @@ class UpstreamRequests:
         for name, template in self._additions.fields:
             fields.append((name, _rendered_field(name, template, ctx)))
         fields.append(_READABLE)
-        return fields + credentials
+        return fields + credentials  # at the end: `_remembered` takes it off again
 
     def _remembered(self, same: _Same, ctx: Context, candidate: Candidate, origin: Origin) -> _Common:
+        """Made anew, since it was not remembered; kept from now on, unless it may be private or is long."""
         fields = self._fields(ctx, candidate)
         if candidate.key is not None:
             fields.pop()  # its credential, which stays with the key
         _, _, method, target, telling = same
         common = _Common(tuple(fields), first_lines(method, origin, target, fields))
         together = b"".join([value for _, value in telling])
-        private = bool(ctx.query) or GATEWAY_KEY in together or any(name in _NEVER_TWICE for name, _ in telling)
+        private = bool(ctx.query) or GATEWAY_KEY in together or any(name in _NOT_REMEMBERED for name, _ in telling)
         if not private and len(together) + len(common.lines) <= _LONGEST_REMEMBERED:
             if len(self._common) >= _REMEMBERED:
                 self._common.clear()

@@ -45,12 +45,10 @@ class Steps:
         """All of them, one after the other. Raises the `GatewayError` of the step that could not go on."""
         route = ctx.route
         assert route is not None
-        check_method(ctx)
         if route.task == "list-models":
+            check_method(ctx)
             return model_listing(ctx, route, self.model_selection)
-        if ctx.body is None:
-            await ctx.read_body()
-        self._choose(ctx)
+        await self.select(ctx)
         await self.send(ctx)
         return self.passthrough(ctx)
 
@@ -68,9 +66,6 @@ class Steps:
         check_method(ctx)
         if ctx.body is None:
             await ctx.read_body()
-        self._choose(ctx)
-
-    def _choose(self, ctx: Context) -> None:
         self.admission(ctx)
         self.model_selection(ctx)
         if ctx.account is not None:

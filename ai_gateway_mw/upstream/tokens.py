@@ -20,7 +20,7 @@ def estimated_tokens(content: dict[str, Any]) -> int:
     """Tokens in the prompt of a request body of any of the formats; never below the true order of magnitude."""
     ascii_characters = other = ready = 0
     items: list[Any] = list(map(content.get, _PROMPT_KEYS & content.keys()))
-    for item in items:  # what is in it comes last
+    for item in items:  # which grows on the way: what an item holds is put at its end
         kind = type(item)
         if kind is str:
             if item.isascii():

@@ -117,8 +117,8 @@ def _last_member(text: bytes, name: bytes, after: str) -> _Members | None:
         except (ValueError, RecursionError):
             at, tries = text.rfind(name, -_TAIL, at), tries - 1
             continue
-        for value in found.values():
-            return value if isinstance(value, dict) else None
+        value = next(iter(found.values()), None)
+        return value if isinstance(value, dict) else None
     return None
 
 
@@ -151,7 +151,7 @@ def _first_member(text: bytes, name: bytes) -> _Members | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if value.__class__ is int and 0 <= value < _MAX_COUNT else None
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
 
 
 def _sum(*values: Any) -> int | None:
@@ -170,13 +170,10 @@ def _openai(usage: _Members) -> Usage:
     if "prompt_tokens" in usage:
         # Embeddings have no output, and do not say so.
         output = usage.get("completion_tokens", 0)
-        cached = reasoning = 0
-        if "prompt_tokens_details" in usage:
-            cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
         if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
             cached = _count(usage["prompt_cache_hit_tokens"]) or 0
-        if "completion_tokens_details" in usage:
-            reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+        reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
         return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
     return Usage(
         _count(usage.get("input_tokens")),

@@ -53,12 +53,12 @@ class Sums:
 
     def add(self, used: Used) -> None:
         """Count one request."""
-        key_id, provider, model, at, _, _, _, _, _, address, user_agent = used
-        row = self._usage.get((key_id, int(at // _DAY), provider, model))
+        at = used.at
+        row = self._usage.get((used.key_id, int(at // _DAY), used.provider, used.model))
         if row is None:
             row = self._usage_row(used)
         row.add(used)
-        caller = self._callers.get((key_id, address, user_agent))
+        caller = self._callers.get((used.key_id, used.address, used.user_agent))
         if caller is None:
             caller = self._caller_row(used)
         caller.requests += 1

@@ -36,8 +36,7 @@ _UNBOUNDED = 2**60
 def _apply(writer: Writer, node: Apply) -> str:
     if node.sensitive:
         args = ", ".join(map(writer.source, node.args))
-        negated, function = ("not ", "_==_") if node.function == "_!=_" else ("", node.function)
-        return f"({negated}{writer.constant('same', CONSTANT_TIME[function])}({args}))"
+        return f"{writer.constant('same', CONSTANT_TIME[node.function])}({args})"
     special = _SPECIAL.get(node.function) if node.overloads else None
     text = special(writer, node) if special else None
     return text or _function(writer, node)

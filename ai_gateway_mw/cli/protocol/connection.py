@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         it is one too many."""
         if self._is_closing:  # since what stood before it in the same packet
             raise BadRequest("This connection takes no further request.")
-        if self.service.most is not None and self.service.is_full:
+        if self.service.is_full:
             raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
         if self._answering is not None and len(self._queue) == self._limits.pipelined:
             raise BadRequest("Too many requests were sent before the first of them was answered.")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from ai_gateway_mw.headers import Field
+
 _CLOSE: Final = b"connection: close\r\n"
 _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 _LENGTH: Final = b"content-length"
@@ -20,7 +22,6 @@ _LONGEST_SHAPE: Final = 4096
 _NO_CONTENT: Final = 204
 _NO_SINGLE_LENGTH: Final = "the answer of the app has no single length"
 
-Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
 
 

@@ -12,8 +12,8 @@ from typing import Final, Self
 from ai_gateway_mw.asgi import Scope
 from ai_gateway_mw.cli.protocol.request_head import Fields
 
-END: Final = b"\r\n\r\n"
-LONGEST: Final = 8192  # bytes of a head that are kept for as long as a connection lasts
+_END: Final = b"\r\n\r\n"
+_LONGEST: Final = 8192  # bytes of a head that are kept for as long as a connection lasts
 _LENGTH: Final = b"content-length"
 _CODING: Final = b"transfer-encoding"
 _DIGITS: Final = 12  # more of them are the parser's
@@ -39,7 +39,7 @@ class KnownHead:
         names = [name for name, _ in fields]
         if len(raw) + _DIGITS >= limit or names.count(_LENGTH) != 1 or _CODING in names:
             return None
-        lines = raw.removesuffix(END).split(b"\r\n")
+        lines = raw.removesuffix(_END).split(b"\r\n")
         # The bytes have to spell what the parser has read: else one head would be taken for another from now on.
         if lines[0] != line or list(map(_read, lines[1:])) != fields:
             return None
@@ -61,6 +61,12 @@ class KnownHead:
             return None
         fields = [*self._fields_before, (_LENGTH, digits), *self._fields_after]
         return fields, int(digits), end + len(self._after)
+
+
+def head_at_start(packet: bytes) -> bytes:
+    """The head that a packet begins with; empty where it is not complete, or too long to be kept."""
+    end = packet.find(_END, 0, _LONGEST)
+    return packet[: end + len(_END)] if end > 0 else b""
 
 
 def _read(line: bytes) -> tuple[bytes, bytes]:

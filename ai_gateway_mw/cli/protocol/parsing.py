@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import httptools
 
 from ai_gateway_mw.asgi import Scope
-from ai_gateway_mw.cli.protocol.known_head import END, LONGEST, KnownHead
+from ai_gateway_mw.cli.protocol.known_head import KnownHead, head_at_start
 from ai_gateway_mw.cli.protocol.limits import Limits
 from ai_gateway_mw.cli.protocol.request_head import Fields, method, target, waits_for_continue
 from ai_gateway_mw.errors import BadRequest, GatewayError, HeadTooLarge, TargetTooLong
@@ -159,9 +159,9 @@ class RequestParser:
             keep_alive = version == "1.1" and parser.should_keep_alive()
             if not keep_alive:
                 self._known = self._latest = None  # the next one is for httptools to refuse
-            elif packet and not waits and (end := packet.find(END, 0, LONGEST)) > 0:
+            elif packet and not waits and (raw := head_at_start(packet)):
                 line = b"%b %b HTTP/1.1" % (spoken.encode(), self._target)
-                self._latest = packet[: end + len(END)], line, fields.copy(), unchanging
+                self._latest = raw, line, fields.copy(), unchanging
             scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
             connection.requested(scope, keep_alive=keep_alive, waits_for_continue=waits)
         except GatewayError as fault:

@@ -56,13 +56,13 @@ class Service:
         self.limits = limits
         self.idle_time = config.timeout_keep_alive
         self.heads = Heads()
-        self.most = config.limit_concurrency  # None: no limit
+        self._most = config.limit_concurrency  # None: no limit
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether there are as many connections or exchanges as there may be."""
-        most = self.most
+        most = self._most
         return most is not None and (len(self.state.connections) > most or len(self.state.tasks) >= most)
 
     def opened(self, connection: Connection) -> None:

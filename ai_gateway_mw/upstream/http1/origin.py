@@ -21,7 +21,11 @@ class _Place(NamedTuple):
 
 class Origin(_Place):
     """`host` is the name that a certificate must show; `address` and `port` are what is connected to. `authority` is
-    for the field Host: whoever is asked for, it is the same connection, and the same origin."""
+    for the field Host: whoever is asked for, it is the same connection, and the same origin.
+
+    A tuple, since each request looks up pools and breakers by it, and tuples are hashed and compared in C; the
+    authority is none of its items, so that it does not count there. Not to be copied by `_replace`, which forgets it.
+    """
 
     authority: bytes
 

@@ -65,7 +65,8 @@ class UpstreamResponse:
         raise NotImplementedError
 
     def close(self) -> Awaitable[None] | None:
-        """Let go of the connection, read or not; harmless when repeated. What it gives back is to be awaited."""
+        """Let go of the connection, read or not, and tell nobody: see `aclose`. Harmless when repeated. What it gives
+        back is to be awaited."""
         raise NotImplementedError
 
     async def buffered(self, limit: int) -> bytes:
@@ -74,16 +75,12 @@ class UpstreamResponse:
             self.held += piece
         return self.held
 
-    def end(self) -> Awaitable[None] | None:
-        """Say so to `on_close`, and `close` it."""
+    async def aclose(self) -> None:
+        """Tell `on_close`, once, and let go of the connection."""
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()
-        return self.close()
-
-    async def aclose(self) -> None:
-        """The same, with nothing left to be awaited."""
-        closing = self.end()
+        closing = self.close()
         if closing is not None:
             await closing
 

@@ -30,7 +30,7 @@ class Sweep(set["Connection"]):
         self._is_at_leisure = False
 
     def watch(self, connection: Connection) -> None:
-        """From now on until it is discarded."""
+        """Have it ended when it is overdue, until it is discarded. `add` alone would see to no round."""
         self.add(connection)
         if self._scheduled is None or self._is_at_leisure:
             self._schedule(_INTERVAL)
