@@ -15,6 +15,11 @@ NO_USE: Final[Use] = (0, 0, 0, 0)
 _UNITS: Final[tuple[Unit, ...]] = ("tokens", "input tokens", "output tokens", "USD")  # in the order of `Use`
 
 
+def counter_of(key_id: str, unit: Unit) -> str:
+    """The name of the counter in which a key's use of a unit counts."""
+    return f"{KEY_PREFIX}{key_id}/{unit}"
+
+
 class KeyClaims:
     """In the order of the bounds of `limits`: `of_requests` are claims of one request; those of use say at their end
     which part of a `Use` they want."""
@@ -22,14 +27,15 @@ class KeyClaims:
     __slots__ = ("limits", "of_requests", "of_use", "place", "token_bounds")
 
     def __init__(self, limits: KeyLimits, key_id: str) -> None:
-        name, most = KEY_PREFIX + key_id, limits.concurrent_requests
+        most = limits.concurrent_requests
         self.limits = limits
-        self.place: Place | None = None if most is None else (name, most)
+        self.place: Place | None = None if most is None else (KEY_PREFIX + key_id, most)
         self.of_requests: tuple[Claim, ...] = tuple(
-            (f"{name}/{bound.unit}", bound.window, bound.limit, 1) for bound in limits.of_requests
+            (counter_of(key_id, bound.unit), bound.window, bound.limit, 1) for bound in limits.of_requests
         )
         self.of_use: tuple[tuple[str, Window, int, int], ...] = tuple(
-            (f"{name}/{bound.unit}", bound.window, bound.limit, _UNITS.index(bound.unit)) for bound in limits.of_use
+            (counter_of(key_id, bound.unit), bound.window, bound.limit, _UNITS.index(bound.unit))
+            for bound in limits.of_use
         )
         # So many bounds of use, which come first.
         self.token_bounds = sum(bound.unit != "USD" for bound in limits.of_use)

@@ -12,8 +12,8 @@ from ai_gateway_mw.errors import (
     RequestOverLimit,
     TooManyConcurrent,
 )
-from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use
-from ai_gateway_mw.limits.counters import CROWDED, KEY_PREFIX, Claim, Counters, Taken
+from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use, counter_of
+from ai_gateway_mw.limits.counters import CROWDED, Claim, Counters, Taken
 from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import Bound
 from ai_gateway_mw.limits.rings import Standing
@@ -100,7 +100,7 @@ class Reservation:
 def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> None:
     """Count at least so much as spent today and this month, in billionths of a dollar: on start, from what the usage
     table knows."""
-    name = f"{KEY_PREFIX}{key_id}/USD"
+    name = counter_of(key_id, "USD")
     counters.raise_to(name, Calendar("day"), day)
     counters.raise_to(name, Calendar("month"), month)
 

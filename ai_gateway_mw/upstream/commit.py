@@ -43,8 +43,8 @@ def is_here(response: UpstreamResponse, route: Route | None) -> bool:
         return False
     if route is None or _is_array(route):
         return False
-    response.held = held = response.take()
-    return held.find(_ERROR, 0, _ERROR_WITHIN) < 0
+    response.held = response.take()
+    return not _may_be_error(response.held)
 
 
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
@@ -132,9 +132,13 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
     raise UpstreamTimeout("The provider did not answer in time.")
 
 
+def _may_be_error(body: bytes) -> bool:
+    return body.find(_ERROR, 0, _ERROR_WITHIN) >= 0
+
+
 def _is_error(body: bytes) -> bool:
     """Whether a whole answer is an error, in spite of its status."""
-    if body.find(_ERROR, 0, _ERROR_WITHIN) < 0:
+    if not _may_be_error(body):
         return False
     try:
         content: Any = json.loads(body)

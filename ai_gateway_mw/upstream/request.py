@@ -107,7 +107,7 @@ class UpstreamRequests:
         if key is None:
             return UpstreamRequest(ctx.method, origin, target, common.fields, sent, common.lines)
         # Last of all: from here on the credential is in variables, which a traceback might show.
-        shown = key.shown.get(surface) or _shown(key, surface)
+        shown = _shown(key, surface)
         fields, lines = (*common.fields, shown.field), common.lines + shown.line
         return UpstreamRequest(ctx.method, origin, target, fields, sent, lines)
 
@@ -179,7 +179,7 @@ class UpstreamRequests:
         unless the policy itself sets a credential."""
         rule: Credential = candidate.surface.credential
         if candidate.key is not None:
-            return [(candidate.key.shown.get(candidate.surface) or _shown(candidate.key, candidate.surface)).field]
+            return [_shown(candidate.key, candidate.surface).field]
         if candidate.credential is None or not self._added_names.isdisjoint(CREDENTIAL_FIELDS):
             return []
         if candidate.credential.in_query:
@@ -188,8 +188,11 @@ class UpstreamRequests:
 
 
 def _shown(key: ProviderKey, surface: ApiSurface) -> ShownKey:
-    field = surface.credential.header(key.value.reveal())  # the one place where a provider key becomes bytes
-    shown = key.shown[surface] = ShownKey(field, written([b": ".join(field)]))
+    """The key as this surface takes it, made once."""
+    shown = key.shown.get(surface)
+    if shown is None:
+        field = surface.credential.header(key.value.reveal())  # the one place where a provider key becomes bytes
+        shown = key.shown[surface] = ShownKey(field, written([b": ".join(field)]))
     return shown
 
 

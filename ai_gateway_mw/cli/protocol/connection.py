@@ -29,6 +29,7 @@ class Connection(asyncio.Protocol):
         "_is_closing",
         "_is_deaf",
         "_is_last",
+        "_is_paused",
         "_limits",
         "_parser",
         "_queue",
@@ -36,7 +37,6 @@ class Connection(asyncio.Protocol):
         "_transport",
         "client",
         "deadline",
-        "is_paused",
         "scheme",
         "sending",
         "server",
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._body_size = 0  # bytes that have come of it since then
         self._is_last = False  # no request is taken after the present one
         self._is_deaf = False  # what comes is not looked at any more
-        self.is_paused = False
+        self._is_paused = False
         self._is_closing = False
 
     # From the transport
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
             raise BadRequest("This connection takes no further request.")
         if self.service.is_full:
             raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
-        if self._answering is not None and len(self._queue) == self._limits.pipelined:
+        if len(self._queue) == self._limits.pipelined:
             raise BadRequest("Too many requests were sent before the first of them was answered.")
         if not keep_alive:
             self._is_last = True
@@ -149,8 +149,8 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.complete or exchange.gone:
             return
         exchange.content(content)
-        if exchange.unread > self._limits.buffer and not self.is_paused:
-            self.is_paused = True
+        if exchange.unread > self._limits.buffer and not self._is_paused:
+            self._is_paused = True
             self._transport.pause_reading()
 
     def sent(self) -> None:
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
     def wants_more(self) -> None:
         """The app asks for content."""
         receiving = self._receiving
-        if self.is_paused and (receiving is None or receiving.unread <= self._limits.buffer):
+        if self._is_paused and (receiving is None or receiving.unread <= self._limits.buffer):
             self._resume()
 
     def answered(self, exchange: Exchange) -> None:
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     def _expire_body(self, now: float, exchange: Exchange) -> None:
         limits = self._limits
-        if self.is_paused or exchange.waits_for_continue:  # it is the app that takes its time
+        if self._is_paused or exchange.waits_for_continue:  # it is the app that takes its time
             self._body_began, self._body_size, self._parser.received = now, 0, 0
         due = self._body_began + limits.body_time + self._body_size / limits.body_rate
         if exchange.complete:
@@ -277,8 +277,7 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._receiving is None and not self._parser.is_within_head:
             self.deadline = self.service.loop.time() + self.service.idle_time
-        if self.is_paused:
-            self._resume()
+        self._resume()
 
     def _refuse(self, fault: GatewayError) -> None:
         """Nothing more is read. What came before the fault is answered first."""
@@ -313,8 +312,8 @@ class Connection(asyncio.Protocol):
         self.sending.end(client_is_sending=self._fault is not None or self._receiving is not None)
 
     def _resume(self) -> None:
-        if self.is_paused:
-            self.is_paused = False
+        if self._is_paused:
+            self._is_paused = False
             self._transport.resume_reading()
 
 

@@ -161,8 +161,7 @@ class Exchange(Shortcuts):
             return None
         content = self._content
         self._content, self.unread, self._told_end = [], 0, True
-        if self._connection.is_paused:
-            self._connection.wants_more()
+        self._connection.wants_more()
         return content[0] if len(content) == 1 else b"".join(content)
 
     def when_gone(self, call: Callable[[], None] | None) -> bool:

@@ -85,7 +85,7 @@ class RequestParser:
         fields, length, start = again
         connection = self._connection
         self._tries, self.received = _TRIES, 0
-        scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
+        scope = self._scope(unchanging, fields)
         end = start + length
         if end <= len(data) and length <= self._limits.buffer:
             connection.requested(scope, data[start:end])
@@ -93,6 +93,10 @@ class RequestParser:
         connection.requested(scope)
         self._missing = length
         return self._take_content(data[start:])
+
+    def _scope(self, unchanging: Scope, fields: Fields) -> Scope:
+        """One of its own for each request: apps write into theirs."""
+        return {**unchanging, "headers": fields, "state": self._connection.service.app_state.copy()}
 
     def _take_content(self, data: bytes) -> bytes:
         content = data[: self._missing]
@@ -162,8 +166,7 @@ class RequestParser:
             elif packet and not waits and (raw := head_at_start(packet)):
                 line = b"%b %b HTTP/1.1" % (spoken.encode(), self._target)
                 self._latest = raw, line, fields.copy(), unchanging
-            scope = {**unchanging, "headers": fields, "state": connection.service.app_state.copy()}
-            connection.requested(scope, keep_alive=keep_alive, waits_for_continue=waits)
+            connection.requested(self._scope(unchanging, fields), keep_alive=keep_alive, waits_for_continue=waits)
         except GatewayError as fault:
             self._stop(fault)
 
