@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ai_gateway_mw.addresses import Address, Ranges, client_address
+from ai_gateway_mw.answering import AnswerBody, ResponseHead, StreamState
 from ai_gateway_mw.asgi import (
     ASGIApp,
     Receive,
@@ -28,9 +28,9 @@ from ai_gateway_mw.form import FormBody, form_boundary
 from ai_gateway_mw.headers import CREDENTIAL_FIELDS, Field, Fields
 from ai_gateway_mw.keys import ClientCredential, GatewayKey, presented_credentials
 from ai_gateway_mw.policy import ActionConfig, Phase
-from ai_gateway_mw.streams import Answered, EventMessage, Windows
+from ai_gateway_mw.results import Later, Results, Spared
 from ai_gateway_mw.surfaces import Format, Route
-from ai_gateway_mw.texts import Replacer, Said, said
+from ai_gateway_mw.texts import Said, said
 
 if TYPE_CHECKING:
     from ai_gateway_mw.accounts import Account
@@ -51,100 +51,6 @@ class Limits:
     trusted_proxies: Ranges | None = None
     dialect_errors: bool = True
     quiet: bool = False  # it leaves no records: a rehearsal
-
-
-@dataclass(slots=True)
-class ResponseHead:
-    """The status line and fields of the answer, while the response phases may still change them."""
-
-    status: int
-    fields: Fields = field(default_factory=Fields)
-
-
-class AnswerBody:
-    """The body of an answer whose head is held back: whoever wants it waits until all of it has come.
-
-    `edited` is what it becomes, None as long as nobody has changed it.
-    """
-
-    __slots__ = ("_come", "edited", "wanted")
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.wanted: asyncio.Future[None] = loop.create_future()
-        self._come: asyncio.Future[bytes] = loop.create_future()
-        self.edited: bytes | None = None
-
-    async def read(self) -> bytes:
-        """The body as it is now. Raises the `GatewayError` of one that could not be held."""
-        if self.edited is not None:
-            return self.edited
-        if not self.wanted.done():
-            self.wanted.set_result(None)
-        return await self._come
-
-    def come(self, body: bytes) -> None:
-        self._come.set_result(body)
-
-    def fail(self, error: GatewayError) -> None:
-        self._come.set_exception(error)
-
-
-class StreamState:
-    """What rules know of the event stream that passes: the message whose turn it is, and what was said so far.
-
-    `wanted` holds the replacements across messages that rules want for this message.
-    """
-
-    __slots__ = ("answered", "message", "wanted", "windows")
-
-    def __init__(self) -> None:
-        self.message = EventMessage(b"")
-        self.windows = Windows()
-        self.wanted: list[Replacer] = []
-        self.answered = Answered()
-
-
-class Spared(NamedTuple):
-    """A refusal that did not come about, since its action has `enforce: false`."""
-
-    action: str
-    place: str
-    code: str
-    status: int
-    reason: str
-
-
-class _Later(NamedTuple):
-    """A result that is made when it is read: by a function of the Context and of what the action had to add."""
-
-    made: Callable[[Context, Any], Any]
-    addition: Any
-
-
-class _Results(Mapping[str, Any]):
-    """The results of one exchange by their actions' names, as expressions read them."""
-
-    __slots__ = ("_ctx", "_values")
-
-    def __init__(self, ctx: Context, values: dict[str, Any]) -> None:
-        self._ctx = ctx
-        self._values = values
-
-    def __getitem__(self, name: str) -> Any:
-        value = self._values[name]
-        if type(value) is _Later:
-            value = self._values[name] = value.made(self._ctx, value.addition)
-        return value
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 _NO_LIMITS = Limits()
@@ -281,11 +187,11 @@ class Context:
     def results(self) -> dict[str, Any]:
         """What expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it those
         of our own. Not kept here: it refers to this."""
-        return {**self._published_ours, "ngrok": _Results(self, self._published)}
+        return {**self._published_ours, "ngrok": Results(self, self._published)}
 
     def result(self, action: str) -> Any:
         """What the last run of one of Traffic Policy's actions published, by its name in `actions.ngrok`; or None."""
-        return _Results(self, self._published).get(action) if action in self._published else None
+        return Results(self, self._published).get(action) if action in self._published else None
 
     def our_result(self, action: str) -> Any:
         """The same of an action of our own, by its name in `actions`."""
@@ -444,7 +350,7 @@ class Context:
 
     def publish_lazily(self, action: str, result: Callable[[Context, Any], Any], addition: Any = None) -> None:
         """The same for a result that costs something to make, and that few requests read: `result(ctx, addition)`."""
-        self._published[action.replace("-", "_")] = _Later(result, addition)
+        self._published[action.replace("-", "_")] = Later(result, addition)
 
     def publish_ours(self, action: str, result: Any) -> None:
         """The same for an action that Traffic Policy does not have: its result is `actions.<action>`."""

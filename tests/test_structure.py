@@ -28,7 +28,7 @@ LAYERS = (
     {"accounts"},
     {"services"},
     {"keys.store", "audit", "usage", "usage.store"},
-    {"telemetry", "limits", "keys", "variables", "context"},
+    {"telemetry", "limits", "keys", "variables", "context", "answering", "results"},
     {"settings", "database"},
     {"facts"},
     {"providers", "state", "secrets", "upstream.http1"},

@@ -10,8 +10,9 @@ import pytest
 from starlette.types import Message
 
 from ai_gateway_mw.addresses import Ranges
+from ai_gateway_mw.answering import ResponseHead
 from ai_gateway_mw.cel import EvaluationError, Timestamp
-from ai_gateway_mw.context import Context, Limits, ResponseHead
+from ai_gateway_mw.context import Context, Limits
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.runtime import Runtime, Stores

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from ai_gateway_mw.answering import ResponseHead
 from ai_gateway_mw.cel import EvaluationError
-from ai_gateway_mw.context import Context, ResponseHead
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.keys import GatewayKey, result_of
 from ai_gateway_mw.policy import Phase

@@ -12,13 +12,14 @@ import httpx
 
 from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cel import EvaluationError, Explanation
-from ai_gateway_mw.context import Action, Context, Spared
+from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.explain.course import ActionTaken, Course, RuleTaken
 from ai_gateway_mw.explain.masks import Masks
 from ai_gateway_mw.policy import Phase, Policy
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.providers import Model
+from ai_gateway_mw.results import Spared
 from ai_gateway_mw.upstream.candidate import Attempt, Candidate
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.upstream.key_selection import KeyNote

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from ai_gateway_mw.answering import AnswerBody
 from ai_gateway_mw.asgi import ASGIApp, Message
-from ai_gateway_mw.context import AnswerBody, Context
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BodyNotHeld
 
 

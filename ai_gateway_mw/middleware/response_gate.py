@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from ai_gateway_mw.answering import ResponseHead
 from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Written, body_writer, shortcuts
-from ai_gateway_mw.context import Context, ResponseHead
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ConnectionClosed, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
 from ai_gateway_mw.middleware.held_answer import HeldAnswer

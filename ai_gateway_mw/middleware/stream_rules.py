@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ai_gateway_mw.answering import StreamState
 from ai_gateway_mw.cel import EvaluationError
-from ai_gateway_mw.context import Context, StreamState
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import BodyNotEdited, BodyNotHeld, GatewayError, InternalError, PolicyDenied
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.program import Program

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from ai_gateway_mw.context import Context, Spared
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, PolicyDenied
+from ai_gateway_mw.results import Spared
 from ai_gateway_mw.telemetry.request_log import line
 
 _log = logging.getLogger("ai_gateway_mw.shadow")

@@ -17,9 +17,10 @@ import pytest
 import yaml
 from starlette.types import Message
 
+from ai_gateway_mw.answering import ResponseHead
 from ai_gateway_mw.cel import STANDARD_FUNCTIONS, Environment, EvaluationError, Limits, Overload, Variable
 from ai_gateway_mw.cel.macros import _GLOBAL, _MEMBER, _NAMESPACED
-from ai_gateway_mw.context import Context, ResponseHead
+from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.providers import Catalog, ProviderDocument, configured

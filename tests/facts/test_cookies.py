@@ -43,7 +43,7 @@ def test_of_one_name_the_longest_path_comes_first() -> None:
 
 
 def test_expressions_read_every_attribute() -> None:
-    from ai_gateway_mw.context import ResponseHead
+    from ai_gateway_mw.answering import ResponseHead
     from ai_gateway_mw.headers import Fields
 
     ctx = context("/", headers={"cookie": "s=1"})
