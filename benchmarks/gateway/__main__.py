@@ -33,6 +33,7 @@ MEASURES: Final[Mapping[str, Callable[[Bench], Result]]] = {
     "slow": crowds.slow,
     "overload": crowds.overload,
     "prompts": requests.prompts,
+    "connections": requests.connections,
     "growth": growth.growth,
 }
 

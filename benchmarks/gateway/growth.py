@@ -1,8 +1,10 @@
-"""How the gateway's cost grows: with rules, with keys, with connections."""
+"""How the gateway's cost grows: with rules, with keys, with connections that are only open."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -13,10 +15,12 @@ from benchmarks.gateway.servers import Server, kind, running
 from benchmarks.gateway.wire import chat
 
 _MORE: Final = 20
+_AT_WORK: Final = 16  # connections
+_ENOUGH: Final = 65536  # bytes for an answer
 
 
 def growth(bench: Bench) -> Result:
-    """One policy beside the same with more rules, with more keys, and under more connections."""
+    """One policy beside the same with more rules, with more keys, and with connections that ask nothing."""
     variants = {"as it is": (0, 0), f"{_MORE} rules more": (_MORE, 0), f"{_MORE} keys more": (0, _MORE)}
     with ExitStack() as stack:
         servers = []
@@ -25,11 +29,11 @@ def growth(bench: Bench) -> Result:
             server = stack.enter_context(running(kind("gateway"), bench.upstream, more_rules=rules, more_keys=keys))
             servers.append(replace(server, name=name))
         crowd = 2 * bench.effort.beside
-        crowded = replace(servers[0], name=f"{crowd} connections")
+        crowded = replace(servers[0], name=f"{crowd} connections open")
 
         def one(server: Server) -> Figures:
-            connections = crowd if server is crowded else 16
-            return of_closed(server, chat(), connections=connections, seconds=bench.effort.seconds * 2 / 3)
+            with _idle(server, crowd if server is crowded else 0):
+                return of_closed(server, chat(), connections=_AT_WORK, seconds=bench.effort.seconds * 2 / 3)
 
         rows = bench.in_turns([*servers, crowded], one)
     base = rows["as it is"][CPU]
@@ -40,7 +44,18 @@ def growth(bench: Bench) -> Result:
 
     shown = {name: {**row, "more us": more(name), "us for each": _each(more(name), name)} for name, row in rows.items()}
     columns = (Column(CPU, 1), Column("more us", 1), Column("us for each", 2), Column("p99 ms", 2), Column(FAILED))
-    return Result("Growth of the gateway's cost: JSON of 1 KiB, 16 connections", columns, shown)
+    return Result(f"Growth of the gateway's cost: JSON of 1 KiB, {_AT_WORK} connections", columns, shown)
+
+
+@contextmanager
+def _idle(server: Server, count: int) -> Iterator[None]:
+    """So many connections that ask nothing, once they were answered."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            sock.sendall(chat())
+            sock.recv(_ENOUGH)
+        yield
 
 
 def _each(more: float | None, name: str) -> float | None:

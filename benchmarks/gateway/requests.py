@@ -1,8 +1,8 @@
-"""Measures of plain requests: throughput, latency added at a moderate rate, long prompts, memory."""
+"""Measures of plain requests: throughput, latency added at a moderate rate, long prompts, many connections, memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks.gateway import load
@@ -117,22 +117,38 @@ def events(bench: Bench) -> Result:
 
 def prompts(bench: Bench) -> Result:
     """What a prompt of 64 KiB costs more than one of 1 KiB."""
-    names = {"1 KiB us": chat(), "64 KiB us": chat(prompt=_LONG)}
+    turns = {"1 KiB us": (chat(), 8), "64 KiB us": (chat(prompt=_LONG), 8)}
+    servers = [server for server in bench.servers if server.pid is not None]
+    return _compared(bench, servers, turns, "Prompts: CPU per request with a long one and a short one")
+
+
+def connections(bench: Bench) -> Result:
+    """What a request costs more where many connections ask: each of them has left the processor's caches by then."""
+    crowd = 2 * bench.effort.beside
+    turns = {f"{count} us": (chat(), count) for count in (16, crowd)}
+    servers = [server for server in bench.light if server.pid is not None]
+    return _compared(bench, servers, turns, "Connections: CPU per request over few and over many that ask")
+
+
+def _compared(bench: Bench, servers: Sequence[Server], turns: Mapping[str, tuple[bytes, int]], title: str) -> Result:
+    """Two kinds of turn of each server, by what is asked and over how many connections."""
+    short, long = turns
 
     def one(server: Server) -> Figures:
-        turns = {
-            name: of_closed(server, message, connections=8, seconds=bench.effort.seconds / 2)
-            for name, message in names.items()
+        seen = {
+            name: of_closed(server, message, connections=count, seconds=bench.effort.seconds / 2)
+            for name, (message, count) in turns.items()
         }
-        return {name: turn[CPU] for name, turn in turns.items()} | {
-            FAILED: sum(turn[FAILED] or 0 for turn in turns.values())
+        return {name: turn[CPU] for name, turn in seen.items()} | {
+            FAILED: sum(turn[FAILED] or 0 for turn in seen.values())
         }
 
-    servers = [server for server in bench.servers if server.pid is not None]
-    seen = bench.in_turns(servers, one, rounds=_fewer(bench))
-    rows = {name: {**row, "more us": _less(row["64 KiB us"], row["1 KiB us"])} for name, row in seen.items()}
-    columns = (Column("1 KiB us"), Column("64 KiB us"), Column("more us", ratio=True), Column(FAILED))
-    return Result("Prompts: CPU per request with a long one and a short one", columns, rows)
+    rows = {
+        name: {**row, "more us": _less(row[long], row[short]), "times": _times(row[long], row[short])}
+        for name, row in bench.in_turns(servers, one, rounds=_fewer(bench)).items()
+    }
+    columns = (Column(short), Column(long), Column("more us", ratio=True), Column("times", 2), Column(FAILED))
+    return Result(title, columns, rows)
 
 
 def memory(bench: Bench) -> Result:
@@ -164,6 +180,10 @@ def _with_added(rows: dict[str, Figures], names: Sequence[str]) -> dict[str, Fig
 
 def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
+
+
+def _times(value: float | None, other: float | None) -> float | None:
+    return None if value is None or not other else value / other
 
 
 def _milliseconds(seen: Load, share: float) -> float | None:
