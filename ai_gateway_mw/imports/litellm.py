@@ -9,7 +9,7 @@ from typing import Any, Final
 from ai_gateway_mw.imports.hiding import Hiding
 from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.policy import Node, Path, duration_text
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 
 # LiteLLM's prefixes: providers of our catalogue, and addresses of others that speak OpenAI's format.
 _PROVIDERS: Final = {
