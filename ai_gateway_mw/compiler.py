@@ -11,7 +11,8 @@ from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
 from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, validated
 from ai_gateway_mw.program import CompiledRule, Program
-from ai_gateway_mw.runtime import Locate, Runtime, Stores
+from ai_gateway_mw.runtime import Locate, Runtime
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.variables import reads_body
 
 

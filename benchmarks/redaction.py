@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from ai_gateway_mw.actions.redact import Redact
 from ai_gateway_mw.policy import Phase
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.streams import EventMessage, MessageCutter, Windows
 from ai_gateway_mw.texts import Replacer, expander, replaced
 

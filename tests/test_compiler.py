@@ -6,8 +6,8 @@ import pytest
 
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.policy import Phase, load_policy
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from tests.gateways import actions, problems_of, secret_store
 
 

@@ -22,9 +22,9 @@ from ai_gateway_mw.errors import Overloaded
 from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.keys.store import NewKey
 from ai_gateway_mw.limits import Calendar, LimitsDocument, Sliding
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.services import Services
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.usage import Figures
 from tests.asgi import Exchange, Lifespan, Response, WebSocket, request
 from tests.gateways import CHAT, CHAT_PATH, Host, Pieces, actions, bearer, secret_store

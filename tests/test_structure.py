@@ -25,6 +25,7 @@ LAYERS = (
     {"jose", "webhooks"},
     {"upstream"},
     {"runtime"},
+    {"stores"},
     {"accounts"},
     {"services"},
     {"keys.store", "audit", "usage", "usage.store"},

@@ -15,8 +15,9 @@ from ai_gateway_mw.cel import EvaluationError, Timestamp
 from ai_gateway_mw.context import Context, Limits
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.policy import Phase
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.variables import ROWS, reads_body, variables_elsewhere
 from tests.asgi import http_scope

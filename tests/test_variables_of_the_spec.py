@@ -15,8 +15,9 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.keys import GatewayKey, result_of
 from ai_gateway_mw.policy import Phase
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.variables.results import OUR_RESULTS, RESULTS
 from tests.asgi import http_scope
 from tests.gateways import secret_store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import AliasChoices, Field, field_validator
 
-from ai_gateway_mw.actions.oauth import LoginAction, LoginConfig
+from ai_gateway_mw.actions.signing_in import LoginAction, LoginConfig
 from ai_gateway_mw.policy import Duration
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.upstream.fetching import Fetcher, trusted_url

@@ -15,7 +15,7 @@ from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.errors import DatabaseUnavailable, KeyStoreUnavailable, PolicyError, Problem
 from ai_gateway_mw.policy import Policy, load_policy
 from ai_gateway_mw.replies import Reply
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.version import VERSION
 
 _NAME: Final = "policy.yaml"  # of a text that comes without one

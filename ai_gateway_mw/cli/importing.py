@@ -12,7 +12,7 @@ from ai_gateway_mw.cli.loading import settings_or_stop
 from ai_gateway_mw.cli.writing import write_whole
 from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.imports import Imported, ImportedPolicy, import_file, policy_text
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.visible import visible
 
 app = typer.Typer(add_completion=False)

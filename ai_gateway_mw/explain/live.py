@@ -15,9 +15,9 @@ from ai_gateway_mw.explain.doubles import PretendedAccounts
 from ai_gateway_mw.keys import Found, GatewayKey, generate, well_formed
 from ai_gateway_mw.limits import Counters
 from ai_gateway_mw.replies import Reply
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.secrets import SecretSource
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.usage import Prices
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ai_gateway_mw.imports.ngrok import import_agent, import_policy
 from ai_gateway_mw.imports.policies import with_any_names
 from ai_gateway_mw.imports.result import Imported, ImportedPolicy, unknown_file
 from ai_gateway_mw.policy import Node, load_nodes, load_policy
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 
 _LITELLM = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
 _PHASES = frozenset({"on_tcp_connect", "on_http_request", "on_http_response", "on_event_stream_message"}) | {

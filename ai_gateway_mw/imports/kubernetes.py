@@ -8,7 +8,7 @@ from typing import Final
 from ai_gateway_mw.imports.policies import PolicyImport, internal_upstreams, text_at
 from ai_gateway_mw.imports.result import Imported, unknown_file
 from ai_gateway_mw.policy import IN_KUBERNETES, Node, Path
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 
 # Where an endpoint may name a policy instead of holding one.
 _NAMED: Final[tuple[Path, ...]] = (("spec", "trafficPolicy", "targetRef", "name"), ("spec", "trafficPolicyName"))

@@ -11,7 +11,7 @@ from ai_gateway_mw.errors import PolicyError
 from ai_gateway_mw.imports.policies import PolicyImport, internal_upstreams
 from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.policy import Node, load_nodes
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 
 _UPSTREAM: Final = "put the gateway around the app that listens there, or name it as the `base_url` of a provider"
 _ADDRESS: Final = "serve the policy under that name: `ai-gateway run`, behind your own proxy or load balancer"

@@ -19,7 +19,7 @@ from ai_gateway_mw.imports.hiding import Hiding
 from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.internal import Internal, name_of
 from ai_gateway_mw.policy import ActionSpec, Document, Node, Path, Phase, Policy, Rule, load_policy, policy_in
-from ai_gateway_mw.runtime import Stores
+from ai_gateway_mw.stores import Stores
 
 # Without these a request is served all the same, and nothing is let in that was kept out.
 _HARMLESS: Final = frozenset({"add-headers", "remove-headers", "log", "compress-response"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -47,3 +48,15 @@ class Session:
 def fresh_id() -> str:
     """A random id of 192 bits."""
     return base64.urlsafe_b64encode(os.urandom(24)).decode()
+
+
+def identity_of(session: Session, issuer: str, session_name: str) -> dict[str, Any]:
+    """Who it is as expressions read it, under a stable id that no two providers share."""
+    stable = hashlib.sha256(f"{issuer}\0{session.user_id}".encode()).hexdigest()[:32]
+    return {
+        "id": f"idn_{stable}",
+        "email": session.email,
+        "name": session.name,
+        "provider_user_id": session.user_id,
+        session_name: session.id,
+    }

@@ -19,9 +19,9 @@ from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.policy import Policy, load_file, load_policy
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 
 _log = logging.getLogger("ai_gateway_mw")

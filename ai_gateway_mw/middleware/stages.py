@@ -20,8 +20,9 @@ from ai_gateway_mw.middleware.response_gate import ResponseGate
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.policy import ActionConfig, Phase, load_policy, validated
 from ai_gateway_mw.program import Program
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.upstream.config import AIGatewayConfig
 from ai_gateway_mw.upstream.steps import steps

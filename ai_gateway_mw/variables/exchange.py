@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, TIMESTAMP, ListType, MapType, Overload, Type
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.facts import request_cookies, response_cookies, user_agent
-from ai_gateway_mw.variables.connection import host, host_name, port, scheme, timestamp
+from ai_gateway_mw.variables.connection import timestamp
+from ai_gateway_mw.variables.endpoint import host, host_name, port, scheme
 from ai_gateway_mw.variables.row import ALL, ANSWER, HTTP, MULTIMAP, STRINGS, Row
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ai_gateway_mw.cel import Overload, Variable
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.variables.connection import NO_SOURCES, Sources, connection_rows
+from ai_gateway_mw.variables.endpoint import endpoint_rows
 from ai_gateway_mw.variables.exchange import EVERYWHERE, EXCHANGE_ROWS, REQUEST, RESPONSE
 from ai_gateway_mw.variables.results import RESULT_ROWS
 from ai_gateway_mw.variables.row import ANSWER, HTTP, Row
@@ -17,7 +18,8 @@ _SAID = frozenset({"ai.response.text", "ai.response.delta"})
 
 
 def _rows(sources: Sources) -> tuple[Row, ...]:
-    return (*connection_rows(sources), *EXCHANGE_ROWS, *RESULT_ROWS, *SAYING_ROWS)
+    endpoint = endpoint_rows(sources.endpoint_id)
+    return (*connection_rows(sources), *endpoint, *EXCHANGE_ROWS, *RESULT_ROWS, *SAYING_ROWS)
 
 
 ROWS = _rows(NO_SOURCES)

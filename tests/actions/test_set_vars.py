@@ -8,8 +8,8 @@ from ai_gateway_mw.cel import UInt
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import Phase, load_policy
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from tests.actions.configs import loads, refuses, shown
 from tests.asgi import http_scope, request
 from tests.gateways import actions, gateway, secret_store

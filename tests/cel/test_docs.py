@@ -24,10 +24,11 @@ from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.policy import Phase
 from ai_gateway_mw.providers import Catalog, ProviderDocument, configured
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.secrets import MemorySource, Secret, SecretStore
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.state import MemoryProviderKeys, ModelMetrics
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.upstream.functions import AUTHORS, KEYS, MODELS, PROVIDERS, ai_functions, ai_types
 from ai_gateway_mw.upstream.key_ring import ProviderKey
 from ai_gateway_mw.variables import ROWS

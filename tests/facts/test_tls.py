@@ -20,8 +20,9 @@ from ai_gateway_mw.addresses import Ranges
 from ai_gateway_mw.cel import Timestamp
 from ai_gateway_mw.context import Context, Limits
 from ai_gateway_mw.facts import certificate, cipher_suite, forwarded_certificate, tls_version
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings, SettingsError
+from ai_gateway_mw.stores import Stores
 from tests.asgi import http_scope
 from tests.gateways import secret_store
 from tests.test_variables import nothing

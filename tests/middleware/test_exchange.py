@@ -19,8 +19,8 @@ from ai_gateway_mw.middleware.exchange import exchange, serve
 from ai_gateway_mw.middleware.response_gate import ResponseGate
 from ai_gateway_mw.policy import ActionConfig, Phase, load_policy
 from ai_gateway_mw.program import Program
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 from tests.asgi import Exchange, http_scope, request
 from tests.gateways import Host, actions, request_log, secret_store

@@ -19,8 +19,8 @@ from ai_gateway_mw import (
     PolicyError,
 )
 from ai_gateway_mw.middleware import stages
-from ai_gateway_mw.runtime import Stores
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from tests.asgi import Exchange, request
 from tests.gateways import CHAT, CHAT_PATH, KEY, OTHER_KEY, Host, Pieces, Provider, bearer, request_log, secret_store
 

@@ -24,8 +24,9 @@ from ai_gateway_mw.cel.functions import (
     time,
 )
 from ai_gateway_mw.policy import Phase
-from ai_gateway_mw.runtime import Runtime, Stores
+from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.upstream.functions import ai_functions
 from tests.policy_reference.macros import macro_sections
 from tests.policy_reference.markdown import MADE, paragraph, phase_names, table, whole
