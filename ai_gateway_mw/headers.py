@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from operator import itemgetter
 from typing import Any
 
@@ -37,7 +36,9 @@ _TO_CLIENT = frozenset(
     + [b"openai-version", b"openai-model"]
 )
 _TO_CLIENT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # who writes a head with one of these raises
+# RFC 9110 5.5: no value may hold one of these; a tab may stand in it.
+CONTROLS = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
+_OF_THE_CONNECTION = frozenset([b"keep-alive", b"Keep-Alive", b"close"])  # Connection names no other field by these
 _NOTHING: frozenset[bytes] = frozenset()
 _PLAIN = b"abcdefghijklmnopqrstuvwxyz-_"
 _LONGEST_NAME = 64
@@ -215,7 +216,7 @@ def field_value(value: str) -> bytes:
         raw = value.strip(" \t").encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("a header field value must be Latin-1 text") from None
-    if _CONTROL.search(raw):
+    if _holds_controls(raw):
         raise ValueError("a header field value must not hold line breaks or other control characters")
     return raw
 
@@ -240,8 +241,8 @@ def to_upstream(fields: Fields, withheld: Set[bytes] = _NOTHING) -> list[Field]:
     if not withheld.isdisjoint(first):
         forwarded = [item for item in forwarded if item[0] not in withheld]
     values = b" ".join([item[1] for item in forwarded])
-    if GATEWAY_KEY in values or _CONTROL.search(values):
-        forwarded = [item for item in forwarded if GATEWAY_KEY not in item[1] and not _CONTROL.search(item[1])]
+    if GATEWAY_KEY in values or _holds_controls(values):
+        forwarded = [item for item in forwarded if GATEWAY_KEY not in item[1] and not _holds_controls(item[1])]
     return forwarded + [item for item in added if item[0] not in _NEVER_UPSTREAM] if added else forwarded
 
 
@@ -251,12 +252,16 @@ def telling_upstream(fields: Fields) -> tuple[Field, ...]:
     return tuple([item for item in fields.sent if _TELLING[item[0]]])
 
 
-def to_client(fields: Sequence[Field], named: Container[bytes]) -> list[Field]:
-    """The upstream's fields that the client may see. Names are in lower case; `named` are those that are there."""
+def to_client(fields: Sequence[Field], named: Mapping[bytes, bytes]) -> list[Field]:
+    """The upstream's fields that the client may see. Names are in lower case; `named` has the first of each."""
     passed = [item for item in fields if _CLIENT[item[0]]]
-    if _CONTROL.search(b" ".join(map(_VALUE, passed))):
-        passed = [item for item in passed if not _CONTROL.search(item[1])]
-    if b"connection" in named:
+    if _holds_controls(b" ".join(map(_VALUE, passed))):
+        passed = [item for item in passed if not _holds_controls(item[1])]
+    if b"connection" in named and (len(named) < len(fields) or named[b"connection"] not in _OF_THE_CONNECTION):
         hop = named_by_connection(fields)
         passed = [item for item in passed if item[0] not in hop]
     return passed
+
+
+def _holds_controls(values: bytes) -> bool:
+    return len(values.translate(None, CONTROLS)) < len(values)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
-from operator import itemgetter
 
 from ai_gateway_mw.state.window import Clock
 
@@ -34,82 +33,93 @@ _FIELDS: dict[bytes, int] = {
     )
 }
 
-_name = itemgetter(0)
-
 
 class _Measure:
-    """One kind of limit: how much there is at most, how much is left, and when all of it is there again.
+    """One kind of limit: how much there is at most, how much is left, and when all of it is there again."""
 
-    A reset is read when somebody asks what is left: most answers bring one, and few are asked after.
-    """
-
-    __slots__ = ("_full_at", "_heard", "_heard_wall", "_left", "_reset", "_told", "limit")
+    __slots__ = ("_full_at", "_left", "_told", "limit")
 
     def __init__(self) -> None:
         self.limit: int | None = None
         self._left: int | None = None
-        self._reset: bytes | None = None
-        self._heard = self._heard_wall = self._full_at = 0.0
+        self._full_at = 0.0
         self._told = False
 
-    def learn(self, left: int, reset: bytes | None, now: float, wall: float) -> None:
-        self._left, self._heard, self._heard_wall = left, now, wall
-        self._reset = (reset or b"")[: _LONGEST + 1]
+    def learn(self, left: int, reset: bytes, now: float, wall: float) -> None:
+        wait = seconds_until(reset[: _LONGEST + 1].decode("latin-1"), wall)
+        self._left, self._told = left, wait is not None
+        self._full_at = now + (_FORGOTTEN_AFTER if wait is None else wait)
 
     def remaining(self, now: float) -> int | None:
         """What is left; once the time of its reset has passed, the limit, and None for a zero that may be over."""
-        if self._reset is not None:
-            wait = seconds_until(self._reset.decode("latin-1"), self._heard_wall)
-            self._told, self._reset = wait is not None, None
-            self._full_at = self._heard + (_FORGOTTEN_AFTER if wait is None else wait)
         if self._left is None or now < self._full_at:
             return self._left
         return self.limit if self._told and self.limit is not None else self._left or None
 
 
 class Quota:
-    """Requests and tokens that a key may still use, as its provider reported last; None is not reported."""
+    """Requests and tokens that a key may still use, as its provider reported last; None is not reported.
 
-    __slots__ = ("_clock", "_requests", "_tokens", "_wall")
+    What an answer tells is read when somebody asks: most answers tell something, and few are asked after.
+    """
+
+    __slots__ = ("_clock", "_heard", "_heard_wall", "_requests", "_tokens", "_unread", "_wall")
 
     def __init__(self, clock: Clock, wall: Clock) -> None:
         self._clock = clock
         self._wall = wall
         self._requests = _Measure()
         self._tokens = _Measure()
+        self._unread: dict[bytes, bytes] = {}  # fields of the latest answer, and when it came
+        self._heard = self._heard_wall = 0.0
 
     @property
     def limit_requests(self) -> int | None:
+        self._read()
         return self._requests.limit
 
     @property
     def limit_tokens(self) -> int | None:
+        self._read()
         return self._tokens.limit
 
     @property
     def remaining_requests(self) -> int | None:
+        self._read()
         return self._requests.remaining(self._clock())
 
     @property
     def remaining_tokens(self) -> int | None:
+        self._read()
         return self._tokens.remaining(self._clock())
 
     def learn(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take in the rate limit fields of an answer (2xx or 429), whose names are in lower case; others, and what
-        cannot be read, change nothing."""
-        if _FIELDS.keys().isdisjoint(map(_name, fields)):
+        """Take in the rate limit fields of an answer (2xx or 429), whose names are in lower case; of others, and of
+        what cannot be read, nothing is taken."""
+        named = dict(fields)
+        telling = _FIELDS.keys() & named.keys()
+        if not telling:
             return
-        said = {_FIELDS[name]: value for name, value in fields if name in _FIELDS}
-        self._learn(self._requests, said, _REQUESTS)
-        self._learn(self._tokens, said, _INPUT_TOKENS)
-        self._learn(self._tokens, said, _TOKENS)
+        if self._unread.keys() - telling:  # what the earlier one told beside it stays
+            self._read()
+        self._unread = {name: named[name] for name in telling}
+        self._heard, self._heard_wall = self._clock(), self._wall()
 
-    def _learn(self, measure: _Measure, said: Mapping[int, bytes], kind: int) -> None:
-        limit, left = said.get(kind), said.get(kind + 1)
-        if limit is not None and (most := _number(limit)) is not None:
-            measure.limit = most
-        if left is not None and (number := _number(left)) is not None:
-            measure.learn(number, said.get(kind + 2), self._clock(), self._wall())
+    def _read(self) -> None:
+        if not self._unread:
+            return
+        unread, self._unread = self._unread, {}
+        said = {place: unread[name] for name, place in _FIELDS.items() if name in unread}
+        self._take(self._requests, said, _REQUESTS)
+        self._take(self._tokens, said, _INPUT_TOKENS)
+        self._take(self._tokens, said, _TOKENS)
+
+    def _take(self, measure: _Measure, said: Mapping[int, bytes], kind: int) -> None:
+        limit, left = _number(said.get(kind, b"")), _number(said.get(kind + 1, b""))
+        if limit is not None:
+            measure.limit = limit
+        if left is not None:
+            measure.learn(left, said.get(kind + 2, b""), self._heard, self._heard_wall)
 
 
 def _number(value: bytes) -> int | None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import httpx
 
 from ai_gateway_mw.errors import BadRequest
-from ai_gateway_mw.headers import Field
+from ai_gateway_mw.headers import CONTROLS, Field
 from ai_gateway_mw.upstream.foreign import handled
 from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts, UpstreamResponse
 
-# RFC 9112 5: nothing of what a head is made of may hold one of these; a tab may stand in a field's value.
-_CONTROLS = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 8.6: these say their length also where it is zero
 
 
@@ -49,7 +47,7 @@ def written(lines: Sequence[bytes]) -> bytes:
     """Lines of a head, each with its end. Raises `BadRequest` rather than write one too many."""
     text = b"\r\n".join([*lines, b""])
     # Every part was checked where it came in; this is the last door before the wire.
-    if len(text) - len(text.translate(None, _CONTROLS)) != 2 * len(lines):
+    if len(text) - len(text.translate(None, CONTROLS)) != 2 * len(lines):
         raise BadRequest("The request holds characters that cannot be sent on.")
     return text
 
