@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Written
+from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Writer, Written
 from ai_gateway_mw.cli.protocol.head import Fields
 from ai_gateway_mw.cli.protocol.waiters import Waiters, joining, wake
 from ai_gateway_mw.errors import GatewayError
@@ -186,6 +186,15 @@ class Exchange(Shortcuts):
         else:
             self._send_body(body, more=False)
         return True
+
+    def begin_answer(self, status: int, fields: Fields, body: bytes) -> Writer | None:
+        """Not before the client has taken all of the answer before."""
+        if self.started or self._connection.sending.is_clogged:
+            return None
+        if not self.gone:
+            self._begin(status, fields)
+            self._send_body(body, more=True)
+        return self.write_body
 
     def drop(self) -> bool:
         """No answer, and no further one on this connection."""
