@@ -189,10 +189,16 @@ class Exchange(Shortcuts):
 
     def begin_answer(self, status: int, fields: Fields, body: bytes) -> Writer | None:
         """Not before the client has taken all of the answer before."""
-        if self.started or self._connection.sending.is_clogged:
+        sending = self._connection.sending
+        if self.started or sending.is_clogged:
             return None
-        if not self.gone:
-            self._begin(status, fields)
+        if self.gone:
+            return self.write_body
+        self._begin(status, fields)
+        if self._chunked and 0 < len(body) <= _COPIED:  # as it is with almost every stream
+            head, self._head = self._head, b""
+            sending.write(head + _CHUNK % (len(body), body))
+        else:
             self._send_body(body, more=True)
         return self.write_body
 

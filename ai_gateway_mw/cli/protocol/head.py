@@ -70,8 +70,10 @@ class Heads:
         if length_at is None:
             chunked = understands_chunks and not bodyless
             keep_alive = keep_alive and (chunked or bodyless)
+        elif values[length_at].isdigit():
+            length = int(values[length_at])
         else:
-            length = _length(values[length_at])
+            raise ValueError(_NO_SINGLE_LENGTH)
         if connection_at and any(b"close" in values[at].lower() for at in connection_at):
             keep_alive = False
         if standing is not self._standing:
@@ -98,12 +100,6 @@ class Heads:
         self._standing_lines = b"".join([name + b": " + value + b"\r\n" for name, value in standing])
         self._standing_breaks = 2 * len(standing)
         self._standing = standing
-
-
-def _length(value: bytes) -> int:
-    if not value.isdigit():
-        raise ValueError(_NO_SINGLE_LENGTH)
-    return int(value)
 
 
 def _shape(status: int, names: tuple[bytes, ...]) -> _Shape:

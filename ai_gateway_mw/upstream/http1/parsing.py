@@ -14,7 +14,8 @@ _MAX_HEAD = 64 * 1024  # of a head, and of what is no body within one: chunk ext
 _MAX_FIELDS = 256
 _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
-_CODING = b"transfer-encoding"
+_CODING, _KEEP = b"transfer-encoding", b"keep-alive"
+_WATCHED = frozenset([_CODING, _KEEP])
 
 
 class Malformed(Exception):
@@ -83,15 +84,12 @@ class AnswerParser:
         self._fields = []
         status, version = parser.get_status_code(), parser.get_http_version()
         named = dict(reversed(fields))  # where a name is there twice, the first counts
-        length, coding = named.get(b"content-length"), named.get(_CODING)
+        length = named.get(b"content-length")
+        self.framed = length is not None
         if length is not None and len(length) > _MAX_LENGTH_DIGITS:  # httptools takes no second one
             raise Malformed
-        # httptools would read other codings up to the end of the connection.
-        if coding is not None and (length is not None or coding.lower() != b"chunked" or _codings(fields, named) > 1):
-            raise Malformed
-        self.framed = length is not None or coding is not None
-        if b"keep-alive" in named:
-            self._keep_as_told(fields)
+        if not _WATCHED.isdisjoint(named):
+            self._note(fields, named)
         if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
             self._check(status, version, fields)
             if status < 200 and status != 101:
@@ -113,6 +111,16 @@ class AnswerParser:
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
 
+    def _note(self, fields: list[Field], named: dict[bytes, bytes]) -> None:
+        """Look at what says that the body ends in another way, or how long the connection stays."""
+        if (coding := named.get(_CODING)) is not None:
+            # httptools would read other codings up to the end of the connection.
+            if self.framed or coding.lower() != b"chunked" or _is_repeated(_CODING, fields, named):
+                raise Malformed
+            self.framed = True
+        if _KEEP in named:
+            self._keep_as_told([value for name, value in fields if name == _KEEP])
+
     def _check(self, status: int, version: str, fields: list[Field]) -> None:
         """Look at a head that is not as most are."""
         if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
@@ -126,14 +134,13 @@ class AnswerParser:
             if self._informational > _MAX_INFORMATIONAL:
                 raise Malformed
 
-    def _keep_as_told(self, fields: list[Field]) -> None:
+    def _keep_as_told(self, values: list[bytes]) -> None:
         """`timeout=5, max=100`: the upstream will end the connection then, and we do not want to race with it."""
-        for item in b",".join([value for name, value in fields if name == b"keep-alive"]).split(b","):
+        for item in b",".join(values).split(b","):
             name, _, seconds = item.strip().partition(b"=")
             if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
                 self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))
 
 
-def _codings(fields: list[Field], named: dict[bytes, bytes]) -> int:
-    """How many fields there are that name transfer codings, of which there is one."""
-    return 1 if len(fields) == len(named) else [name for name, _ in fields].count(_CODING)
+def _is_repeated(name: bytes, fields: list[Field], named: dict[bytes, bytes]) -> bool:
+    return len(named) < len(fields) and [each for each, _ in fields].count(name) > 1
