@@ -137,7 +137,7 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
     if since:
         due = min(now + patience.gap, since + patience.hold)
     if await response.news(min(due, patience.content) - now):
-        return await response.read()
+        return response.take() or await response.read()
     if since and time.monotonic() >= since + patience.hold:
         return b""
     raise UpstreamTimeout("The provider did not answer in time.")

@@ -128,23 +128,25 @@ class UpstreamAnswer:
         else:
             write, unsent = writer, b""
         failure: GatewayError | None = None
+        if account is None:
 
-        def pass_on(arrived: bytes) -> Written:
-            passed = redactor.feed(watcher.feed(arrived))
-            return write(passed) if passed else None
+            def pass_on(arrived: bytes) -> Written:
+                passed = redactor.feed(watcher.feed(arrived))
+                return write(passed) if passed else None
 
-        events = response.held.count(_DATA)  # few streams say what they used, unless they are asked to
+        else:  # few streams say what they used, unless they are asked to
+            events = response.held.count(_DATA)
 
-        def count_and_pass_on(arrived: bytes) -> Written:
-            nonlocal events
-            events += arrived.count(_DATA)
-            passed = redactor.feed(cleaned(watcher.feed(arrived)))
-            return write(passed) if passed else None
+            def pass_on(arrived: bytes) -> Written:
+                nonlocal events
+                events += arrived.count(_DATA)
+                passed = redactor.feed(cleaned(watcher.feed(arrived)))
+                return write(passed) if passed else None
 
         try:
             if unsent:
                 await send({"type": "http.response.body", "body": unsent, "more_body": True})
-            await response.pour(pass_on if account is None else count_and_pass_on)
+            await response.pour(pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
             reason = self._broken_off(error)
             if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):
@@ -201,7 +203,7 @@ class UpstreamAnswer:
         """The fields for the client, but for the length of what follows."""
         response, candidate = self._response, self._attempt.candidate
         fields = to_client(response.fields, response.named)
-        if upstream_id := response.field(b"x-request-id"):
+        if upstream_id := response.named.get(b"x-request-id"):
             fields.append((b"x-upstream-request-id", upstream_id))
         if self._sought.may_be_in(b"\n".join(map(_VALUE, fields))):  # no secret goes beyond a line
             fields = [(name, self._secrets.redact_bytes(value)) for name, value in fields]
