@@ -127,7 +127,7 @@ async def test_a_client_that_takes_no_more_than_the_beginning_is_waited_for() ->
     async with Wire(app(stream)) as wire:
         write = wire.transport.write
 
-        def clogging(data: bytes) -> None:
+        def clogging(data: Any) -> None:
             write(data)
             wire.connection.pause_writing()
 

@@ -40,8 +40,11 @@ class Answer(UpstreamResponse):
         chunks = self.chunks
         if not chunks:
             return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        if len(chunks) == 1:
+            data = chunks.pop()
+        else:
+            data = b"".join(chunks)
+            chunks.clear()
         if self.connection is not None and self.connection.is_paused:
             self.connection.resume()
         return data
