@@ -18,6 +18,7 @@ __all__ = [
     "Shortcuts",
     "Watch",
     "Watches",
+    "Writer",
     "Written",
     "answer_lifespan",
     "body_at_hand",
@@ -122,6 +123,9 @@ def replaying(body: bytes, receive: Receive) -> Receive:
 Written = Awaitable[None] | None
 """What is left to wait for when something was written: nothing, or until the client takes more."""
 
+Writer = Callable[[bytes], Written]
+"""Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
+
 
 class Shortcuts:
     """What `receive` and `send` of our own server and edge are methods of: each message of ASGI costs a coroutine, and
@@ -140,6 +144,11 @@ class Shortcuts:
     def write_answer(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a whole answer, if that can be done at once; whether it was."""
         return False
+
+    def begin_answer(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> Writer | None:
+        """Write the head of an answer with the first of its body, if that can be done at once; then this is what writes
+        the pieces that follow, up to the last, which is sent."""
+        return None
 
     def drop(self) -> bool:
         """End the connection without an answer, if none has begun and that can be done; whether it was."""
@@ -167,8 +176,8 @@ def body_at_hand(receive: Receive, limit: int) -> bytes | None:
     return body
 
 
-def body_writer(send: Send) -> Callable[[bytes], Written]:
-    """Writes a piece of an answer's body, not the last; what it gives back is to be awaited before the next one."""
+def body_writer(send: Send) -> Writer:
+    """For an answer whose head was sent."""
     owner = shortcuts(send)
     if owner is not _NONE:
         return owner.write_body

@@ -4,10 +4,10 @@ fields."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from ai_gateway_mw.answering import ResponseHead
-from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Written, body_writer, shortcuts
+from ai_gateway_mw.asgi import ASGIApp, Message, Send, Shortcuts, Writer, Written, body_writer, shortcuts
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ConnectionClosed, GatewayError, InternalError
 from ai_gateway_mw.headers import Field, Fields
@@ -47,7 +47,7 @@ class ResponseGate(Shortcuts):
         "status",
     )
 
-    _write_body: Callable[[bytes], Written]  # once the head has passed
+    _write_body: Writer  # once the head has passed
 
     def __init__(self, ctx: Context, program: Program, send: Send) -> None:
         self._ctx = ctx
@@ -80,16 +80,22 @@ class ResponseGate(Shortcuts):
         return self.send_past_rules(message)
 
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
-        """Not where response rules have to see the head."""
-        if self._holds_head or self.decided or (self._program.has_stream_rules and is_event_stream(fields)):
+        """Not where rules have to see it."""
+        if self._is_for_rules(fields) or not self._server.write_answer(status, self._with_ours(fields), body):
             return False
-        if not self._server.write_answer(status, self._with_ours(fields), body):
-            return False
-        self.started = self.complete = True
-        self.status = status
-        if not self.is_ours:
-            self.served = status
+        self._begun(status)
+        self.complete = True
         return True
+
+    def begin_answer(self, status: int, fields: list[Field], body: bytes) -> Writer | None:
+        """Not where rules have to see it: no rule, and nothing here, asks for what follows either."""
+        if self._is_for_rules(fields):
+            return None
+        writer = self._server.begin_answer(status, self._with_ours(fields), body)
+        if writer is not None:
+            self._begun(status)
+            self._write_body = writer
+        return writer
 
     def drop(self) -> bool:
         return not self.started and self._server.drop()
@@ -126,6 +132,17 @@ class ResponseGate(Shortcuts):
         elif kind == "http.response.start":
             message = self._start(message)
         return self._out(message)
+
+    def _is_for_rules(self, fields: list[Field]) -> bool:
+        """Whether an answer with these fields meets rules, or has met one that put another in its place."""
+        return self._holds_head or self.decided or (self._program.has_stream_rules and is_event_stream(fields))
+
+    def _begun(self, status: int) -> None:
+        """An answer that meets no rules is on its way."""
+        self.started = True
+        self.status = status
+        if not self.is_ours:
+            self.served = status
 
     async def _send_through_rules(self, message: Message) -> None:
         ctx = self._ctx

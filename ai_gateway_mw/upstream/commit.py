@@ -34,14 +34,20 @@ class Patience(NamedTuple):
     hold: float = 10.0
 
 
-def is_here(response: UpstreamResponse, route: Route | None) -> bool:
-    """Whether all of a JSON answer has come, and surely is no error: then there is nothing to wait for.
+def is_here(response: UpstreamResponse, route: Route | None, surface: ApiSurface) -> bool:
+    """Whether nothing is to be waited for: a JSON answer has come as a whole, and surely is no error; or of a stream,
+    the first content has.
 
     What it had to look at is in `held` from then on, whatever it says; `committed` goes on from there.
     """
-    if not (response.complete and response.media_type.endswith(b"json")) or response.encoded:
+    if route is None or response.encoded:
         return False
-    if route is None or _is_array(route):
+    response.watcher = watcher = _watcher(response, route, surface)
+    if watcher is not None:
+        if piece := response.take():
+            response.held = watcher.feed(piece)
+        return watcher.begun
+    if not (response.complete and response.media_type.endswith(b"json")):
         return False
     response.held = response.take()
     return not _may_be_error(response.held)
@@ -56,9 +62,10 @@ async def committed(response: UpstreamResponse, route: Route, surface: ApiSurfac
     if response.encoded:
         await _hold(response, 1, patience)
         return None
-    response.watcher = watcher = _watcher(response, route, surface)
-    if watcher is not None:
-        return await _content(response, watcher, patience)
+    if response.watcher is None:
+        response.watcher = _watcher(response, route, surface)
+    if response.watcher is not None:
+        return await _content(response, response.watcher, patience)
     if not response.media_type.endswith(b"json"):
         await _hold(response, 1, patience)
         return None
@@ -78,12 +85,9 @@ async def error_body(response: UpstreamResponse, patience: Patience) -> bytes:
 def _watcher(response: UpstreamResponse, route: Route, surface: ApiSurface) -> EventWatcher | ArrayWatcher | None:
     if response.media_type == b"text/event-stream":
         return EventWatcher(dialect_of(route, ends_with_done=surface.ends_with_done))
-    return ArrayWatcher(GEMINI) if _is_array(route) else None
-
-
-def _is_array(route: Route) -> bool:
-    """Whether what answers it is a stream, although its type may be that of JSON."""
-    return route.format == "gemini" and route.path.endswith(_ARRAY)
+    if route.format == "gemini" and route.path.endswith(_ARRAY):  # a stream, although its type may be that of JSON
+        return ArrayWatcher(GEMINI)
+    return None
 
 
 async def _hold(response: UpstreamResponse, limit: int, patience: Patience) -> None:
@@ -98,15 +102,22 @@ async def _content(
     response: UpstreamResponse, watcher: EventWatcher | ArrayWatcher, patience: Patience
 ) -> bytes | None:
     """Read until there is content, or an error in its place."""
-    since, size = 0.0, 0
-    while piece := await _next(response, patience, since):
-        response.held += watcher.feed(piece)
-        if watcher.begun or watcher.error is not None:
-            return watcher.error
-        size += len(piece)
+    since = 0.0
+    while not watcher.begun and watcher.error is None:
+        size = len(response.held) + watcher.unsent
         if size >= _HELD_STREAM:
             return None
-        since = since or time.monotonic()
+        if size:
+            since = since or time.monotonic()
+        piece = await _next(response, patience, since)
+        if not piece:
+            return _ended(response, watcher, size)
+        response.held += watcher.feed(piece)
+    return watcher.error
+
+
+def _ended(response: UpstreamResponse, watcher: EventWatcher | ArrayWatcher, size: int) -> bytes | None:
+    """What a stream is that has brought no content, and no more in time: `size` bytes of it have come."""
     if not response.complete:
         return None
     ending = watcher.ending()
@@ -126,7 +137,7 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
     if since:
         due = min(now + patience.gap, since + patience.hold)
     if await response.news(min(due, patience.content) - now):
-        return await response.read()
+        return response.take() or await response.read()
     if since and time.monotonic() >= since + patience.hold:
         return b""
     raise UpstreamTimeout("The provider did not answer in time.")

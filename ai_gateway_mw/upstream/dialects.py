@@ -60,6 +60,8 @@ def events_of(stream: bytes) -> Iterator[Event]:
         if text.startswith(b"data:") and text.find(b"\n") < 0:  # as most of them are
             yield Event("", text[5:].removeprefix(b" "))
             continue
+        if not text:  # after the last blank line
+            continue
         name, data = b"", []
         for line in text.split(b"\n"):
             if line.startswith(b"data:"):
@@ -106,13 +108,14 @@ def _of_other_path(route: Route) -> Dialect:
 
 def error_in(event: Event) -> bytes | None:
     """The error that an event is, as the body of an error answer; None of any other event."""
-    if event.name != "error" and b'"error"' not in event.data and b"response.failed" not in event.data:
+    name, data = event
+    if name != "error" and data.find(b'"error"') < 0 and data.find(b"response.failed") < 0:
         return None
-    found = _loaded(event.data)
+    found = _loaded(data)
     if isinstance(found, list) and found:  # Google wraps an error in a list
         found = found[0]
-    if event.name == "error" or (isinstance(found, dict) and (found.get("error") or found.get("type") == "error")):
-        return event.data
+    if name == "error" or (isinstance(found, dict) and (found.get("error") or found.get("type") == "error")):
+        return data
     if isinstance(found, dict) and found.get("type") == "response.failed":
         response = found.get("response")
         return json.dumps({"error": response.get("error") if isinstance(response, dict) else None}).encode()
@@ -134,13 +137,21 @@ def _loaded(data: bytes) -> Any:
 
 def _says(part: Any, *silent: str) -> bool:
     """Whether an object has anything to say beside what these members say."""
-    return isinstance(part, dict) and any(value and name not in silent for name, value in part.items())
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if value and name not in silent:
+                return True
+    return False
 
 
-def _objects(part: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _objects(part: dict[str, Any], name: str) -> Sequence[dict[str, Any]]:
     """The objects in a member that is a list."""
     found = part.get(name)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        return ()
+    if len(found) == 1 and isinstance(found[0], dict):  # as it is with most of them
+        return found
+    return [each for each in found if isinstance(each, dict)]
 
 
 def _member(part: dict[str, Any], name: str) -> dict[str, Any]:
@@ -155,10 +166,12 @@ def _chat_begins(event: Event) -> bool:
     """A first chunk names the role only; Azure's first one has results of its filter and no choices."""
     if not (content := event.content):
         return True  # [DONE], or something that we had better not hold back
-    return any(
-        _says(choice.get("delta"), "role") or _says(choice, "index", "delta", "logprobs", "content_filter_results")
-        for choice in _objects(content, "choices")
-    )
+    for choice in _objects(content, "choices"):
+        if _says(choice.get("delta"), "role"):
+            return True
+        if _says(choice, "index", "delta", "logprobs", "content_filter_results"):
+            return True
+    return False
 
 
 def _chat_may_end(events: Sequence[Event]) -> bool:

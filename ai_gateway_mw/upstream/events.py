@@ -72,6 +72,11 @@ class EventWatcher:
             self._look(chunk)
         return chunk
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes were fed and not given back."""
+        return len(self._held)
+
     def ending(self, failure: GatewayError | None = None) -> Ending:
         """What is left to do when the stream has ended, or broken off with a `failure`."""
         events = self.recent_events()
@@ -92,10 +97,9 @@ class EventWatcher:
         """Look for the first content in events that were sent on, or for an error in its place."""
         for event in events_of(events):
             self.first = self.first or event.data[:_KEPT]
-            self.error = error_in(event)
-            self.begun = self.error is None and self.dialect.begins(event)
-            if self.begun or self.error is not None:
-                self._looking = False
+            error = error_in(event)
+            if error is not None or self.dialect.begins(event):
+                self.error, self.begun, self._looking = error, error is None, False
                 return
 
     def _whole_events(self, chunk: bytes) -> bytes:
@@ -122,6 +126,7 @@ class ArrayWatcher:
     """
 
     __slots__ = ("_depth", "_escape", "_in_text", "_looks", "_seen", "begun", "dialect", "error", "recent")
+    unsent = 0
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect

@@ -136,8 +136,10 @@ class Failover:
             attempt.first_byte_ms = int((time.monotonic() - started) * 1000)
             attempt.status, attempt.fields = response.status, response.fields
             attempt.outcome = outcome_of(response.status)
-            if attempt.outcome is not ACCEPTED or not is_here(response, ctx.route):
+            if attempt.outcome is not ACCEPTED or not is_here(response, ctx.route, candidate.surface):
                 await self._name_outcome(ctx, attempt, response, self._patience(attempt, deadline))
+            elif response.watcher is not None:
+                attempt.first_token_ms = attempt.first_byte_ms
         except (UpstreamError, Overloaded) as error:
             attempt.error, attempt.outcome = error.without_trace(), outcome_of_failure(error)
         except asyncio.CancelledError:

@@ -118,30 +118,35 @@ class UpstreamAnswer:
 
     async def _send_stream(self, send: Send, watcher: EventWatcher | ArrayWatcher) -> None:
         """One that breaks off ends with the error event of its dialect, never with a terminator."""
-        response, redactor = self._response, StreamRedactor(self._sought)
-        await self._start(send, self._head())
-        failure: GatewayError | None = None
-        write = body_writer(send)
-
-        def pass_on(arrived: bytes) -> Written:
-            passed = redactor.feed(watcher.feed(arrived))
-            return write(passed) if passed else None
-
-        events = response.held.count(_DATA)
-
-        def count_and_pass_on(arrived: bytes) -> Written:
-            nonlocal events
-            events += arrived.count(_DATA)
-            passed = redactor.feed(cleaned(watcher.feed(arrived)))
-            return write(passed) if passed else None
-
-        account = self._ctx.account
-        counts = account is not None  # few streams say what they used, unless they are asked to
+        response, account, redactor = self._response, self._ctx.account, StreamRedactor(self._sought)
         cleaned = without_usage if account is not None and account.usage_was_asked else _as_it_is
+        head, first = self._head(), redactor.feed(cleaned(response.held))
+        writer = shortcuts(send).begin_answer(response.status, head, first)
+        if writer is None:
+            await self._start(send, head)
+            write, unsent = body_writer(send), first
+        else:
+            write, unsent = writer, b""
+        failure: GatewayError | None = None
+        if account is None:
+
+            def pass_on(arrived: bytes) -> Written:
+                passed = redactor.feed(watcher.feed(arrived))
+                return write(passed) if passed else None
+
+        else:  # few streams say what they used, unless they are asked to
+            events = response.held.count(_DATA)
+
+            def pass_on(arrived: bytes) -> Written:
+                nonlocal events
+                events += arrived.count(_DATA)
+                passed = redactor.feed(cleaned(watcher.feed(arrived)))
+                return write(passed) if passed else None
+
         try:
-            if passed := redactor.feed(cleaned(response.held)):
-                await send({"type": "http.response.body", "body": passed, "more_body": True})
-            await response.pour(count_and_pass_on if counts else pass_on)
+            if unsent:
+                await send({"type": "http.response.body", "body": unsent, "more_body": True})
+            await response.pour(pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
             reason = self._broken_off(error)
             if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):
@@ -150,15 +155,20 @@ class UpstreamAnswer:
         finally:
             if self._dialect_of_usage() is not None:
                 self._attempt.usage = usage_of_stream(watcher)
-                if counts:
+                if account is not None:
                     self._attempt.estimate = self._estimate(events)
+        last = cleaned(self._end_of_stream(watcher, failure))
+        await send({"type": "http.response.body", "body": redactor.feed(last) + redactor.flush()})
+
+    def _end_of_stream(self, watcher: EventWatcher | ArrayWatcher, failure: GatewayError | None) -> bytes:
+        """What is still to be sent, once it is noted what the stream has come to."""
         ending = watcher.ending(failure)
         self._attempt.outcome = self._outcome(ending, failure)
         if ending.interrupted:
             self._log_end(failure)
             if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so
                 raise failure or StreamInterrupted("The upstream stream was interrupted.")
-        await send({"type": "http.response.body", "body": redactor.feed(cleaned(ending.last)) + redactor.flush()})
+        return ending.last
 
     def _log_end(self, failure: GatewayError | None) -> None:
         provider = self._attempt.candidate.provider.id
@@ -193,7 +203,7 @@ class UpstreamAnswer:
         """The fields for the client, but for the length of what follows."""
         response, candidate = self._response, self._attempt.candidate
         fields = to_client(response.fields, response.named)
-        if upstream_id := response.field(b"x-request-id"):
+        if upstream_id := response.named.get(b"x-request-id"):
             fields.append((b"x-upstream-request-id", upstream_id))
         if self._sought.may_be_in(b"\n".join(map(_VALUE, fields))):  # no secret goes beyond a line
             fields = [(name, self._secrets.redact_bytes(value)) for name, value in fields]

@@ -209,7 +209,7 @@ async def test_a_good_status_may_hide_an_error(body: str, is_error: bool) -> Non
     assert (await commit(answer(body.encode(), kind=JSON)) is not None) is is_error
 
 
-def arrived(body: bytes, kind: str = "application/json", **fields: str) -> UpstreamResponse:
+def arrived(body: bytes, kind: str = "application/json", **fields: str) -> Answer:
     """An answer of which everything is here."""
     found = Answer(cast("Connection", None))
     found.connection, found.complete, found.chunks = None, True, [body]
@@ -221,36 +221,84 @@ def arrived(body: bytes, kind: str = "application/json", **fields: str) -> Upstr
 
 def test_for_a_json_answer_that_is_all_here_nothing_is_waited_for() -> None:
     response = arrived(b'{"id": "1", "error": null}'.ljust(100_000))
-    assert not is_here(response, route(CHAT)), "what may be an error is looked into"
+    assert not is_here(response, route(CHAT), SURFACE), "what may be an error is looked into"
     response = arrived(b'{"id": "1"}'.ljust(100_000))
-    assert is_here(response, route(CHAT))
+    assert is_here(response, route(CHAT), SURFACE)
     assert len(response.held) == 100_000
 
 
 @pytest.mark.parametrize(
     ("response", "path"),
     [
-        pytest.param(arrived(DONE, "text/event-stream"), CHAT, id="a stream"),
-        pytest.param(arrived(b"[{}]"), ARRAY, id="a stream of Gemini"),
+        pytest.param(arrived(ROLE, "text/event-stream"), CHAT, id="a stream"),
+        pytest.param(arrived(WORD[:-1], "text/event-stream"), CHAT, id="a part of an event"),
+        pytest.param(arrived(event(LIMITED), "text/event-stream"), CHAT, id="an error in a stream"),
+        pytest.param(arrived(WORD, "text/event-stream", content_encoding="gzip"), CHAT, id="a compressed stream"),
+        pytest.param(arrived(b'[{"usageMetadata": {}}'), ARRAY, id="a stream of Gemini"),
         pytest.param(arrived(b"ID3", "audio/mpeg"), "/v1/audio/speech", id="no JSON"),
         pytest.param(arrived(b"\x1f\x8b", content_encoding="gzip"), CHAT, id="compressed"),
         pytest.param(arrived(json.dumps(LIMITED).encode()), CHAT, id="an error"),
     ],
 )
 def test_of_other_answers_more_has_to_be_known(response: UpstreamResponse, path: str) -> None:
-    assert not is_here(response, route(path))
+    assert not is_here(response, route(path), SURFACE)
+
+
+def test_for_a_stream_whose_content_is_here_nothing_is_waited_for() -> None:
+    response = arrived(PING + ROLE + WORD, "text/event-stream")
+    assert is_here(response, route(CHAT), SURFACE)
+    assert response.held == PING + ROLE + WORD
+    assert response.watcher is not None
+    assert response.watcher.begun
+    assert list(response.watcher.recent) == [response.held]
+
+
+@pytest.mark.parametrize("path", SILENT)
+@pytest.mark.parametrize("cut", [3, -1, None])
+async def test_what_was_looked_at_of_a_stream_is_looked_at_once(path: str, cut: int | None) -> None:
+    beginning = (PING + SILENT[path])[:cut]
+    response = arrived(beginning, "text/event-stream")
+    assert not is_here(response, route(path), SURFACE)
+    response.chunks.append((PING + SILENT[path])[len(beginning) :] + CONTENT[path])
+    assert await commit(response, path) is None
+    assert response.held == PING + SILENT[path] + CONTENT[path]
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+async def test_a_stream_that_is_all_here_without_content_is_no_answer(looked_at: bool) -> None:
+    response = arrived(ROLE, "text/event-stream")
+    assert not (looked_at and is_here(response, route(CHAT), SURFACE))
+    with pytest.raises(UpstreamInterrupted):
+        await commit(response)
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+async def test_an_error_in_the_place_of_content_that_is_here_is_told(looked_at: bool) -> None:
+    response = arrived(ROLE + event(LIMITED), "text/event-stream")
+    assert not (looked_at and is_here(response, route(CHAT), SURFACE))
+    assert json.loads(await commit(response) or b"") == LIMITED
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+@pytest.mark.parametrize("body", [PING * 10_000, b"data: ".ljust(20_000)], ids=["pings", "one event"])
+async def test_what_is_here_counts_for_what_is_held_back(body: bytes, looked_at: bool) -> None:
+    response = arrived(body, "text/event-stream")
+    assert not (looked_at and is_here(response, route(CHAT), SURFACE))
+    assert await commit(response) is None
+    assert response.watcher is not None
+    assert not response.watcher.begun
 
 
 async def test_one_that_is_not_all_here_is_waited_for() -> None:
     response = answer(b'{"id": "1"}', kind="application/json")
-    assert not is_here(response, route(CHAT))
+    assert not is_here(response, route(CHAT), SURFACE)
     assert await commit(response) is None
 
 
 async def test_an_error_that_is_all_here_is_told() -> None:
     for looked_at in (False, True):
         response = arrived(json.dumps(LIMITED).encode())
-        assert not (looked_at and is_here(response, route(CHAT)))
+        assert not (looked_at and is_here(response, route(CHAT), SURFACE))
         assert await commit(response) == response.held == json.dumps(LIMITED).encode()
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Written
+from ai_gateway_mw.asgi import ASGIApp, Message, Scope, Shortcuts, Writer, Written
 from ai_gateway_mw.cli.protocol.head import Fields
 from ai_gateway_mw.cli.protocol.waiters import Waiters, joining, wake
 from ai_gateway_mw.errors import GatewayError
@@ -186,6 +186,21 @@ class Exchange(Shortcuts):
         else:
             self._send_body(body, more=False)
         return True
+
+    def begin_answer(self, status: int, fields: Fields, body: bytes) -> Writer | None:
+        """Not before the client has taken all of the answer before."""
+        sending = self._connection.sending
+        if self.started or sending.is_clogged:
+            return None
+        if self.gone:
+            return self.write_body
+        self._begin(status, fields)
+        if self._chunked and 0 < len(body) <= _COPIED:  # as it is with almost every stream
+            head, self._head = self._head, b""
+            sending.write(head + _CHUNK % (len(body), body))
+        else:
+            self._send_body(body, more=True)
+        return self.write_body
 
     def drop(self) -> bool:
         """No answer, and no further one on this connection."""

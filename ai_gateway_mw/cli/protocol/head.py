@@ -66,19 +66,20 @@ class Heads:
         names, values = zip(*fields, strict=True) if fields else ((), ())
         shape = self._shapes.get((status, names)) or self._shape(status, names)
         status_line, form, breaks, length_at, connection_at = shape
-        length = None
-        if length_at is not None:
-            if not values[length_at].isdigit():
-                raise ValueError(_NO_SINGLE_LENGTH)
+        length, chunked = None, False
+        if length_at is None:
+            chunked = understands_chunks and not bodyless
+            keep_alive = keep_alive and (chunked or bodyless)
+        elif values[length_at].isdigit():
             length = int(values[length_at])
-        for at in connection_at:
-            keep_alive = keep_alive and b"close" not in values[at].lower()
+        else:
+            raise ValueError(_NO_SINGLE_LENGTH)
+        if connection_at and any(b"close" in values[at].lower() for at in connection_at):
+            keep_alive = False
         if standing is not self._standing:
             self._render_standing(standing)
-        chunked = length is None and understands_chunks and not bodyless
         if chunked:
             form, breaks = form + _CHUNKED, breaks + 2
-        keep_alive = keep_alive and (length is not None or chunked or bodyless)
         if not keep_alive:
             form, breaks = form + _CLOSE, breaks + 2
         head = b"".join((status_line, self._standing_lines, form % values, b"\r\n"))

@@ -40,8 +40,11 @@ class Answer(UpstreamResponse):
         chunks = self.chunks
         if not chunks:
             return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        if len(chunks) == 1:
+            data = chunks.pop()
+        else:
+            data = b"".join(chunks)
+            chunks.clear()
         if self.connection is not None and self.connection.is_paused:
             self.connection.resume()
         return data
@@ -52,9 +55,8 @@ class Answer(UpstreamResponse):
         while not self.chunks:
             connection = self.connection
             if connection is None:
-                if self.complete:
-                    return b""
-                raise self.error or UpstreamInterrupted("The answer was closed.")
+                self._check_end()
+                return b""
             try:
                 await connection.arrival(connection.timeouts.idle)
             except asyncio.CancelledError:
@@ -65,9 +67,10 @@ class Answer(UpstreamResponse):
     async def pour(self, into: Pour) -> None:
         """Hand all of the body to `into`, each piece when it arrives and before the event loop's next turn; what it
         gives back is awaited before the next piece. Raises as `read` does, and what `into` raises."""
-        while piece := await self.read():
-            wait = into(piece)
-            if wait is None and not self.chunks and (connection := self.connection) is not None:
+        while True:
+            if self.chunks:
+                wait = into(self.take())
+            elif (connection := self.connection) is not None:
                 waiter = connection.poured(into)
                 try:
                     wait = await waiter
@@ -75,6 +78,9 @@ class Answer(UpstreamResponse):
                     self._give_up()
                     await _what_was_begun(waiter)
                     raise
+            else:
+                self._check_end()
+                return
             if wait is not None:
                 await wait
 
@@ -97,6 +103,11 @@ class Answer(UpstreamResponse):
         if self.connection is not None:
             self.connection.fail(UpstreamInterrupted("The answer was closed."))
         self.error = None  # one that was raised knows its frames, and they know this
+
+    def _check_end(self) -> None:
+        """Raise, unless all has arrived: no more will come."""
+        if not self.complete:
+            raise self.error or UpstreamInterrupted("The answer was closed.")
 
     def _give_up(self) -> None:
         """End the connection, unless the answer is complete by now: it may be another's already."""

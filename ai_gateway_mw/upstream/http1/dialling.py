@@ -8,8 +8,8 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -76,16 +76,25 @@ async def _connection(origin: Origin, tls: TLS, make: Callable[[], Connection]) 
     return connection
 
 
-async def _addresses(host: str, port: int) -> list[_Address]:
+async def _addresses(host: str, port: int) -> Sequence[_Address]:
     """Where a host may be reached, its families in turns (RFC 8305 4)."""
     try:  # a literal address does not wait behind names that take long to resolve
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return (_literal(host, port) if "%" not in host else _numeric(host, port),)  # interfaces get other numbers
     except socket.gaierror:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     by_family: dict[int, list[_Address]] = {}
     for family, _, _, _, address in found:
         by_family.setdefault(family, []).append((family, address))
     return [address for address in chain.from_iterable(zip_longest(*by_family.values())) if address is not None]
+
+
+def _numeric(host: str, port: int) -> _Address:
+    """The address that a host is. Raises `gaierror` for a name."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return found[0][0], found[0][4]
+
+
+_literal = lru_cache(maxsize=256)(_numeric)  # a name is not remembered
 
 
 async def _connected(address: _Address) -> socket.socket:
@@ -108,15 +117,20 @@ async def _connected(address: _Address) -> socket.socket:
 
 async def _writable(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(sock, ready.set)
+    ready = loop.create_future()
+    loop.add_writer(sock, _tell, ready)
     try:
-        await ready.wait()
+        await ready
     finally:
         loop.remove_writer(sock)
 
 
-async def first_connected(addresses: list[_Address]) -> socket.socket:
+def _tell(ready: asyncio.Future[None]) -> None:
+    if not ready.done():  # by the turn before, after which whoever waits has not had theirs
+        ready.set_result(None)
+
+
+async def first_connected(addresses: Sequence[_Address]) -> socket.socket:
     """Each address is tried as soon as the one before has failed, or has taken long (RFC 8305 5)."""
     untried = deque(addresses)
     tries: list[asyncio.Task[socket.socket]] = []

@@ -14,8 +14,8 @@ _MAX_HEAD = 64 * 1024  # of a head, and of what is no body within one: chunk ext
 _MAX_FIELDS = 256
 _MAX_INFORMATIONAL = 8
 _MAX_LENGTH_DIGITS = 18
-
-_WATCHED = frozenset([b"transfer-encoding", b"keep-alive"])
+_CODING, _KEEP = b"transfer-encoding", b"keep-alive"
+_WATCHED = frozenset([_CODING, _KEEP])
 
 
 class Malformed(Exception):
@@ -80,16 +80,16 @@ class AnswerParser:
         self._fields.append((name.lower(), value.rstrip(b" \t")))  # also of trailers, which nobody looks at
 
     def on_headers_complete(self) -> None:
-        answer, fields = self._answer, self._fields
+        answer, parser, fields = self._answer, self._parser, self._fields
         self._fields = []
-        status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
+        status, version = parser.get_status_code(), parser.get_http_version()
         named = dict(reversed(fields))  # where a name is there twice, the first counts
-        self.framed = b"content-length" in named
-        if self.framed and len(named[b"content-length"]) > _MAX_LENGTH_DIGITS:  # httptools takes no second one
+        length = named.get(b"content-length")
+        self.framed = length is not None
+        if length is not None and len(length) > _MAX_LENGTH_DIGITS:  # httptools takes no second one
             raise Malformed
         if not _WATCHED.isdisjoint(named):
-            self._note(fields)
+            self._note(fields, named)
         if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
             self._check(status, version, fields)
             if status < 200 and status != 101:
@@ -111,21 +111,21 @@ class AnswerParser:
             answer.complete = True
             self.keep_alive = self._parser.should_keep_alive()
 
-    def _note(self, fields: list[Field]) -> None:
+    def _note(self, fields: list[Field], named: dict[bytes, bytes]) -> None:
         """Look at what says that the body ends in another way, or how long the connection stays."""
-        for name, value in fields:
-            if name == b"transfer-encoding":  # httptools would read other codings up to the end of the connection
-                if self.framed or value.lower() != b"chunked":
-                    raise Malformed
-                self.framed = True
-            elif name == b"keep-alive":
-                self._keep_as_told(value)
+        if (coding := named.get(_CODING)) is not None:
+            # httptools would read other codings up to the end of the connection.
+            if self.framed or coding.lower() != b"chunked" or _is_repeated(_CODING, fields, named):
+                raise Malformed
+            self.framed = True
+        if _KEEP in named:
+            self._keep_as_told([value for name, value in fields if name == _KEEP])
 
     def _check(self, status: int, version: str, fields: list[Field]) -> None:
         """Look at a head that is not as most are."""
         if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
             raise Malformed
-        if version == "1.0" and b"transfer-encoding" in dict(fields):  # RFC 9112 6.1: faulty framing
+        if version == "1.0" and _CODING in dict(fields):  # RFC 9112 6.1: faulty framing
             raise Malformed
         if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
             raise Malformed
@@ -134,9 +134,13 @@ class AnswerParser:
             if self._informational > _MAX_INFORMATIONAL:
                 raise Malformed
 
-    def _keep_as_told(self, value: bytes) -> None:
+    def _keep_as_told(self, values: list[bytes]) -> None:
         """`timeout=5, max=100`: the upstream will end the connection then, and we do not want to race with it."""
-        for item in value.split(b","):
+        for item in b",".join(values).split(b","):
             name, _, seconds = item.strip().partition(b"=")
             if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
                 self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))
+
+
+def _is_repeated(name: bytes, fields: list[Field], named: dict[bytes, bytes]) -> bool:
+    return len(named) < len(fields) and [each for each, _ in fields].count(name) > 1

@@ -33,6 +33,7 @@ class Pool:
         "_idle",
         "_limits",
         "_loop",
+        "_make",
         "_origin",
         "_sweep",
         "_taken",
@@ -60,6 +61,7 @@ class Pool:
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._limits = limits
         self._loop = loop
+        self._make = partial(Connection, loop, clock, limits.keepalive)
         self._sweep = sweep
 
     def idle(self) -> Connection | None:
@@ -157,11 +159,9 @@ class Pool:
 
     async def _dialled(self, timeouts: Timeouts) -> Connection:
         """A new connection in a place that was taken for it, and that is free again if this fails."""
-        make = partial(Connection, self._loop, self._clock, self._limits.keepalive)
         try:
-            connection = await dial(
-                self._origin, self._tls, make, min(timeouts.connect, timeouts.deadline - self._clock())
-            )
+            patience = min(timeouts.connect, timeouts.deadline - self._clock())
+            connection = await dial(self._origin, self._tls, self._make, patience)
             if not connection.join(self):
                 raise UpstreamUnreachable("The provider ended the connection at once.")
         except BaseException:

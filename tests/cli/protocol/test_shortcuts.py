@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -81,6 +82,61 @@ async def test_pieces_of_a_body(request_: bytes, fields: list[tuple[bytes, bytes
     assert await answered(request_, written) == await answered(request_, sent)
 
 
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize("first", [b"", b"abc", LARGE], ids=["nothing", "some", "large"])
+@pytest.mark.parametrize(
+    "fields",
+    [[], [(b"content-length", b"6")], [(b"connection", b"close")], [(b"a", b"b\r\nc: d")]],
+    ids=["no length", "length", "last", "two heads"],
+)
+async def test_the_beginning_of_an_answer(request_: bytes, fields: list[tuple[bytes, bytes]], first: bytes) -> None:
+    async def written(scope: Any, receive: Any, send: Any) -> None:
+        write = shortcuts(send).begin_answer(200, fields, first)
+        assert write is not None
+        assert shortcuts(send).begin_answer(200, fields, first) is None
+        assert write(b"def") is None
+        await send({"type": "http.response.body"})
+
+    async def sent(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        for piece in (first, b"def"):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    assert await answered(request_, written) == await answered(request_, sent)
+
+
+async def test_an_answer_begins_with_one_write() -> None:
+    async def written(scope: Any, receive: Any, send: Any) -> None:
+        assert shortcuts(send).begin_answer(200, [], b"abc") is not None
+        assert len(wire.transport.writes) == 1
+        await send({"type": "http.response.body"})
+
+    async with Wire(written) as wire:
+        await wire.hear(GET)
+        assert wire.transport.writes[0].endswith(b"\r\n\r\n3\r\nabc\r\n")
+        assert wire.said.endswith(b"\r\n0\r\n\r\n")
+
+
+async def test_of_an_answer_to_a_client_that_has_left_nothing_is_written() -> None:
+    has_left = asyncio.Event()
+    done: list[object] = []
+
+    async def written(scope: Any, receive: Any, send: Any) -> None:
+        await has_left.wait()
+        write = shortcuts(send).begin_answer(200, [], b"abc")
+        assert write is not None
+        done.append(write(b"def"))
+
+    async with Wire(written) as wire:
+        await wire.hear(GET)
+        await wire.lose()
+        has_left.set()
+        await turns()
+    assert done == [None]
+    assert not wire.said
+
+
 async def test_a_piece_without_a_head() -> None:
     async def written(scope: Any, receive: Any, send: Any) -> None:
         shortcuts(send).write_body(b"a")
@@ -115,13 +171,14 @@ async def test_an_answer_is_not_written_to_a_client_that_takes_nothing() -> None
 
     async def written(scope: Any, receive: Any, send: Any) -> None:
         done.append(shortcuts(send).write_answer(200, [], b"a"))
+        done.append(shortcuts(send).begin_answer(200, [], b"a") is not None)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
     async with Wire(written) as wire:
         wire.connection.pause_writing()
         await wire.hear(GET)
-        assert done == [False]
+        assert done == [False, False]
         assert not wire.said
         wire.connection.resume_writing()
         await turns()
@@ -146,5 +203,6 @@ async def test_of_others_nothing_is_known() -> None:
 
     assert body_at_hand(channel, 10) is None
     assert not shortcuts(channel).write_answer(200, [], b"")
+    assert shortcuts(channel).begin_answer(200, [], b"") is None
     assert not shortcuts(channel).when_gone(None)
     assert not shortcuts(channel).drop()

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,25 @@ def address(port: int) -> tuple[int, tuple[str, int]]:
 async def test_a_name_is_looked_up(transport: HTTPTransport) -> None:
     async with RawServer([PLAIN]) as server:
         assert (await get(transport, Origin.of(f"http://localhost:{server.port}"))).body == b"hello"
+
+
+async def test_a_literal_address_is_read_once_and_a_name_is_looked_up_each_time(
+    transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    numeric = socket.getaddrinfo
+
+    def counted(host: str, *rest: Any, **more: Any) -> Any:
+        if more.get("flags") == socket.AI_NUMERICHOST:
+            asked.append(host)
+        return numeric(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    last = PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with RawServer([last], [last], [last], [last]) as server:
+        for host in ("127.0.0.1", "127.0.0.1", "localhost", "localhost"):
+            assert (await get(transport, Origin.of(f"http://{host}:{server.port}"))).body == b"hello"
+    assert asked == ["127.0.0.1", "localhost", "localhost"]
 
 
 async def test_a_mapped_name_leads_to_its_address(transport: HTTPTransport) -> None:

@@ -179,6 +179,7 @@ async def test_only_so_many_connections_are_kept() -> None:
         (b"Keep-Alive: timeout=5\r\n", 4.1, False),
         (b"Keep-Alive: max=7, Timeout=20\r\n", 18, True),
         (b"Keep-Alive: max=7, Timeout=20\r\n", 20, False),
+        (b"Keep-Alive: timeout=20\r\nKeep-Alive: timeout=5\r\n", 4.1, False),
         (b"Keep-Alive: timeout=1\r\n", 0.4, True),
         (b"Keep-Alive: timeout=1\r\n", 0.6, False),
         (b"Keep-Alive: timeout=3600\r\n", 56, False),

@@ -63,6 +63,9 @@ GOOD: dict[str, Good] = {
     "no content with fields": Good([b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"]),
     "not modified with a length": Good([b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"]),
     "HEAD": Good([OK + b"Content-Length: 5\r\n\r\n"], kept=False, method="HEAD"),
+    "chunked, another field twice": Good(
+        [OK + b"X-A: 1\r\nTransfer-Encoding: chunked\r\nX-A: 2\r\n\r\n" + chunk(b"hello") + b"0\r\n\r\n"]
+    ),
     "HEAD, chunked": Good([OK + b"Transfer-Encoding: chunked\r\n\r\n"], kept=False, method="HEAD"),
     "HEAD, 204": Good([b"HTTP/1.1 204 No Content\r\n\r\n"], kept=False, method="HEAD"),
     "GET": Good([PLAIN], method="GET"),
