@@ -11,6 +11,7 @@ from ai_gateway_mw.keys.token import PREFIX
 from ai_gateway_mw.secrets import Secret
 
 _AUTHORIZATION: Final = b"authorization"
+_BEARER: Final = b"bearer "
 _QUERY_PARAMETER: Final = "key"  # Gemini's other way
 _MAX_PARAMETERS: Final = 1_000
 _ALONE: Final = {name: frozenset([name]) for name in CREDENTIAL_FIELDS}
@@ -64,8 +65,7 @@ def _only(fields: Fields, name: bytes) -> ClientCredential | None:
 
 def _bearer(value: bytes) -> bytes:
     """The token of `Bearer <token>` (RFC 6750 2.1; schemes are case-insensitive), empty for any other scheme."""
-    scheme, _, token = value.partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else b""
+    return value[7:].strip() if value[:7].lower() == _BEARER else b""
 
 
 def _keys_of(query_string: bytes) -> set[bytes]:

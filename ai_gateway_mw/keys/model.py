@@ -37,6 +37,7 @@ class GatewayKey:
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
+    permitted: frozenset[Scope] = field(init=False, repr=False, compare=False)  # by its scopes
     claims: KeyClaims = field(init=False, repr=False, compare=False)  # of its limits, under its lineage
     restricts_models: bool = field(init=False, repr=False, compare=False)
     result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
@@ -44,6 +45,7 @@ class GatewayKey:
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
+        object.__setattr__(self, "permitted", frozenset(scope for scope in Scope if permits(self.scopes, scope)))
         object.__setattr__(self, "claims", KeyClaims(self.limits, self.lineage))
         restricts = self.allowed_models is not None or self.allowed_providers is not None
         object.__setattr__(self, "restricts_models", restricts)
@@ -55,11 +57,7 @@ class GatewayKey:
 
     def works(self, clock: Callable[[], datetime]) -> bool:
         """Whether requests may come with it now."""
-        return not self.revoked and not self.expired(clock)
-
-    def permits(self, needed: Scope) -> bool:
-        """Whether one of its scopes covers the one that a request needs."""
-        return permits(self.scopes, needed)
+        return not self.revoked and (self.expires is None or not self.expired(clock))
 
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""
