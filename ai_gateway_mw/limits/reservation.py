@@ -24,26 +24,25 @@ class Reservation:
     """Opened once, and then ended by `settle` or `release`, whatever happened in between; the second of them does
     nothing. For a key without limits nothing is counted.
 
-    `requests` and `tokens` are how the limits of these stood when this was taken.
+    `requests` and `tokens` are how the limits of these stood when this was taken. Until something is taken, all is as
+    the class has it.
     """
 
-    __slots__ = ("_at", "_claims", "_counters", "_is_open", "_reserved", "requests", "tokens")
+    requests: Sequence[Standing] = ()
+    tokens: Sequence[Standing] = ()
+    has_reserved = False
+    _is_open = False
+    _reserved: Use = NO_USE
+    _at = 0.0  # when that was reserved
 
     def __init__(self, counters: Counters, claims: KeyClaims) -> None:
         self._counters = counters
         self._claims = claims
-        self._is_open = False
-        self._reserved: Use | None = None
-        self._at = 0.0
-        self.requests: Sequence[Standing] = ()
-        self.tokens: Sequence[Standing] = ()
 
     def open(self) -> None:
         """Take a request of each window, and a place. Raises `RateLimited` or `TooManyConcurrent`, and then nothing is
         taken."""
         claims = self._claims
-        if claims.limits.is_none:
-            return
         if claims.of_requests or claims.place is not None:
             taken = self._counters.take(claims.of_requests, claims.place)
             if taken.refused is not None:
@@ -54,11 +53,9 @@ class Reservation:
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the upstream call may use at most. Raises `RateLimited`, `RequestOverLimit` or `BudgetExceeded`,
         and then nothing of it is taken; the place stays."""
-        claims = self._claims
-        if claims.limits.is_none:
-            return
-        if self._reserved is not None or not self._is_open:
+        if self.has_reserved or not self._is_open:
             raise RuntimeError("an exchange reserves once, while it is open")
+        claims = self._claims
         wanted = input_tokens + output_tokens, input_tokens, output_tokens, cost_nano
         if claims.of_use:
             of_use = [(name, window, limit, wanted[part]) for name, window, limit, part in claims.of_use]
@@ -67,6 +64,7 @@ class Reservation:
                 _refuse(claims, claims.limits.of_use, of_use, taken)
             self.tokens = taken.standings[: claims.token_bounds]
             self._at = taken.at
+        self.has_reserved = True
         self._reserved = wanted
 
     def settle(self, input_tokens: int | None, output_tokens: int | None, cost_nano: int | None) -> None:
@@ -75,15 +73,12 @@ class Reservation:
         if not self._is_open:
             return
         self._is_open = False
-        claims, reserved = self._claims, self._reserved or NO_USE
-        read = reserved[1] if input_tokens is None else input_tokens
-        made = reserved[2] if output_tokens is None else output_tokens
-        used = read + made, read, made, reserved[3] if cost_nano is None else cost_nano
-        differences = [
-            (name, window, used[part] - reserved[part])
-            for name, window, _, part in claims.of_use
-            if used[part] != reserved[part]
-        ]
+        claims = self._claims
+        _, read, made, cost = self._reserved
+        more_read = 0 if input_tokens is None else input_tokens - read
+        more_made = 0 if output_tokens is None else output_tokens - made
+        more = more_read + more_made, more_read, more_made, 0 if cost_nano is None else cost_nano - cost
+        differences = [(name, window, more[part]) for name, window, _, part in claims.of_use if more[part]]
         if not differences and claims.place is None:
             return
         try:
