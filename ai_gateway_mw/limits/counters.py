@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -47,6 +47,8 @@ class Counters:
         self._memory = of
         self._guard = of.guard
         self._cells = of.keys.cells
+        self._buffer = of.buffer
+        self._places = of.places
         self._clock = clock
         self._rows: dict[tuple[str, int], Row] = {}
         self._closed = False
@@ -83,10 +85,9 @@ class Counters:
     def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
         """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
         looked at. The place is to be given back by `correct_all`, and is when this process dies."""
-        cells, rows = self._cells, self._rows
+        cells, buffer, rows = self._cells, self._buffer, self._rows
         standings: list[Standing] = []
-        misfits: list[int] = []
-        refused, longest = None, 0
+        waits: dict[int, int] = {}  # of claims that do not fit in, by their numbers
         with self._guard:
             now = self._clock()
             if place is not None and not self._enter(*place):
@@ -97,23 +98,21 @@ class Counters:
                         raise ValueError(f"{amount} cannot be taken")
                     # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
-                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                    if row is None or buffer[row.name] != row.digest:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
                     standing = rings.take(cells, row.base, window, now, limit, amount)
                     if standing[1] < 0:
-                        misfits.append(len(standings))
-                        wait = rings.wait(cells, row.base, window, now, -standing[1])
-                        if wait > longest:
-                            refused, longest = misfits[-1], wait
+                        waits[len(standings)] = rings.wait(cells, row.base, window, now, -standing[1])
                     standings.append(standing)
-                if refused is None:
+                if not waits:
                     return Taken(now, standings)
             except BaseException:
-                self._undo(claims[: len(standings)], misfits, place)
+                self._undo(claims[: len(standings)], waits, place)
                 raise
-            self._undo(claims, misfits, place)
+            self._undo(claims, waits, place)
             standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
-        return Taken(now, standings, refused, longest)
+        refused = max(waits, key=waits.__getitem__)
+        return Taken(now, standings, refused, waits[refused])
 
     def correct(self, name: str, window: Window, at: float, difference: int) -> None:
         """Make what was taken at that time more or less; see `correct_all`."""
@@ -124,14 +123,14 @@ class Counters:
     ) -> None:
         """Change what was taken at that time by these differences, whatever the limits say, and give the place back.
         What has left its window cannot be less any more; what it should have been more counts now."""
-        cells, rows = self._cells, self._rows
+        cells, buffer, rows = self._cells, self._buffer, self._rows
         with self._guard:
             now = self._clock()
             try:
                 for name, window, difference in differences:
                     # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
-                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
+                    if row is None or buffer[row.name] != row.digest:
                         row = self._found(name, window.code)
                     if row is None:
                         if difference <= 0:
@@ -165,7 +164,7 @@ class Counters:
         """How many places are taken."""
         with self._guard:
             row = self._found(name, _PLACES)
-            return 0 if row is None else self._memory.places.taken(row.base)
+            return 0 if row is None else self._places.taken(row.base)
 
     def close(self) -> None:
         """Let go of the file; places of this process are given back with it."""
@@ -175,8 +174,8 @@ class Counters:
 
     def _found(self, name: str, code: int) -> Row | None:
         """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
-        row, cells = self._rows.get((name, code)), self._cells
-        if row is not None and cells[row.name] == row.low and cells[row.name + 1] == row.high:
+        row = self._rows.get((name, code))
+        if row is not None and self._buffer[row.name] == row.digest:
             return row
         row = self._table(name, code).find(_digest(name, code))
         return None if row is None else self._remembered(name, code, row)
@@ -197,16 +196,16 @@ class Counters:
         return self._remembered(name, window.code, row)
 
     def _enter(self, name: str, limit: int) -> bool:
-        places = self._memory.places
-        row = self._found(name, _PLACES)
-        if row is None:
-            row = self._remembered(name, _PLACES, places.add(_digest(name, _PLACES)))
-        return places.enter(row.base, limit)
+        row = self._found(name, _PLACES) or self._new_places(name)
+        return self._places.enter(row.base, limit)
 
     def _leave(self, name: str) -> None:
         row = self._found(name, _PLACES)
         if row is not None:
-            self._memory.places.leave(row.base)
+            self._places.leave(row.base)
+
+    def _new_places(self, name: str) -> Row:
+        return self._remembered(name, _PLACES, self._places.add(_digest(name, _PLACES)))
 
     def _table(self, name: str, code: int) -> Table:
         if code == _PLACES:
@@ -225,7 +224,7 @@ class Counters:
         used = rings.total(self._cells, base, window)
         return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
 
-    def _undo(self, claims: Sequence[Claim], misfits: Collection[int], place: Place | None) -> None:
+    def _undo(self, claims: Sequence[Claim], misfits: Container[int], place: Place | None) -> None:
         """Give back what was taken just now: what these claims want, but for those that did not fit in."""
         for number, (name, window, _, amount) in enumerate(claims):
             row = self._found(name, window.code)

@@ -34,7 +34,7 @@ class Memory:
     def __init__(self, buffer: mmap.mmap, guard: Guard, rows: int, place_rows: int) -> None:
         self.guard = guard
         self.rows, self.place_rows = rows, place_rows
-        self._buffer = buffer
+        self.buffer = buffer
         self._bytes = memoryview(buffer)
         size = Table.size(rows, rings.WIDTH)
         self.keys = Table(self._bytes, _HEADER_CELLS, rows, rings.WIDTH)
@@ -52,7 +52,7 @@ class Memory:
         for table in (self.keys, self.others, self.of_places):
             table.release()
         self._bytes.release()
-        self._buffer.close()
+        self.buffer.close()
 
 
 def private(rows: int, place_rows: int, guard: Guard | None = None) -> Memory:
