@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ai_gateway_mw.accounts.account import Account
 from ai_gateway_mw.accounts.link import Link
 from ai_gateway_mw.accounts.totals import Totals
-from ai_gateway_mw.addresses import origin_of, parse_address
+from ai_gateway_mw.addresses import origin_of, parse_address, text_of
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
     ClientGone,
@@ -141,21 +141,11 @@ class Accounts:
         """Count what an exchange has used."""
         if self._recorder is None:
             return
-        agent = ctx.request_fields.get(b"user-agent")
-        used = Used(
-            key.id,
-            totals.provider,
-            totals.model,
-            time.time(),
-            error=status >= 400 and status != ClientGone.status,
-            input_tokens=totals.input_tokens,
-            output_tokens=totals.output_tokens,
-            cached_tokens=totals.cached_tokens,
-            cost_nano=totals.cost_nano,
-            address=str(ctx.client_ip or ""),
-            user_agent=agent.decode("latin-1") if agent else "",
-        )
-        self._recorder.note(used)
+        provider, model, read, made, cached, cost = totals
+        error = status >= 400 and status != ClientGone.status
+        agent = ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1")
+        address = text_of(ctx.client_ip)
+        self._recorder.note(Used(key.id, provider, model, time.time(), error, read, made, cached, cost, address, agent))
 
     def closed(self, account: Account) -> None:
         """An exchange is over."""

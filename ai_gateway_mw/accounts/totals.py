@@ -32,6 +32,7 @@ class Totals(NamedTuple):
         all_read = all_made = all_cached = 0
         cost: int | None = 0
         for attempt in attempts:
+            candidate = attempt.candidate
             if not attempt.outcome.may_be_billed:
                 continue
             read, made, cached, _ = attempt.counted_usage or _UNTOLD
@@ -40,15 +41,13 @@ class Totals(NamedTuple):
             if made is None:
                 made = reserved[1]
             if read or made:
-                model = attempt.candidate.model
-                price = None if model is None else prices.applied(model, unknown)
+                price = None if candidate.model is None else prices.applied(candidate.model, unknown)
                 cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
             all_read += read
             all_made += made
             all_cached += cached
-        last = attempts[-1].candidate
-        model_id = last.model.id if last.model is not None else ""
-        return cls(last.provider.id, model_id, all_read, all_made, all_cached, cost)
+        model_id = "" if candidate.model is None else candidate.model.id
+        return cls(candidate.provider.id, model_id, all_read, all_made, all_cached, cost)
 
 
 _NOTHING: Final = Totals()

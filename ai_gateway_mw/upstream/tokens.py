@@ -30,9 +30,12 @@ def estimated_tokens(content: dict[str, Any]) -> int:
                 ascii_characters += narrow
                 other += len(item) - narrow
         elif kind is list:
-            numbers = list(map(type, item)).count(int)  # a prompt may come as tokens, for embeddings say
-            ready += numbers
-            items += item if not numbers else [each for each in item if type(each) is not int]
+            if int not in map(type, item):
+                items += item
+            else:  # a prompt may come as tokens, for embeddings say
+                rest = [each for each in item if type(each) is not int]
+                ready += len(item) - len(rest)
+                items += rest
         elif kind is dict:
             items += map(item.get, item.keys() - _BINARY_KEYS)
     return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready
