@@ -111,7 +111,7 @@ class Accounts:
 
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
-        claim = _failures_of(address), _MINUTE, _FLOOD, 1
+        claim = _failures_of(address), _MINUTE, _FLOOD, 0
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
             limit, remaining, reset = taken.standings[0]

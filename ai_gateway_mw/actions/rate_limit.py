@@ -84,7 +84,7 @@ class RateLimit:
         self._sparing.note(ctx, refusal, f"{self._config.name}: {self._limit}")
 
     def _taken(self, bucket: str) -> Taken:
-        return self._stores.counters.take([(f"rate-limit:{bucket}", self._window, self._config.capacity, 1)])
+        return self._stores.counters.take([(f"rate-limit:{bucket}", self._window, self._config.capacity, 0)])
 
 
 def bucket_of(name: str, expressions: Iterable[Expression], ctx: Context) -> str:

@@ -22,7 +22,8 @@ CROWDED: Final = -1  # refused for want of a free place
 _code = struct.Struct("=q").pack
 
 Claim = tuple[str, Window, int, int]
-"""A counter's name, its window, how much it allows, and how much of it is wanted (0 to look only)."""
+"""A counter's name, its window, how much it allows, and which of the amounts that go with the claims counts in it."""
+ONE: Final = (1,)  # the amounts of claims that want one each
 Place = tuple[str, int]
 """A name, and how many places there are by it."""
 
@@ -82,9 +83,9 @@ class Counters:
         with self._guard:
             return Counters(memory.copied(self._memory), self._clock)
 
-    def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
-        """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
-        looked at. The place is to be given back by `correct_all`, and is when this process dies."""
+    def take(self, claims: Sequence[Claim], wanted: Sequence[int] = ONE, place: Place | None = None) -> Taken:
+        """Take what all claims want (0 to look only) and a place, or nothing of any of them. Where no place is free,
+        the claims are not looked at. The place is to be given back by `correct`, and is when this process dies."""
         cells, buffer, rows = self._cells, self._buffer, self._rows
         standings: list[Standing] = []
         waits: dict[int, int] = {}  # of claims that do not fit in, by their numbers
@@ -93,33 +94,27 @@ class Counters:
             if place is not None and not self._enter(*place):
                 return Taken(now, (), CROWDED)
             try:
-                for name, window, limit, amount in claims:
-                    if amount < 0:
-                        raise ValueError(f"{amount} cannot be taken")
+                for name, window, limit, part in claims:
                     # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
                     if row is None or buffer[row.name] != row.digest:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
-                    standing = rings.take(cells, row.base, window, now, limit, amount)
+                    standing = rings.take(cells, row.base, window, now, limit, wanted[part])
                     if standing[1] < 0:
                         waits[len(standings)] = rings.wait(cells, row.base, window, now, -standing[1])
                     standings.append(standing)
                 if not waits:
                     return Taken(now, standings)
             except BaseException:
-                self._undo(claims[: len(standings)], waits, place)
+                self._undo(claims[: len(standings)], wanted, waits, place)
                 raise
-            self._undo(claims, waits, place)
+            self._undo(claims, wanted, waits, place)
             standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
         refused = max(waits, key=waits.__getitem__)
         return Taken(now, standings, refused, waits[refused])
 
-    def correct(self, name: str, window: Window, at: float, difference: int) -> None:
-        """Make what was taken at that time more or less; see `correct_all`."""
-        self.correct_all([(name, window, difference)], at)
-
-    def correct_all(
-        self, differences: Sequence[tuple[str, Window, int]], at: float, place: Place | None = None
+    def correct(
+        self, claims: Sequence[Claim], differences: Sequence[int], at: float, place: Place | None = None
     ) -> None:
         """Change what was taken at that time by these differences, whatever the limits say, and give the place back.
         What has left its window cannot be less any more; what it should have been more counts now."""
@@ -127,7 +122,10 @@ class Counters:
         with self._guard:
             now = self._clock()
             try:
-                for name, window, difference in differences:
+                for name, window, _, part in claims:
+                    difference = differences[part]
+                    if not difference:
+                        continue
                     # `_found`, written out: each request asks it of every counter.
                     row = rows.get((name, window.code))
                     if row is None or buffer[row.name] != row.digest:
@@ -224,12 +222,14 @@ class Counters:
         used = rings.total(self._cells, base, window)
         return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
 
-    def _undo(self, claims: Sequence[Claim], misfits: Container[int], place: Place | None) -> None:
+    def _undo(
+        self, claims: Sequence[Claim], wanted: Sequence[int], misfits: Container[int], place: Place | None
+    ) -> None:
         """Give back what was taken just now: what these claims want, but for those that did not fit in."""
-        for number, (name, window, _, amount) in enumerate(claims):
+        for number, (name, window, _, part) in enumerate(claims):
             row = self._found(name, window.code)
             if row is not None and number not in misfits:
-                rings.give_back(self._cells, row.base, window, amount)
+                rings.give_back(self._cells, row.base, window, wanted[part])
         if place is not None:
             self._leave(place[0])
 

@@ -13,7 +13,7 @@ from ai_gateway_mw.errors import (
     TooManyConcurrent,
 )
 from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use, counter_of
-from ai_gateway_mw.limits.counters import CROWDED, Claim, Counters, Taken
+from ai_gateway_mw.limits.counters import CROWDED, ONE, Claim, Counters, Taken
 from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import Bound
 from ai_gateway_mw.limits.rings import Standing
@@ -44,9 +44,9 @@ class Reservation:
         taken."""
         claims = self._claims
         if claims.of_requests or claims.place is not None:
-            taken = self._counters.take(claims.of_requests, claims.place)
+            taken = self._counters.take(claims.of_requests, ONE, claims.place)
             if taken.refused is not None:
-                _refuse(claims, claims.limits.of_requests, claims.of_requests, taken)
+                _refuse(taken, claims, claims.limits.of_requests, claims.of_requests, ONE)
             self.requests = taken.standings
         self._is_open = True
 
@@ -58,10 +58,9 @@ class Reservation:
         claims = self._claims
         wanted = input_tokens + output_tokens, input_tokens, output_tokens, cost_nano
         if claims.of_use:
-            of_use = [(name, window, limit, wanted[part]) for name, window, limit, part in claims.of_use]
-            taken = self._counters.take(of_use)
+            taken = self._counters.take(claims.of_use, wanted)
             if taken.refused is not None:
-                _refuse(claims, claims.limits.of_use, of_use, taken)
+                _refuse(taken, claims, claims.limits.of_use, claims.of_use, wanted)
             self.tokens = taken.standings[: claims.token_bounds]
             self._at = taken.at
         self.has_reserved = True
@@ -78,11 +77,10 @@ class Reservation:
         more_read = 0 if input_tokens is None else input_tokens - read
         more_made = 0 if output_tokens is None else output_tokens - made
         more = more_read + more_made, more_read, more_made, 0 if cost_nano is None else cost_nano - cost
-        differences = [(name, window, more[part]) for name, window, _, part in claims.of_use if more[part]]
-        if not differences and claims.place is None:
+        if claims.place is None and not (claims.of_use and any(more)):
             return
         try:
-            self._counters.correct_all(differences, self._at, claims.place)
+            self._counters.correct(claims.of_use, more, self._at, claims.place)
         except LimitsUnavailable:
             # The answer is out: what was reserved stays counted. Who has closed the counters has given back its places.
             return
@@ -100,16 +98,18 @@ def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> 
     counters.raise_to(name, Calendar("month"), month)
 
 
-def _refuse(key: KeyClaims, bounds: Sequence[Bound], claims: Sequence[Claim], taken: Taken) -> NoReturn:
+def _refuse(
+    taken: Taken, key: KeyClaims, bounds: Sequence[Bound], claims: Sequence[Claim], wanted: Sequence[int]
+) -> NoReturn:
     assert taken.refused is not None
     if taken.refused == CROWDED:
         assert key.place is not None
         raise TooManyConcurrent(key.place[1])
-    bound, standing, amount = bounds[taken.refused], taken.standings[taken.refused], claims[taken.refused][-1]
+    bound, standing, part = bounds[taken.refused], taken.standings[taken.refused], claims[taken.refused][-1]
     if bound.unit == "USD":
         raise BudgetExceeded(bound.text)
     shown = limit_fields([standing], ()) if bound.unit == "requests" else limit_fields((), [standing])
     fields = [(name.decode(), value.decode()) for name, value in shown]
-    if amount > bound.limit:
-        raise RequestOverLimit(bound.text, amount, fields)
+    if wanted[part] > bound.limit:
+        raise RequestOverLimit(bound.text, wanted[part], fields)
     raise RateLimited(bound.text, taken.retry_after, fields)

@@ -77,7 +77,9 @@ def take(cells: memoryview, base: int, window: Window, now: float, limit: int, a
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
     if left < 0:
         return limit, left, 0
-    if not amount:
+    if amount <= 0:
+        if amount < 0:
+            raise ValueError(f"{amount} cannot be taken")
         return limit, left, reset(cells, base, window, now, limit - left)
     cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
     return limit, left, ceil(cells[base + _UNTIL] - now)
