@@ -24,22 +24,24 @@ class Account:
     usage_was_asked = False  # of the provider, in the client's stead: the content of the last attempt
     _is_closed = False
     _reserved = 0, 0  # tokens of input and of output
-    _reservation: Reservation | None = None  # of a key without limits there is none
 
-    def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        ctx: Context,
+        key: GatewayKey,
+        unknown_price: UnknownPrice,
+        reservation: Reservation | None,
+    ) -> None:
+        """`reservation` is open, and ends with this; there is none for a key without limits."""
+        self.ctx = ctx
         self.key = key
         self.unknown_price = unknown_price
         self._accounts = accounts
-        self._ctx = ctx
+        self._reservation = reservation
 
     def is_of(self, accounts: Accounts, key: GatewayKey) -> bool:
         return self._accounts is accounts and self.key.id == key.id
-
-    def open(self) -> None:
-        """Count the request. Raises what `Reservation.open` does."""
-        if not self.key.limits.is_none:
-            self._reservation = Reservation(self._accounts.counters(), self.key.claims)
-            self._reservation.open()
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the exchange may use at most; once, also where a second `ai-gateway` takes over. Raises what
@@ -62,8 +64,8 @@ class Account:
     def revoke(self) -> None:
         """End the exchange: a stream that is open ends with its error event."""
         self.revoked = True
-        if self._ctx.watch is not None:
-            self._ctx.watch.interrupt(KeyRevoked())
+        if self.ctx.watch is not None:
+            self.ctx.watch.interrupt(KeyRevoked())
 
     def close(self, status: int) -> None:
         """The exchange is over, with this status. A second time does nothing."""
@@ -72,8 +74,7 @@ class Account:
         self._is_closed = True
         accounts = self._accounts
         unknown = self.unknown_price if self.key.limits.has_budget else "deny"
-        totals = Totals.of(self._ctx.attempts, accounts.prices, unknown, self._reserved)
+        totals = Totals.of(self.ctx.attempts, accounts.prices, unknown, self._reserved)
         if self._reservation is not None:
             self._reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
-        accounts.closed(self)
-        accounts.note(self._ctx, self.key, status, totals)
+        accounts.closed(self, status, totals)

@@ -24,7 +24,7 @@ from ai_gateway_mw.errors import (
     TooManyFailures,
 )
 from ai_gateway_mw.keys import Found, GatewayKey, KeyDirectory, well_formed
-from ai_gateway_mw.limits import Counters, Sliding, raise_spending
+from ai_gateway_mw.limits import Counters, Reservation, Sliding, raise_spending
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.telemetry import Journal, Note
 from ai_gateway_mw.usage import Prices, UnknownPrice, UsageRecorder, Used
@@ -132,27 +132,23 @@ class Accounts:
             if ctx.account.is_of(self, key):
                 return ctx.account
             ctx.account.close(0)
-        account = Account(self, ctx, key, unknown_price)
-        account.open()
+        reservation = None
+        if not key.limits.is_none:
+            reservation = Reservation(self.counters(), key.claims)
+            reservation.open()
+        account = Account(self, ctx, key, unknown_price, reservation)
         self._open[key.id].add(account)
         return account
 
-    def note(self, ctx: Context, key: GatewayKey, status: int, totals: Totals) -> None:
-        """Count what an exchange has used."""
-        if self._recorder is None:
-            return
-        provider, model, read, made, cached, cost = totals
-        error = status >= 400 and status != ClientGone.status
-        agent = ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1")
-        address = text_of(ctx.client_ip)
-        self._recorder.note(Used(key.id, provider, model, time.time(), error, read, made, cached, cost, address, agent))
-
-    def closed(self, account: Account) -> None:
-        """An exchange is over."""
-        of_key = self._open[account.key.id]
+    def closed(self, account: Account, status: int, totals: Totals) -> None:
+        """An exchange is over, with this status, and has used so much."""
+        key_id = account.key.id
+        of_key = self._open[key_id]
         of_key.discard(account)
         if not of_key:
-            del self._open[account.key.id]
+            del self._open[key_id]
+        if self._recorder is not None:
+            self._recorder.note(_used(account, status, totals))
 
     def note_dead_use(self, key: GatewayKey, address: str) -> None:
         """Have it written to the audit log that a dead key was used, once."""
@@ -220,3 +216,13 @@ class Accounts:
 def _failures_of(address: str) -> str:
     """The counter of who comes from there."""
     return f"failures/{origin_of(parse_address(address) if address else None)}"
+
+
+def _used(account: Account, status: int, totals: Totals) -> Used:
+    provider, model, read, made, cached, cost = totals
+    error = status >= 400 and status != ClientGone.status
+    ctx = account.ctx
+    agent = ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1")
+    return Used(
+        account.key.id, provider, model, time.time(), error, read, made, cached, cost, text_of(ctx.client_ip), agent
+    )
