@@ -19,6 +19,7 @@ KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
 _MOST_REMEMBERED: Final = 65_536
 _PLACES: Final = 0  # no window has this code
 CROWDED: Final = -1  # refused for want of a free place
+_NOWHERE: Final = Row(0, slice(0, 0), bytes(16))
 _code = struct.Struct("=q").pack
 
 Claim = tuple[str, Window, int, int]
@@ -51,7 +52,7 @@ class Counters:
         self._buffer = of.buffer
         self._places = of.places
         self._clock = clock
-        self._rows: dict[tuple[str, int], Row] = {}
+        self._rows = _Rows()
         self._closed = False
 
     @classmethod
@@ -96,8 +97,8 @@ class Counters:
             try:
                 for name, window, limit, part in claims:
                     # `_found`, written out: each request asks it of every counter.
-                    row = rows.get((name, window.code))
-                    if row is None or buffer[row.name] != row.digest:
+                    row = rows[name, window.code]
+                    if buffer[row.name] != row.digest:
                         row = self._found(name, window.code) or self._new_row(name, window, now)
                     standing = rings.take(cells, row.base, window, now, limit, wanted[part])
                     if standing[1] < 0:
@@ -127,13 +128,12 @@ class Counters:
                     if not difference:
                         continue
                     # `_found`, written out: each request asks it of every counter.
-                    row = rows.get((name, window.code))
-                    if row is None or buffer[row.name] != row.digest:
-                        row = self._found(name, window.code)
-                    if row is None:
-                        if difference <= 0:
+                    row = rows[name, window.code]
+                    if buffer[row.name] != row.digest:
+                        found = self._found(name, window.code)
+                        if found is None and difference < 0:
                             continue
-                        row = self._new_row(name, window, now)
+                        row = found or self._new_row(name, window, now)
                     rings.correct(cells, row.base, window, now, at, difference)
             finally:
                 if place is not None:
@@ -172,11 +172,11 @@ class Counters:
 
     def _found(self, name: str, code: int) -> Row | None:
         """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
-        row = self._rows.get((name, code))
-        if row is not None and self._buffer[row.name] == row.digest:
+        row = self._rows[name, code]
+        if self._buffer[row.name] == row.digest:
             return row
-        row = self._table(name, code).find(_digest(name, code))
-        return None if row is None else self._remembered(name, code, row)
+        found = self._table(name, code).find(_digest(name, code))
+        return None if found is None else self._remembered(name, code, found)
 
     def _new_row(self, name: str, window: Window, now: float) -> Row:
         table, cells = self._table(name, window.code), self._cells
@@ -232,6 +232,13 @@ class Counters:
                 rings.give_back(self._cells, row.base, window, wanted[part])
         if place is not None:
             self._leave(place[0])
+
+
+class _Rows(dict[tuple[str, int], Row]):
+    """Where rows were found last, by name and window; what was never found is where no row is."""
+
+    def __missing__(self, _: tuple[str, int]) -> Row:
+        return _NOWHERE
 
 
 def _digest(name: str, code: int) -> bytes:

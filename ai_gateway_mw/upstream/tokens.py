@@ -43,8 +43,9 @@ def estimated_tokens(content: dict[str, Any]) -> int:
 
 def input_estimate(ctx: Context) -> int:
     """The estimate for a request, made once; 0 where its body holds no text."""
-    if ctx.input_tokens is None and ctx.body:
+    estimate = ctx.input_tokens
+    if estimate is None and ctx.body:
         payload = ctx.payload
         if isinstance(payload, JSONBody):
-            ctx.input_tokens = estimated_tokens(payload.value)
-    return ctx.input_tokens or 0
+            estimate = ctx.input_tokens = estimated_tokens(payload.value)
+    return estimate or 0
