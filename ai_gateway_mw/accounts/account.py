@@ -72,9 +72,9 @@ class Account:
         if self._is_closed:
             return
         self._is_closed = True
-        accounts = self._accounts
+        accounts, reservation = self._accounts, self._reservation
         unknown = self.unknown_price if self.key.limits.has_budget else "deny"
         totals = Totals.of(self.ctx.attempts, accounts.prices, unknown, self._reserved)
-        if self._reservation is not None:
-            self._reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
+        if reservation is not None:
+            reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
         accounts.closed(self, status, totals)

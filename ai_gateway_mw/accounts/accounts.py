@@ -50,7 +50,7 @@ class Accounts:
         self._link = Link(settings, self._set_up, self._take)
         self._recorder: UsageRecorder | None = None
         self._directory: KeyDirectory | None = None
-        self._open: defaultdict[str, set[Account]] = defaultdict(set)
+        self._open: set[Account] = set()
         self._writing: dict[str, asyncio.Task[None]] = {}  # first uses of dead keys, by their ids
 
     def counters(self) -> Counters:
@@ -137,16 +137,12 @@ class Accounts:
             reservation = Reservation(self.counters(), key.claims)
             reservation.open()
         account = Account(self, ctx, key, unknown_price, reservation)
-        self._open[key.id].add(account)
+        self._open.add(account)
         return account
 
     def closed(self, account: Account, status: int, totals: Totals) -> None:
         """An exchange is over, with this status, and has used so much."""
-        key_id = account.key.id
-        of_key = self._open[key_id]
-        of_key.discard(account)
-        if not of_key:
-            del self._open[key_id]
+        self._open.discard(account)
         if self._recorder is not None:
             self._recorder.note(_used(account, status, totals))
 
@@ -199,9 +195,12 @@ class Accounts:
 
     async def _end_revoked(self, services: Services, changed: Collection[str] | None) -> None:
         """End what is open under keys among these that were revoked."""
-        for key_id in list(self._open) if changed is None else [one for one in changed if one in self._open]:
+        if changed is not None and not changed:
+            return
+        in_use = {account.key.id for account in self._open}
+        for key_id in in_use if changed is None else in_use.intersection(changed):
             if await self._is_gone(services, key_id):
-                for account in tuple(self._open.get(key_id, ())):
+                for account in [each for each in self._open if each.key.id == key_id]:  # also such as came meanwhile
                     account.revoke()
 
     @staticmethod

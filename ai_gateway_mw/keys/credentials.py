@@ -14,8 +14,7 @@ _AUTHORIZATION: Final = b"authorization"
 _BEARER: Final = b"bearer "
 _QUERY_PARAMETER: Final = "key"  # Gemini's other way
 _MAX_PARAMETERS: Final = 1_000
-_ALONE: Final = {name: frozenset([name]) for name in CREDENTIAL_FIELDS}
-_NAMES: Final = {name: f"client/{name.decode()}" for name in CREDENTIAL_FIELDS}
+_ALONE: Final = {name: (f"client/{name.decode()}", frozenset([name])) for name in CREDENTIAL_FIELDS}
 
 
 class ClientCredential(NamedTuple):
@@ -60,7 +59,10 @@ def _only(fields: Fields, name: bytes) -> ClientCredential | None:
     value = fields.first[name].strip()
     if name == _AUTHORIZATION:
         value = _bearer(value)
-    return ClientCredential(Secret(value.decode("latin-1"), _NAMES[name]), _ALONE[name]) if value else None
+    if not value:
+        return None
+    place, alone = _ALONE[name]
+    return ClientCredential(Secret(value.decode("latin-1"), place), alone)
 
 
 def _bearer(value: bytes) -> bytes:
