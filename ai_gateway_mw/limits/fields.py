@@ -12,24 +12,29 @@ from ai_gateway_mw.limits.rings import Standing
 _LIMIT, _REMAINING, _RESET = b"x-ratelimit-limit-", b"x-ratelimit-remaining-", b"x-ratelimit-reset-"
 _REQUESTS: Final = (_LIMIT + b"requests", _REMAINING + b"requests", _RESET + b"requests")
 _TOKENS: Final = (_LIMIT + b"tokens", _REMAINING + b"tokens", _RESET + b"tokens")
-# draft-ietf-httpapi-ratelimit-headers-06
-_OF_ALL: Final = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
 
 
 def limit_fields(requests: Sequence[Standing], tokens: Sequence[Standing]) -> list[Field]:
     """Of requests and of tokens the window with the least left, and of all the one with the least part left. Money is
     nobody's business but the operator's."""
-    names: tuple[bytes, ...] = ()
-    values = b""
-    for of_unit, standings in ((_REQUESTS, requests), (_TOKENS, tokens)):
+    fields: list[Field] = []
+    for names, standings in ((_REQUESTS, requests), (_TOKENS, tokens)):
         if standings:
             limit, remaining, reset = standings[0] if len(standings) == 1 else min(standings, key=_left)
-            names += of_unit
-            values += b"%d %d %b " % (limit, remaining, _duration(reset))
-    if names:
-        names += _OF_ALL
-        values += b"%d %d %d" % min((*requests, *tokens), key=_part_left)
-    return list(zip(names, values.split(), strict=True))
+            of_limit, of_remaining, of_reset = names
+            fields += (
+                (of_limit, b"%d" % limit),
+                (of_remaining, b"%d" % remaining),
+                (of_reset, _duration(reset)),
+            )
+    if fields:  # draft-ietf-httpapi-ratelimit-headers-06
+        limit, remaining, reset = min((*requests, *tokens), key=_part_left)
+        fields += (
+            (b"ratelimit-limit", b"%d" % limit),
+            (b"ratelimit-remaining", b"%d" % remaining),
+            (b"ratelimit-reset", b"%d" % reset),
+        )
+    return fields
 
 
 def _left(standing: Standing) -> tuple[int, int]:
