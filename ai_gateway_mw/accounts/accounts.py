@@ -24,7 +24,7 @@ from ai_gateway_mw.errors import (
     TooManyFailures,
 )
 from ai_gateway_mw.keys import Found, GatewayKey, KeyDirectory, well_formed
-from ai_gateway_mw.limits import Counters, Reservation, Sliding, raise_spending
+from ai_gateway_mw.limits import Counters, Reservation, Sliding, claim_of, raise_spending
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.telemetry import Journal, Note
 from ai_gateway_mw.usage import Prices, UnknownPrice, UsageRecorder, Used
@@ -111,7 +111,7 @@ class Accounts:
 
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
-        claim = _failures_of(address), _MINUTE, _FLOOD, 0
+        claim = claim_of(_failures_of(address), _MINUTE, _FLOOD)
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
             limit, remaining, reset = taken.standings[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Place
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Place, claim_of, place_of
 from ai_gateway_mw.limits.key_limits import KeyLimits, Unit
 
 Use = tuple[int, int, int, int]
@@ -28,12 +28,12 @@ class KeyClaims:
     def __init__(self, limits: KeyLimits, key_id: str) -> None:
         most = limits.concurrent_requests
         self.limits = limits
-        self.place: Place | None = None if most is None else (KEY_PREFIX + key_id, most)
+        self.place: Place | None = None if most is None else place_of(KEY_PREFIX + key_id, most)
         self.of_requests: tuple[Claim, ...] = tuple(
-            (counter_of(key_id, bound.unit), bound.window, bound.limit, 0) for bound in limits.of_requests
+            claim_of(counter_of(key_id, bound.unit), bound.window, bound.limit) for bound in limits.of_requests
         )
         self.of_use: tuple[Claim, ...] = tuple(
-            (counter_of(key_id, bound.unit), bound.window, bound.limit, _UNITS.index(bound.unit))
+            claim_of(counter_of(key_id, bound.unit), bound.window, bound.limit, _UNITS.index(bound.unit))
             for bound in limits.of_use
         )
         # So many bounds of use, which come first.

@@ -22,11 +22,21 @@ CROWDED: Final = -1  # refused for want of a free place
 _NOWHERE: Final = Row(0, slice(0, 0), bytes(16))
 _code = struct.Struct("=q").pack
 
-Claim = tuple[str, Window, int, int]
-"""A counter's name, its window, how much it allows, and which of the amounts that go with the claims counts in it."""
+CounterName = tuple[str, int]
+"""A name, and the code of the window over which it counts."""
+Claim = tuple[CounterName, Window, int, int]
+"""A counter, its window, how much it allows, and which of the amounts that go with the claims counts in it."""
 ONE: Final = (1,)  # the amounts of claims that want one each
-Place = tuple[str, int]
+Place = tuple[CounterName, int]
 """A name, and how many places there are by it."""
+
+
+def claim_of(name: str, window: Window, limit: int, part: int = 0) -> Claim:
+    return (name, window.code), window, limit, part
+
+
+def place_of(name: str, most: int) -> Place:
+    return (name, _PLACES), most
 
 
 class Taken(NamedTuple):
@@ -95,11 +105,11 @@ class Counters:
             if place is not None and not self._enter(*place):
                 return Taken(now, (), CROWDED)
             try:
-                for name, window, limit, part in claims:
+                for counter, window, limit, part in claims:
                     # `_found`, written out: each request asks it of every counter.
-                    row = rows[name, window.code]
+                    row = rows[counter]
                     if buffer[row.name] != row.digest:
-                        row = self._found(name, window.code) or self._new_row(name, window, now)
+                        row = self._found(counter) or self._new_row(counter, window, now)
                     standing = rings.take(cells, row.base, window, now, limit, wanted[part])
                     if standing[1] < 0:
                         waits[len(standings)] = rings.wait(cells, row.base, window, now, -standing[1])
@@ -110,7 +120,7 @@ class Counters:
                 self._undo(claims[: len(standings)], wanted, waits, place)
                 raise
             self._undo(claims, wanted, waits, place)
-            standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
+            standings = [self._standing(counter, window, limit, now) for counter, window, limit, _ in claims]
         refused = max(waits, key=waits.__getitem__)
         return Taken(now, standings, refused, waits[refused])
 
@@ -123,17 +133,17 @@ class Counters:
         with self._guard:
             now = self._clock()
             try:
-                for name, window, _, part in claims:
+                for counter, window, _, part in claims:
                     difference = differences[part]
                     if not difference:
                         continue
                     # `_found`, written out: each request asks it of every counter.
-                    row = rows[name, window.code]
+                    row = rows[counter]
                     if buffer[row.name] != row.digest:
-                        found = self._found(name, window.code)
+                        found = self._found(counter)
                         if found is None and difference < 0:
                             continue
-                        row = found or self._new_row(name, window, now)
+                        row = found or self._new_row(counter, window, now)
                     rings.correct(cells, row.base, window, now, at, difference)
             finally:
                 if place is not None:
@@ -142,7 +152,7 @@ class Counters:
     def value(self, name: str, window: Window) -> int:
         """How much is used."""
         with self._guard:
-            row = self._found(name, window.code)
+            row = self._found((name, window.code))
             if row is None:
                 return 0
             rings.advanced(self._cells, row.base, window, self._clock())
@@ -152,7 +162,8 @@ class Counters:
         """Count at least so much as used: for what is known from elsewhere, after a start."""
         with self._guard:
             now = self._clock()
-            row = self._found(name, window.code) or self._new_row(name, window, now)
+            counter = name, window.code
+            row = self._found(counter) or self._new_row(counter, window, now)
             head = rings.advanced(self._cells, row.base, window, now)
             missing = value - rings.total(self._cells, row.base, window)
             if missing > 0:
@@ -161,7 +172,7 @@ class Counters:
     def entered(self, name: str) -> int:
         """How many places are taken."""
         with self._guard:
-            row = self._found(name, _PLACES)
+            row = self._found((name, _PLACES))
             return 0 if row is None else self._places.taken(row.base)
 
     def close(self) -> None:
@@ -170,54 +181,55 @@ class Counters:
             self._closed = True
             self._memory.close()
 
-    def _found(self, name: str, code: int) -> Row | None:
-        """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
-        row = self._rows[name, code]
+    def _found(self, counter: CounterName) -> Row | None:
+        """The row of a counter: where it was found last, as long as it stands there, or wherever it stands."""
+        row = self._rows[counter]
         if self._buffer[row.name] == row.digest:
             return row
-        found = self._table(name, code).find(_digest(name, code))
-        return None if found is None else self._remembered(name, code, found)
+        found = self._table(counter).find(_digest(counter))
+        return None if found is None else self._remembered(counter, found)
 
-    def _new_row(self, name: str, window: Window, now: float) -> Row:
-        table, cells = self._table(name, window.code), self._cells
+    def _new_row(self, counter: CounterName, window: Window, now: float) -> Row:
+        table, cells = self._table(counter), self._cells
         try:
             row = table.add(
-                _digest(name, window.code),
+                _digest(counter),
                 int(now),
                 lambda base: rings.is_over(cells, base, now),
                 lambda base: rings.begin(cells, base, window, now),
             )
         except LimitsUnavailable:
-            for base in table.bases_near(_digest(name, window.code)):
+            for base in table.bases_near(_digest(counter)):
                 rings.bring_near(cells, base, now)
             raise
-        return self._remembered(name, window.code, row)
+        return self._remembered(counter, row)
 
-    def _enter(self, name: str, limit: int) -> bool:
-        row = self._found(name, _PLACES) or self._new_places(name)
-        return self._places.enter(row.base, limit)
+    def _enter(self, counter: CounterName, most: int) -> bool:
+        row = self._found(counter) or self._new_places(counter)
+        return self._places.enter(row.base, most)
 
-    def _leave(self, name: str) -> None:
-        row = self._found(name, _PLACES)
+    def _leave(self, counter: CounterName) -> None:
+        row = self._found(counter)
         if row is not None:
             self._places.leave(row.base)
 
-    def _new_places(self, name: str) -> Row:
-        return self._remembered(name, _PLACES, self._places.add(_digest(name, _PLACES)))
+    def _new_places(self, counter: CounterName) -> Row:
+        return self._remembered(counter, self._places.add(_digest(counter)))
 
-    def _table(self, name: str, code: int) -> Table:
+    def _table(self, counter: CounterName) -> Table:
+        name, code = counter
         if code == _PLACES:
             return self._memory.of_places
         return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
 
-    def _remembered(self, name: str, code: int, row: Row) -> Row:
+    def _remembered(self, counter: CounterName, row: Row) -> Row:
         if len(self._rows) >= _MOST_REMEMBERED:
             self._rows.clear()
-        self._rows[name, code] = row
+        self._rows[counter] = row
         return row
 
-    def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
-        base = (self._found(name, window.code) or self._new_row(name, window, now)).base
+    def _standing(self, counter: CounterName, window: Window, limit: int, now: float) -> Standing:
+        base = (self._found(counter) or self._new_row(counter, window, now)).base
         rings.advanced(self._cells, base, window, now)
         used = rings.total(self._cells, base, window)
         return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
@@ -226,20 +238,21 @@ class Counters:
         self, claims: Sequence[Claim], wanted: Sequence[int], misfits: Container[int], place: Place | None
     ) -> None:
         """Give back what was taken just now: what these claims want, but for those that did not fit in."""
-        for number, (name, window, _, part) in enumerate(claims):
-            row = self._found(name, window.code)
+        for number, (counter, window, _, part) in enumerate(claims):
+            row = self._found(counter)
             if row is not None and number not in misfits:
                 rings.give_back(self._cells, row.base, window, wanted[part])
         if place is not None:
             self._leave(place[0])
 
 
-class _Rows(dict[tuple[str, int], Row]):
-    """Where rows were found last, by name and window; what was never found is where no row is."""
+class _Rows(dict[CounterName, Row]):
+    """Where rows were found last; what was never found is where no row is."""
 
-    def __missing__(self, _: tuple[str, int]) -> Row:
+    def __missing__(self, _: CounterName) -> Row:
         return _NOWHERE
 
 
-def _digest(name: str, code: int) -> bytes:
+def _digest(counter: CounterName) -> bytes:
+    name, code = counter
     return blake2b(name.encode(), digest_size=16, salt=_code(code)).digest()
