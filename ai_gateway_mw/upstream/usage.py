@@ -18,7 +18,7 @@ from ai_gateway_mw.upstream.events import ArrayWatcher, EventWatcher
 _TAIL = 16 * 1024  # usage stands near the end of a body,
 _HEAD = 4 * 1024  # or before the vectors, as llama.cpp has it
 _TRIES = 8
-_COUNTS = range(1_000_000_000)  # no answer has more
+_MAX_COUNT = 1_000_000_000  # no answer has so many
 _decode = json.JSONDecoder().raw_decode
 
 _Members = dict[str, Any]
@@ -151,7 +151,7 @@ def _first_member(text: bytes, name: bytes) -> _Members | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value in _COUNTS else None
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
 
 
 def _sum(*values: Any) -> int | None:

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 # What one request can be charged with at most: no provider's nonsense may overflow a column of 64 bits.
 _MAX_TOKENS: Final = 1_000_000_000
-_TOKENS: Final = range(_MAX_TOKENS + 1)
 _MAX_COST: Final = 10_000 * 1_000_000_000
 
 
@@ -62,7 +61,7 @@ class UsageRow:
             self.first = at
 
     def _add_use(self, read: int, made: int, cached: int, cost: int | None) -> None:
-        if not (read in _TOKENS and made in _TOKENS and cached in _TOKENS):
+        if not (0 <= read <= _MAX_TOKENS and 0 <= made <= _MAX_TOKENS and 0 <= cached <= _MAX_TOKENS):
             read, made, cached = (max(0, min(count, _MAX_TOKENS)) for count in (read, made, cached))
         self.input_tokens += read
         self.output_tokens += made
