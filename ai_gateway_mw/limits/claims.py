@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Place, claim_of, place_of
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, claim_of
 from ai_gateway_mw.limits.key_limits import KeyLimits, Unit
+from ai_gateway_mw.limits.places import Place, place_of
 
 Use = tuple[int, int, int, int]
 """What one exchange uses: tokens, input tokens, output tokens, and billionths of a dollar."""

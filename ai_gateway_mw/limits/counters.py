@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Container, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
+from ai_gateway_mw.limits.places import Place
 from ai_gateway_mw.limits.rings import Standing
+from ai_gateway_mw.limits.rows import CounterName, Rows, digest_of
 from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
-_MOST_REMEMBERED: Final = 65_536
-_PLACES: Final = 0  # no window has this code
 CROWDED: Final = -1  # refused for want of a free place
-_NOWHERE: Final = Row(0, slice(0, 0), bytes(16))
-_code = struct.Struct("=q").pack
 
-CounterName = tuple[str, int]
-"""A name, and the code of the window over which it counts."""
 Claim = tuple[CounterName, Window, int, int]
 """A counter, its window, how much it allows, and which of the amounts that go with the claims counts in it."""
 ONE: Final = (1,)  # the amounts of claims that want one each
-Place = tuple[CounterName, int]
-"""A name, and how many places there are by it."""
 
 
 def claim_of(name: str, window: Window, limit: int, part: int = 0) -> Claim:
     return (name, window.code), window, limit, part
-
-
-def place_of(name: str, most: int) -> Place:
-    return (name, _PLACES), most
 
 
 class Taken(NamedTuple):
@@ -62,7 +50,7 @@ class Counters:
         self._buffer = of.buffer
         self._places = of.places
         self._clock = clock
-        self._rows = _Rows()
+        self._rows = Rows(of.buffer)
         self._closed = False
 
     @classmethod
@@ -102,11 +90,11 @@ class Counters:
         waits: dict[int, int] = {}  # of claims that do not fit in, by their numbers
         with self._guard:
             now = self._clock()
-            if place is not None and not self._enter(*place):
+            if place is not None and not self._places.enter(place):
                 return Taken(now, (), CROWDED)
             try:
                 for counter, window, limit, part in claims:
-                    # `_found`, written out: each request asks it of every counter.
+                    # `found` of the rows, written out: each request asks it of every counter.
                     row = rows[counter]
                     if buffer[row.name] != row.digest:
                         row = self._found(counter) or self._new_row(counter, window, now)
@@ -137,7 +125,7 @@ class Counters:
                     difference = differences[part]
                     if not difference:
                         continue
-                    # `_found`, written out: each request asks it of every counter.
+                    # `found` of the rows, written out: each request asks it of every counter.
                     row = rows[counter]
                     if buffer[row.name] != row.digest:
                         found = self._found(counter)
@@ -147,7 +135,7 @@ class Counters:
                     rings.correct(cells, row.base, window, now, at, difference)
             finally:
                 if place is not None:
-                    self._leave(place[0])
+                    self._places.leave(place)
 
     def value(self, name: str, window: Window) -> int:
         """How much is used."""
@@ -172,8 +160,7 @@ class Counters:
     def entered(self, name: str) -> int:
         """How many places are taken."""
         with self._guard:
-            row = self._found((name, _PLACES))
-            return 0 if row is None else self._places.taken(row.base)
+            return self._places.taken(name)
 
     def close(self) -> None:
         """Let go of the file; places of this process are given back with it."""
@@ -182,51 +169,25 @@ class Counters:
             self._memory.close()
 
     def _found(self, counter: CounterName) -> Row | None:
-        """The row of a counter: where it was found last, as long as it stands there, or wherever it stands."""
-        row = self._rows[counter]
-        if self._buffer[row.name] == row.digest:
-            return row
-        found = self._table(counter).find(_digest(counter))
-        return None if found is None else self._remembered(counter, found)
+        return self._rows.found(counter, self._table(counter))
 
     def _new_row(self, counter: CounterName, window: Window, now: float) -> Row:
         table, cells = self._table(counter), self._cells
         try:
             row = table.add(
-                _digest(counter),
+                digest_of(counter),
                 int(now),
                 lambda base: rings.is_over(cells, base, now),
                 lambda base: rings.begin(cells, base, window, now),
             )
         except LimitsUnavailable:
-            for base in table.bases_near(_digest(counter)):
+            for base in table.bases_near(digest_of(counter)):
                 rings.bring_near(cells, base, now)
             raise
-        return self._remembered(counter, row)
-
-    def _enter(self, counter: CounterName, most: int) -> bool:
-        row = self._found(counter) or self._new_places(counter)
-        return self._places.enter(row.base, most)
-
-    def _leave(self, counter: CounterName) -> None:
-        row = self._found(counter)
-        if row is not None:
-            self._places.leave(row.base)
-
-    def _new_places(self, counter: CounterName) -> Row:
-        return self._remembered(counter, self._places.add(_digest(counter)))
+        return self._rows.remembered(counter, row)
 
     def _table(self, counter: CounterName) -> Table:
-        name, code = counter
-        if code == _PLACES:
-            return self._memory.of_places
-        return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
-
-    def _remembered(self, counter: CounterName, row: Row) -> Row:
-        if len(self._rows) >= _MOST_REMEMBERED:
-            self._rows.clear()
-        self._rows[counter] = row
-        return row
+        return self._memory.keys if counter[0].startswith(KEY_PREFIX) else self._memory.others
 
     def _standing(self, counter: CounterName, window: Window, limit: int, now: float) -> Standing:
         base = (self._found(counter) or self._new_row(counter, window, now)).base
@@ -243,16 +204,4 @@ class Counters:
             if row is not None and number not in misfits:
                 rings.give_back(self._cells, row.base, window, wanted[part])
         if place is not None:
-            self._leave(place[0])
-
-
-class _Rows(dict[CounterName, Row]):
-    """Where rows were found last; what was never found is where no row is."""
-
-    def __missing__(self, _: CounterName) -> Row:
-        return _NOWHERE
-
-
-def _digest(counter: CounterName) -> bytes:
-    name, code = counter
-    return blake2b(name.encode(), digest_size=16, salt=_code(code)).digest()
+            self._places.leave(place)

@@ -40,7 +40,7 @@ class Memory:
         self.keys = Table(self._bytes, _HEADER_CELLS, rows, rings.WIDTH)
         self.others = Table(self._bytes, _HEADER_CELLS + size, rows, rings.WIDTH)
         self.of_places = Table(self._bytes, _HEADER_CELLS + 2 * size, place_rows, places.WIDTH)
-        self.places = places.Places(self.of_places, guard, _HIGHEST)
+        self.places = places.Places(self.of_places, buffer, guard, _HIGHEST)
 
     def fill_from(self, other: Memory) -> None:
         """Have what the other one has, which is of the same size."""
