@@ -26,6 +26,12 @@ def parse_address(text: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(maxsize=4096)  # the same
+def text_of(address: Address | None) -> str:
+    """An address as text, which takes Python longer than to find it again; empty for an unknown one."""
+    return str(address or "")
+
+
 def parse_network(text: str) -> Network:
     """A CIDR range (RFC 4632); raises ValueError with what is expected instead."""
     address, slash, length = text.partition("/")

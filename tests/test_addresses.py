@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from ai_gateway_mw.addresses import Ranges, client_address, parse_address, parse_network
+from ai_gateway_mw.addresses import Ranges, client_address, parse_address, parse_network, text_of
 from ai_gateway_mw.errors import PolicyDenied
 from ai_gateway_mw.headers import Field
 
@@ -35,6 +35,12 @@ def test_addresses_are_read(text: str, address: str) -> None:
 def test_other_text_is_no_address(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the standard library's words
         parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["203.0.113.9", "2001:db8::1", "0.0.0.1", "::1"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    assert [text_of(parse_address(text)) for _ in range(2)] == [text, text]
+    assert text_of(None) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,53 +10,45 @@ from ai_gateway_mw.errors import KeyRevoked
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.keys import GatewayKey
 from ai_gateway_mw.limits import Reservation, limit_fields
-from ai_gateway_mw.providers import Model
-from ai_gateway_mw.usage import Price, UnknownPrice
+from ai_gateway_mw.usage import UnknownPrice
 
 if TYPE_CHECKING:
     from ai_gateway_mw.accounts.accounts import Accounts
 
 
 class Account:
-    """What the exchange may use, and what it has used in the end."""
+    """What the exchange may use, and what it has used in the end. Until something happens, it is as the class has
+    it."""
 
-    __slots__ = (
-        "_accounts",
-        "_ctx",
-        "_is_closed",
-        "_reservation",
-        "_reserved",
-        "key",
-        "revoked",
-        "unknown_price",
-        "usage_was_asked",
-    )
+    revoked = False
+    usage_was_asked = False  # of the provider, in the client's stead: the content of the last attempt
+    _is_closed = False
+    _reserved = 0, 0  # tokens of input and of output
 
-    def __init__(self, accounts: Accounts, ctx: Context, key: GatewayKey, unknown_price: UnknownPrice) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        ctx: Context,
+        key: GatewayKey,
+        unknown_price: UnknownPrice,
+        reservation: Reservation | None,
+    ) -> None:
+        """`reservation` is open, and ends with this; there is none for a key without limits."""
+        self.ctx = ctx
         self.key = key
-        self.revoked = False
         self.unknown_price = unknown_price
-        self.usage_was_asked = False  # of the provider, in the client's stead: the content of the last attempt
         self._accounts = accounts
-        self._ctx = ctx
-        self._is_closed = False
-        self._reserved: tuple[int, int] | None = None
-        self._reservation: Reservation | None = None
+        self._reservation = reservation
 
     def is_of(self, accounts: Accounts, key: GatewayKey) -> bool:
         return self._accounts is accounts and self.key.id == key.id
 
-    def open(self) -> None:
-        """Count the request. Raises what `Reservation.open` does."""
-        if not self.key.limits.is_none:
-            self._reservation = Reservation(self._accounts.counters(), self.key.claims)
-            self._reservation.open()
-
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the exchange may use at most; once, also where a second `ai-gateway` takes over. Raises what
         `Reservation.reserve` does."""
-        if self._reservation is not None and self._reserved is None:
-            self._reservation.reserve(input_tokens, output_tokens, cost_nano)
+        reservation = self._reservation
+        if reservation is not None and not reservation.has_reserved:
+            reservation.reserve(input_tokens, output_tokens, cost_nano)
             self._reserved = input_tokens, output_tokens
 
     def fields(self) -> list[Field]:
@@ -72,20 +64,17 @@ class Account:
     def revoke(self) -> None:
         """End the exchange: a stream that is open ends with its error event."""
         self.revoked = True
-        if self._ctx.watch is not None:
-            self._ctx.watch.interrupt(KeyRevoked())
+        if self.ctx.watch is not None:
+            self.ctx.watch.interrupt(KeyRevoked())
 
     def close(self, status: int) -> None:
         """The exchange is over, with this status. A second time does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
-        totals = Totals.of(self._ctx.attempts, self._price, self._reserved or (0, 0))
-        if self._reservation is not None:
-            self._reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
-        self._accounts.closed(self)
-        self._accounts.note(self._ctx, self.key, status, totals)
-
-    def _price(self, model: Model) -> Price | None:
-        prices = self._accounts.prices
-        return prices.applied(model, self.unknown_price) if self.key.limits.has_budget else prices.of(model)
+        accounts, reservation = self._accounts, self._reservation
+        unknown = self.unknown_price if self.key.limits.has_budget else "deny"
+        totals = Totals.of(self.ctx.attempts, accounts.prices, unknown, self._reserved)
+        if reservation is not None:
+            reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)
+        accounts.closed(self, status, totals)

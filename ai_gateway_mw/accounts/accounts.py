@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ai_gateway_mw.accounts.account import Account
 from ai_gateway_mw.accounts.link import Link
 from ai_gateway_mw.accounts.totals import Totals
-from ai_gateway_mw.addresses import origin_of, parse_address
+from ai_gateway_mw.addresses import origin_of, parse_address, text_of
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import (
     ClientGone,
@@ -24,7 +24,7 @@ from ai_gateway_mw.errors import (
     TooManyFailures,
 )
 from ai_gateway_mw.keys import Found, GatewayKey, KeyDirectory, well_formed
-from ai_gateway_mw.limits import Counters, Sliding, raise_spending
+from ai_gateway_mw.limits import Counters, Reservation, Sliding, claim_of, raise_spending
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.telemetry import Journal, Note
 from ai_gateway_mw.usage import Prices, UnknownPrice, UsageRecorder, Used
@@ -50,7 +50,7 @@ class Accounts:
         self._link = Link(settings, self._set_up, self._take)
         self._recorder: UsageRecorder | None = None
         self._directory: KeyDirectory | None = None
-        self._open: defaultdict[str, set[Account]] = defaultdict(set)
+        self._open: set[Account] = set()
         self._writing: dict[str, asyncio.Task[None]] = {}  # first uses of dead keys, by their ids
 
     def counters(self) -> Counters:
@@ -111,7 +111,7 @@ class Accounts:
 
     def failed(self, address: str) -> None:
         """Somebody there has presented what is no valid key. Raises `TooManyFailures` where that was too often."""
-        claim = _failures_of(address), _MINUTE, _FLOOD, 1
+        claim = claim_of(_failures_of(address), _MINUTE, _FLOOD)
         with suppress(LimitsUnavailable):  # it is refused anyway
             taken = self.counters().take([claim])
             limit, remaining, reset = taken.standings[0]
@@ -132,37 +132,19 @@ class Accounts:
             if ctx.account.is_of(self, key):
                 return ctx.account
             ctx.account.close(0)
-        account = Account(self, ctx, key, unknown_price)
-        account.open()
-        self._open[key.id].add(account)
+        reservation = None
+        if not key.limits.is_none:
+            reservation = Reservation(self.counters(), key.claims)
+            reservation.open()
+        account = Account(self, ctx, key, unknown_price, reservation)
+        self._open.add(account)
         return account
 
-    def note(self, ctx: Context, key: GatewayKey, status: int, totals: Totals) -> None:
-        """Count what an exchange has used."""
-        if self._recorder is None:
-            return
-        agent = ctx.request_fields.get(b"user-agent")
-        used = Used(
-            key.id,
-            totals.provider,
-            totals.model,
-            time.time(),
-            error=status >= 400 and status != ClientGone.status,
-            input_tokens=totals.input_tokens,
-            output_tokens=totals.output_tokens,
-            cached_tokens=totals.cached_tokens,
-            cost_nano=totals.cost_nano,
-            address=str(ctx.client_ip or ""),
-            user_agent=agent.decode("latin-1") if agent else "",
-        )
-        self._recorder.note(used)
-
-    def closed(self, account: Account) -> None:
-        """An exchange is over."""
-        of_key = self._open[account.key.id]
-        of_key.discard(account)
-        if not of_key:
-            del self._open[account.key.id]
+    def closed(self, account: Account, status: int, totals: Totals) -> None:
+        """An exchange is over, with this status, and has used so much."""
+        self._open.discard(account)
+        if self._recorder is not None:
+            self._recorder.note(_used(account, status, totals))
 
     def note_dead_use(self, key: GatewayKey, address: str) -> None:
         """Have it written to the audit log that a dead key was used, once."""
@@ -213,9 +195,12 @@ class Accounts:
 
     async def _end_revoked(self, services: Services, changed: Collection[str] | None) -> None:
         """End what is open under keys among these that were revoked."""
-        for key_id in list(self._open) if changed is None else [one for one in changed if one in self._open]:
+        if changed is not None and not changed:
+            return
+        in_use = {account.key.id for account in self._open}
+        for key_id in in_use if changed is None else in_use.intersection(changed):
             if await self._is_gone(services, key_id):
-                for account in tuple(self._open.get(key_id, ())):
+                for account in [each for each in self._open if each.key.id == key_id]:  # also such as came meanwhile
                     account.revoke()
 
     @staticmethod
@@ -230,3 +215,13 @@ class Accounts:
 def _failures_of(address: str) -> str:
     """The counter of who comes from there."""
     return f"failures/{origin_of(parse_address(address) if address else None)}"
+
+
+def _used(account: Account, status: int, totals: Totals) -> Used:
+    provider, model, read, made, cached, cost = totals
+    error = status >= 400 and status != ClientGone.status
+    ctx = account.ctx
+    agent = ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1")
+    return Used(
+        account.key.id, provider, model, time.time(), error, read, made, cached, cost, text_of(ctx.client_ip), agent
+    )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ai_gateway_mw.providers import Model
-from ai_gateway_mw.usage import Price
+from ai_gateway_mw.usage import Prices, UnknownPrice
 
 if TYPE_CHECKING:
     from ai_gateway_mw.upstream.candidate import Attempt
-
-PriceOf = Callable[[Model], Price | None]
 
 
 class Totals(NamedTuple):
@@ -25,26 +22,33 @@ class Totals(NamedTuple):
     cost_nano: int | None = 0
 
     @classmethod
-    def of(cls, attempts: Sequence[Attempt], price_of: PriceOf, reserved: tuple[int, int] = (0, 0)) -> Totals:
-        """The totals of these attempts. What one of them does not tell, and nothing shows, is the input or output that
-        was reserved: a budget had better end too early than too late."""
+    def of(
+        cls, attempts: Sequence[Attempt], prices: Prices, unknown: UnknownPrice, reserved: tuple[int, int]
+    ) -> Totals:
+        """The totals of these attempts, at the prices that apply. What one of them does not tell, and nothing shows, is
+        the input or output that was reserved: a budget had better end too early than too late."""
         if not attempts:
             return _NOTHING
         all_read = all_made = all_cached = 0
         cost: int | None = 0
         for attempt in attempts:
+            candidate = attempt.candidate
             if not attempt.outcome.may_be_billed:
                 continue
-            usage, model = attempt.counted_usage, attempt.candidate.model
-            read, made, cached = (None, None, 0) if usage is None else usage[:3]
-            read, made = reserved[0] if read is None else read, reserved[1] if made is None else made
+            read, made, cached, _ = attempt.counted_usage or _UNTOLD
+            if read is None:
+                read = reserved[0]
+            if made is None:
+                made = reserved[1]
             if read or made:
-                price = price_of(model) if model is not None else None
+                price = None if candidate.model is None else prices.applied(candidate.model, unknown)
                 cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
-            all_read, all_made, all_cached = all_read + read, all_made + made, all_cached + cached
-        last = attempts[-1].candidate
-        model_id = last.model.id if last.model is not None else ""
-        return cls(last.provider.id, model_id, all_read, all_made, all_cached, cost)
+            all_read += read
+            all_made += made
+            all_cached += cached
+        model_id = "" if candidate.model is None else candidate.model.id
+        return cls(candidate.provider.id, model_id, all_read, all_made, all_cached, cost)
 
 
 _NOTHING: Final = Totals()
+_UNTOLD: Final = (None, None, 0, 0)

@@ -116,14 +116,14 @@ class GatewayAuth:
         if self._scopes is None:
             check_scope_of_path(key, ctx)
             ctx.scoped_key = key
-        elif not any(key.permits(scope) for scope in self._scopes):
+        elif key.permitted.isdisjoint(self._scopes):
             raise ScopeDenied(key.name, " or ".join(self._scopes))
 
 
 def check_scope_of_path(key: GatewayKey, ctx: Context) -> None:
     """Raises `ScopeDenied` where the path needs a scope that the key has not."""
     needed = scope_for(ctx.method, ctx.route.path if ctx.route else ctx.path)
-    if not key.permits(needed):
+    if needed not in key.permitted:
         raise ScopeDenied(key.name, needed)
 
 

@@ -13,7 +13,7 @@ from ai_gateway_mw.actions.enforcing import ENFORCE
 from ai_gateway_mw.cel import EvaluationError, Expression, to_json
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, LimitsUnavailable, RateLimited
-from ai_gateway_mw.limits import Sliding, Taken
+from ai_gateway_mw.limits import Sliding, Taken, claim_of
 from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, Phase, duration_text
 from ai_gateway_mw.runtime import Runtime
 
@@ -84,7 +84,7 @@ class RateLimit:
         self._sparing.note(ctx, refusal, f"{self._config.name}: {self._limit}")
 
     def _taken(self, bucket: str) -> Taken:
-        return self._stores.counters.take([(f"rate-limit:{bucket}", self._window, self._config.capacity, 1)])
+        return self._stores.counters.take([claim_of(f"rate-limit:{bucket}", self._window, self._config.capacity)])
 
 
 def bucket_of(name: str, expressions: Iterable[Expression], ctx: Context) -> str:

@@ -11,10 +11,10 @@ from ai_gateway_mw.keys.token import PREFIX
 from ai_gateway_mw.secrets import Secret
 
 _AUTHORIZATION: Final = b"authorization"
+_BEARER: Final = b"bearer "
 _QUERY_PARAMETER: Final = "key"  # Gemini's other way
 _MAX_PARAMETERS: Final = 1_000
-_ALONE: Final = {name: frozenset([name]) for name in CREDENTIAL_FIELDS}
-_NAMES: Final = {name: f"client/{name.decode()}" for name in CREDENTIAL_FIELDS}
+_ALONE: Final = {name: (f"client/{name.decode()}", frozenset([name])) for name in CREDENTIAL_FIELDS}
 
 
 class ClientCredential(NamedTuple):
@@ -59,13 +59,15 @@ def _only(fields: Fields, name: bytes) -> ClientCredential | None:
     value = fields.first[name].strip()
     if name == _AUTHORIZATION:
         value = _bearer(value)
-    return ClientCredential(Secret(value.decode("latin-1"), _NAMES[name]), _ALONE[name]) if value else None
+    if not value:
+        return None
+    place, alone = _ALONE[name]
+    return ClientCredential(Secret(value.decode("latin-1"), place), alone)
 
 
 def _bearer(value: bytes) -> bytes:
     """The token of `Bearer <token>` (RFC 6750 2.1; schemes are case-insensitive), empty for any other scheme."""
-    scheme, _, token = value.partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else b""
+    return value[7:].strip() if value[:7].lower() == _BEARER else b""
 
 
 def _keys_of(query_string: bytes) -> set[bytes]:

@@ -96,7 +96,7 @@ class KeyDirectory:
         current = self._clock() - _CURRENT
         if self._confirmed < current and looked_up < current:
             return None
-        return key if key.works(self._now) else None
+        return key if key.lasts or key.works(self._now) else None
 
     async def find(self, presented: str) -> Found:
         """What became of what was presented. Raises `KeyStoreUnavailable` where nobody can tell.

@@ -37,14 +37,18 @@ class GatewayKey:
     lineage: str = ""  # the first of the keys that this one succeeds: what they use counts together
     dead_use_noted: bool = False
     limits: KeyLimits = KeyLimits.none
+    permitted: frozenset[Scope] = field(init=False, repr=False, compare=False)  # by its scopes
     claims: KeyClaims = field(init=False, repr=False, compare=False)  # of its limits, under its lineage
     restricts_models: bool = field(init=False, repr=False, compare=False)
+    lasts: bool = field(init=False, repr=False, compare=False)  # works whatever the time
     result: Mapping[str, Any] = field(init=False, repr=False, compare=False)  # of `gateway-auth`, for expressions
 
     def __post_init__(self) -> None:
         if self.expires is not None and self.expires.tzinfo is None:
             raise ValueError("a key expires at a time with a time zone")
+        object.__setattr__(self, "permitted", frozenset(scope for scope in Scope if permits(self.scopes, scope)))
         object.__setattr__(self, "claims", KeyClaims(self.limits, self.lineage))
+        object.__setattr__(self, "lasts", not self.revoked and self.expires is None)
         restricts = self.allowed_models is not None or self.allowed_providers is not None
         object.__setattr__(self, "restricts_models", restricts)
         object.__setattr__(self, "result", result_of(self))
@@ -55,11 +59,7 @@ class GatewayKey:
 
     def works(self, clock: Callable[[], datetime]) -> bool:
         """Whether requests may come with it now."""
-        return not self.revoked and not self.expired(clock)
-
-    def permits(self, needed: Scope) -> bool:
-        """Whether one of its scopes covers the one that a request needs."""
-        return permits(self.scopes, needed)
+        return self.lasts or not (self.revoked or self.expired(clock))
 
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, Place
+from ai_gateway_mw.limits.counters import KEY_PREFIX, Claim, claim_of
 from ai_gateway_mw.limits.key_limits import KeyLimits, Unit
-from ai_gateway_mw.limits.windows import Window
+from ai_gateway_mw.limits.places import Place, place_of
 
 Use = tuple[int, int, int, int]
 """What one exchange uses: tokens, input tokens, output tokens, and billionths of a dollar."""
@@ -21,20 +21,20 @@ def counter_of(key_id: str, unit: Unit) -> str:
 
 
 class KeyClaims:
-    """In the order of the bounds of `limits`: `of_requests` are claims of one request; those of use say at their end
-    which part of a `Use` they want."""
+    """In the order of the bounds of `limits`: the amounts that go with `of_requests` are `ONE`, and those that go with
+    `of_use` a `Use`."""
 
     __slots__ = ("limits", "of_requests", "of_use", "place", "token_bounds")
 
     def __init__(self, limits: KeyLimits, key_id: str) -> None:
         most = limits.concurrent_requests
         self.limits = limits
-        self.place: Place | None = None if most is None else (KEY_PREFIX + key_id, most)
+        self.place: Place | None = None if most is None else place_of(KEY_PREFIX + key_id, most)
         self.of_requests: tuple[Claim, ...] = tuple(
-            (counter_of(key_id, bound.unit), bound.window, bound.limit, 1) for bound in limits.of_requests
+            claim_of(counter_of(key_id, bound.unit), bound.window, bound.limit) for bound in limits.of_requests
         )
-        self.of_use: tuple[tuple[str, Window, int, int], ...] = tuple(
-            (counter_of(key_id, bound.unit), bound.window, bound.limit, _UNITS.index(bound.unit))
+        self.of_use: tuple[Claim, ...] = tuple(
+            claim_of(counter_of(key_id, bound.unit), bound.window, bound.limit, _UNITS.index(bound.unit))
             for bound in limits.of_use
         )
         # So many bounds of use, which come first.

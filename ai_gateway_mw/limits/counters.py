@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import struct
 import time
-from collections.abc import Callable, Collection, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
+from ai_gateway_mw.limits.places import Place
 from ai_gateway_mw.limits.rings import Standing
+from ai_gateway_mw.limits.rows import CounterName, Rows, digest_of
 from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
-_MOST_REMEMBERED: Final = 65_536
-_PLACES: Final = 0  # no window has this code
 CROWDED: Final = -1  # refused for want of a free place
-_code = struct.Struct("=q").pack
 
-Claim = tuple[str, Window, int, int]
-"""A counter's name, its window, how much it allows, and how much of it is wanted (0 to look only)."""
-Place = tuple[str, int]
-"""A name, and how many places there are by it."""
+Claim = tuple[CounterName, Window, int, int]
+"""A counter, its window, how much it allows, and which of the amounts that go with the claims counts in it."""
+ONE: Final = (1,)  # the amounts of claims that want one each
+
+
+def claim_of(name: str, window: Window, limit: int, part: int = 0) -> Claim:
+    return (name, window.code), window, limit, part
 
 
 class Taken(NamedTuple):
@@ -47,8 +47,10 @@ class Counters:
         self._memory = of
         self._guard = of.guard
         self._cells = of.keys.cells
+        self._buffer = of.buffer
+        self._places = of.places
         self._clock = clock
-        self._rows: dict[tuple[str, int], Row] = {}
+        self._rows = Rows(of.buffer)
         self._closed = False
 
     @classmethod
@@ -80,72 +82,65 @@ class Counters:
         with self._guard:
             return Counters(memory.copied(self._memory), self._clock)
 
-    def take(self, claims: Sequence[Claim], place: Place | None = None) -> Taken:
-        """Take what all claims want and a place, or nothing of any of them. Where no place is free, the claims are not
-        looked at. The place is to be given back by `correct_all`, and is when this process dies."""
-        cells, rows = self._cells, self._rows
+    def take(self, claims: Sequence[Claim], wanted: Sequence[int] = ONE, place: Place | None = None) -> Taken:
+        """Take what all claims want (0 to look only) and a place, or nothing of any of them. Where no place is free,
+        the claims are not looked at. The place is to be given back by `correct`, and is when this process dies."""
+        cells, buffer, rows = self._cells, self._buffer, self._rows
         standings: list[Standing] = []
-        misfits: list[int] = []
-        refused, longest = None, 0
+        waits: dict[int, int] = {}  # of claims that do not fit in, by their numbers
         with self._guard:
             now = self._clock()
-            if place is not None and not self._enter(*place):
+            if place is not None and not self._places.enter(place):
                 return Taken(now, (), CROWDED)
             try:
-                for name, window, limit, amount in claims:
-                    if amount < 0:
-                        raise ValueError(f"{amount} cannot be taken")
-                    # `_found`, written out: each request asks it of every counter.
-                    row = rows.get((name, window.code))
-                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
-                        row = self._found(name, window.code) or self._new_row(name, window, now)
-                    standing = rings.take(cells, row.base, window, now, limit, amount)
+                for counter, window, limit, part in claims:
+                    # `found` of the rows, written out: each request asks it of every counter.
+                    row = rows[counter]
+                    if buffer[row.name] != row.digest:
+                        row = self._found(counter) or self._new_row(counter, window, now)
+                    standing = rings.take(cells, row.base, window, now, limit, wanted[part])
                     if standing[1] < 0:
-                        misfits.append(len(standings))
-                        wait = rings.wait(cells, row.base, window, now, -standing[1])
-                        if wait > longest:
-                            refused, longest = misfits[-1], wait
+                        waits[len(standings)] = rings.wait(cells, row.base, window, now, -standing[1])
                     standings.append(standing)
-                if refused is None:
+                if not waits:
                     return Taken(now, standings)
             except BaseException:
-                self._undo(claims[: len(standings)], misfits, place)
+                self._undo(claims[: len(standings)], wanted, waits, place)
                 raise
-            self._undo(claims, misfits, place)
-            standings = [self._standing(name, window, limit, now) for name, window, limit, _ in claims]
-        return Taken(now, standings, refused, longest)
+            self._undo(claims, wanted, waits, place)
+            standings = [self._standing(counter, window, limit, now) for counter, window, limit, _ in claims]
+        refused = max(waits, key=waits.__getitem__)
+        return Taken(now, standings, refused, waits[refused])
 
-    def correct(self, name: str, window: Window, at: float, difference: int) -> None:
-        """Make what was taken at that time more or less; see `correct_all`."""
-        self.correct_all([(name, window, difference)], at)
-
-    def correct_all(
-        self, differences: Sequence[tuple[str, Window, int]], at: float, place: Place | None = None
+    def correct(
+        self, claims: Sequence[Claim], differences: Sequence[int], at: float, place: Place | None = None
     ) -> None:
         """Change what was taken at that time by these differences, whatever the limits say, and give the place back.
         What has left its window cannot be less any more; what it should have been more counts now."""
-        cells, rows = self._cells, self._rows
+        cells, buffer, rows = self._cells, self._buffer, self._rows
         with self._guard:
             now = self._clock()
             try:
-                for name, window, difference in differences:
-                    # `_found`, written out: each request asks it of every counter.
-                    row = rows.get((name, window.code))
-                    if row is None or cells[row.name] != row.low or cells[row.name + 1] != row.high:
-                        row = self._found(name, window.code)
-                    if row is None:
-                        if difference <= 0:
+                for counter, window, _, part in claims:
+                    difference = differences[part]
+                    if not difference:
+                        continue
+                    # `found` of the rows, written out: each request asks it of every counter.
+                    row = rows[counter]
+                    if buffer[row.name] != row.digest:
+                        found = self._found(counter)
+                        if found is None and difference < 0:
                             continue
-                        row = self._new_row(name, window, now)
+                        row = found or self._new_row(counter, window, now)
                     rings.correct(cells, row.base, window, now, at, difference)
             finally:
                 if place is not None:
-                    self._leave(place[0])
+                    self._places.leave(place)
 
     def value(self, name: str, window: Window) -> int:
         """How much is used."""
         with self._guard:
-            row = self._found(name, window.code)
+            row = self._found((name, window.code))
             if row is None:
                 return 0
             rings.advanced(self._cells, row.base, window, self._clock())
@@ -155,7 +150,8 @@ class Counters:
         """Count at least so much as used: for what is known from elsewhere, after a start."""
         with self._guard:
             now = self._clock()
-            row = self._found(name, window.code) or self._new_row(name, window, now)
+            counter = name, window.code
+            row = self._found(counter) or self._new_row(counter, window, now)
             head = rings.advanced(self._cells, row.base, window, now)
             missing = value - rings.total(self._cells, row.base, window)
             if missing > 0:
@@ -164,8 +160,7 @@ class Counters:
     def entered(self, name: str) -> int:
         """How many places are taken."""
         with self._guard:
-            row = self._found(name, _PLACES)
-            return 0 if row is None else self._memory.places.taken(row.base)
+            return self._places.taken(name)
 
     def close(self) -> None:
         """Let go of the file; places of this process are given back with it."""
@@ -173,67 +168,40 @@ class Counters:
             self._closed = True
             self._memory.close()
 
-    def _found(self, name: str, code: int) -> Row | None:
-        """The row of a name: where it was found last, as long as it stands there, or wherever it stands."""
-        row, cells = self._rows.get((name, code)), self._cells
-        if row is not None and cells[row.name] == row.low and cells[row.name + 1] == row.high:
-            return row
-        row = self._table(name, code).find(_digest(name, code))
-        return None if row is None else self._remembered(name, code, row)
+    def _found(self, counter: CounterName) -> Row | None:
+        return self._rows.found(counter, self._table(counter))
 
-    def _new_row(self, name: str, window: Window, now: float) -> Row:
-        table, cells = self._table(name, window.code), self._cells
+    def _new_row(self, counter: CounterName, window: Window, now: float) -> Row:
+        table, cells = self._table(counter), self._cells
         try:
             row = table.add(
-                _digest(name, window.code),
+                digest_of(counter),
                 int(now),
                 lambda base: rings.is_over(cells, base, now),
                 lambda base: rings.begin(cells, base, window, now),
             )
         except LimitsUnavailable:
-            for base in table.bases_near(_digest(name, window.code)):
+            for base in table.bases_near(digest_of(counter)):
                 rings.bring_near(cells, base, now)
             raise
-        return self._remembered(name, window.code, row)
+        return self._rows.remembered(counter, row)
 
-    def _enter(self, name: str, limit: int) -> bool:
-        places = self._memory.places
-        row = self._found(name, _PLACES)
-        if row is None:
-            row = self._remembered(name, _PLACES, places.add(_digest(name, _PLACES)))
-        return places.enter(row.base, limit)
+    def _table(self, counter: CounterName) -> Table:
+        return self._memory.keys if counter[0].startswith(KEY_PREFIX) else self._memory.others
 
-    def _leave(self, name: str) -> None:
-        row = self._found(name, _PLACES)
-        if row is not None:
-            self._memory.places.leave(row.base)
-
-    def _table(self, name: str, code: int) -> Table:
-        if code == _PLACES:
-            return self._memory.of_places
-        return self._memory.keys if name.startswith(KEY_PREFIX) else self._memory.others
-
-    def _remembered(self, name: str, code: int, row: Row) -> Row:
-        if len(self._rows) >= _MOST_REMEMBERED:
-            self._rows.clear()
-        self._rows[name, code] = row
-        return row
-
-    def _standing(self, name: str, window: Window, limit: int, now: float) -> Standing:
-        base = (self._found(name, window.code) or self._new_row(name, window, now)).base
+    def _standing(self, counter: CounterName, window: Window, limit: int, now: float) -> Standing:
+        base = (self._found(counter) or self._new_row(counter, window, now)).base
         rings.advanced(self._cells, base, window, now)
         used = rings.total(self._cells, base, window)
         return limit, max(0, limit - used), rings.reset(self._cells, base, window, now, used)
 
-    def _undo(self, claims: Sequence[Claim], misfits: Collection[int], place: Place | None) -> None:
+    def _undo(
+        self, claims: Sequence[Claim], wanted: Sequence[int], misfits: Container[int], place: Place | None
+    ) -> None:
         """Give back what was taken just now: what these claims want, but for those that did not fit in."""
-        for number, (name, window, _, amount) in enumerate(claims):
-            row = self._found(name, window.code)
+        for number, (counter, window, _, part) in enumerate(claims):
+            row = self._found(counter)
             if row is not None and number not in misfits:
-                rings.give_back(self._cells, row.base, window, amount)
+                rings.give_back(self._cells, row.base, window, wanted[part])
         if place is not None:
-            self._leave(place[0])
-
-
-def _digest(name: str, code: int) -> bytes:
-    return blake2b(name.encode(), digest_size=16, salt=_code(code)).digest()
+            self._places.leave(place)

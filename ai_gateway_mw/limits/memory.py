@@ -34,13 +34,13 @@ class Memory:
     def __init__(self, buffer: mmap.mmap, guard: Guard, rows: int, place_rows: int) -> None:
         self.guard = guard
         self.rows, self.place_rows = rows, place_rows
-        self._buffer = buffer
+        self.buffer = buffer
         self._bytes = memoryview(buffer)
         size = Table.size(rows, rings.WIDTH)
         self.keys = Table(self._bytes, _HEADER_CELLS, rows, rings.WIDTH)
         self.others = Table(self._bytes, _HEADER_CELLS + size, rows, rings.WIDTH)
         self.of_places = Table(self._bytes, _HEADER_CELLS + 2 * size, place_rows, places.WIDTH)
-        self.places = places.Places(self.of_places, guard, _HIGHEST)
+        self.places = places.Places(self.of_places, buffer, guard, _HIGHEST)
 
     def fill_from(self, other: Memory) -> None:
         """Have what the other one has, which is of the same size."""
@@ -52,7 +52,7 @@ class Memory:
         for table in (self.keys, self.others, self.of_places):
             table.release()
         self._bytes.release()
-        self._buffer.close()
+        self.buffer.close()
 
 
 def private(rows: int, place_rows: int, guard: Guard | None = None) -> Memory:

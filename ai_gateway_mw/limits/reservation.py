@@ -13,7 +13,7 @@ from ai_gateway_mw.errors import (
     TooManyConcurrent,
 )
 from ai_gateway_mw.limits.claims import NO_USE, KeyClaims, Use, counter_of
-from ai_gateway_mw.limits.counters import CROWDED, Claim, Counters, Taken
+from ai_gateway_mw.limits.counters import CROWDED, ONE, Claim, Counters, Taken
 from ai_gateway_mw.limits.fields import limit_fields
 from ai_gateway_mw.limits.key_limits import Bound
 from ai_gateway_mw.limits.rings import Standing
@@ -24,49 +24,46 @@ class Reservation:
     """Opened once, and then ended by `settle` or `release`, whatever happened in between; the second of them does
     nothing. For a key without limits nothing is counted.
 
-    `requests` and `tokens` are how the limits of these stood when this was taken.
+    `requests` and `tokens` are how the limits of these stood when this was taken. Until something is taken, all is as
+    the class has it.
     """
 
-    __slots__ = ("_at", "_claims", "_counters", "_is_open", "_reserved", "requests", "tokens")
+    requests: Sequence[Standing] = ()
+    tokens: Sequence[Standing] = ()
+    has_reserved = False
+    _is_open = False
+    _reserved: Use = NO_USE
+    _at = 0.0  # when that was reserved
 
     def __init__(self, counters: Counters, claims: KeyClaims) -> None:
         self._counters = counters
         self._claims = claims
-        self._is_open = False
-        self._reserved: Use | None = None
-        self._at = 0.0
-        self.requests: Sequence[Standing] = ()
-        self.tokens: Sequence[Standing] = ()
 
     def open(self) -> None:
         """Take a request of each window, and a place. Raises `RateLimited` or `TooManyConcurrent`, and then nothing is
         taken."""
         claims = self._claims
-        if claims.limits.is_none:
-            return
         if claims.of_requests or claims.place is not None:
-            taken = self._counters.take(claims.of_requests, claims.place)
+            taken = self._counters.take(claims.of_requests, ONE, claims.place)
             if taken.refused is not None:
-                _refuse(claims, claims.limits.of_requests, claims.of_requests, taken)
+                _refuse(taken, claims, claims.limits.of_requests, claims.of_requests, ONE)
             self.requests = taken.standings
         self._is_open = True
 
     def reserve(self, input_tokens: int, output_tokens: int, cost_nano: int) -> None:
         """Take what the upstream call may use at most. Raises `RateLimited`, `RequestOverLimit` or `BudgetExceeded`,
         and then nothing of it is taken; the place stays."""
-        claims = self._claims
-        if claims.limits.is_none:
-            return
-        if self._reserved is not None or not self._is_open:
+        if self.has_reserved or not self._is_open:
             raise RuntimeError("an exchange reserves once, while it is open")
+        claims = self._claims
         wanted = input_tokens + output_tokens, input_tokens, output_tokens, cost_nano
         if claims.of_use:
-            of_use = [(name, window, limit, wanted[part]) for name, window, limit, part in claims.of_use]
-            taken = self._counters.take(of_use)
+            taken = self._counters.take(claims.of_use, wanted)
             if taken.refused is not None:
-                _refuse(claims, claims.limits.of_use, of_use, taken)
+                _refuse(taken, claims, claims.limits.of_use, claims.of_use, wanted)
             self.tokens = taken.standings[: claims.token_bounds]
             self._at = taken.at
+        self.has_reserved = True
         self._reserved = wanted
 
     def settle(self, input_tokens: int | None, output_tokens: int | None, cost_nano: int | None) -> None:
@@ -75,19 +72,15 @@ class Reservation:
         if not self._is_open:
             return
         self._is_open = False
-        claims, reserved = self._claims, self._reserved or NO_USE
-        read = reserved[1] if input_tokens is None else input_tokens
-        made = reserved[2] if output_tokens is None else output_tokens
-        used = read + made, read, made, reserved[3] if cost_nano is None else cost_nano
-        differences = [
-            (name, window, used[part] - reserved[part])
-            for name, window, _, part in claims.of_use
-            if used[part] != reserved[part]
-        ]
-        if not differences and claims.place is None:
+        claims = self._claims
+        _, read, made, cost = self._reserved
+        more_read = 0 if input_tokens is None else input_tokens - read
+        more_made = 0 if output_tokens is None else output_tokens - made
+        more = more_read + more_made, more_read, more_made, 0 if cost_nano is None else cost_nano - cost
+        if claims.place is None and not (claims.of_use and any(more)):
             return
         try:
-            self._counters.correct_all(differences, self._at, claims.place)
+            self._counters.correct(claims.of_use, more, self._at, claims.place)
         except LimitsUnavailable:
             # The answer is out: what was reserved stays counted. Who has closed the counters has given back its places.
             return
@@ -105,16 +98,18 @@ def raise_spending(counters: Counters, key_id: str, *, day: int, month: int) -> 
     counters.raise_to(name, Calendar("month"), month)
 
 
-def _refuse(key: KeyClaims, bounds: Sequence[Bound], claims: Sequence[Claim], taken: Taken) -> NoReturn:
+def _refuse(
+    taken: Taken, key: KeyClaims, bounds: Sequence[Bound], claims: Sequence[Claim], wanted: Sequence[int]
+) -> NoReturn:
     assert taken.refused is not None
     if taken.refused == CROWDED:
         assert key.place is not None
         raise TooManyConcurrent(key.place[1])
-    bound, standing, amount = bounds[taken.refused], taken.standings[taken.refused], claims[taken.refused][-1]
+    bound, standing, part = bounds[taken.refused], taken.standings[taken.refused], claims[taken.refused][-1]
     if bound.unit == "USD":
         raise BudgetExceeded(bound.text)
     shown = limit_fields([standing], ()) if bound.unit == "requests" else limit_fields((), [standing])
     fields = [(name.decode(), value.decode()) for name, value in shown]
-    if amount > bound.limit:
-        raise RequestOverLimit(bound.text, amount, fields)
+    if wanted[part] > bound.limit:
+        raise RequestOverLimit(bound.text, wanted[part], fields)
     raise RateLimited(bound.text, taken.retry_after, fields)

@@ -77,7 +77,9 @@ def take(cells: memoryview, base: int, window: Window, now: float, limit: int, a
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
     if left < 0:
         return limit, left, 0
-    if not amount:
+    if amount <= 0:
+        if amount < 0:
+            raise ValueError(f"{amount} cannot be taken")
         return limit, left, reset(cells, base, window, now, limit - left)
     cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
     return limit, left, ceil(cells[base + _UNTIL] - now)
@@ -90,11 +92,13 @@ def correct(cells: memoryview, base: int, window: Window, now: float, at: float,
     length, head = window.length, cells[base + _HEAD]
     if head != (now // length if length else window.slot(now)):
         head = advanced(cells, base, window, now)
-    slot = int(at // length) if length else window.slot(at)
-    if head - window.cells < slot <= head:
-        add(cells, base, window, slot, difference)
-    elif difference > 0:
-        add(cells, base, window, head, difference)
+    slot, size = int(at // length) if length else window.slot(at), window.cells
+    if not head - size < slot <= head:
+        if difference <= 0:
+            return
+        slot = head
+    cell = base + _RING + slot % size  # and no call of `add`
+    cells[cell] = max(0, min(cells[cell] + difference, MOST))
 
 
 def total(cells: memoryview, base: int, window: Window) -> int:
@@ -106,8 +110,7 @@ def total(cells: memoryview, base: int, window: Window) -> int:
 def add(cells: memoryview, base: int, window: Window, slot: int, amount: int) -> None:
     """Change what a slot holds; it never holds less than nothing."""
     cell = base + _RING + slot % window.cells
-    value = cells[cell] + amount
-    cells[cell] = 0 if value < 0 else min(value, MOST)
+    cells[cell] = max(0, min(cells[cell] + amount, MOST))
 
 
 def give_back(cells: memoryview, base: int, window: Window, amount: int) -> None:

@@ -23,12 +23,12 @@ _halves = struct.Struct("=qq").unpack
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where a row is, and whose it was when it was found."""
+    """Where a row is, and whose it was when it was found: as long as the bytes at `name` are this digest, it still
+    is."""
 
     base: int  # its first cell
-    name: int  # the first of the two cells that name it
-    low: int
-    high: int
+    name: slice
+    digest: bytes
 
 
 class Table:
@@ -69,12 +69,12 @@ class Table:
         cells = self.cells
         for row in self._candidates(digest, bound):
             if is_free(row.base):
-                cells[row.name] = cells[row.name + 1] = 0
+                name = row.name.start // CELL
+                cells[name] = cells[name + 1] = 0
                 cells[row.base : row.base + self._width] = self._zeros
                 if write is not None:
                     write(row.base)
-                cells[row.name + 1] = row.high
-                cells[row.name] = row.low
+                cells[name], cells[name + 1] = _halves(digest)
                 return row
         raise LimitsUnavailable
 
@@ -110,7 +110,8 @@ class Table:
         return digest[0] % self._buckets, digest[1] % self._buckets
 
     def _row(self, number: int, digest: bytes) -> Row:
-        return Row(self._bodies + number * self._width, self._names + 2 * number, *_halves(digest))
+        name = self._names * CELL + number * _DIGEST
+        return Row(self._bodies + number * self._width, slice(name, name + _DIGEST), digest)
 
 
 def _index(page: bytes, digest: bytes) -> int | None:

@@ -30,9 +30,12 @@ def estimated_tokens(content: dict[str, Any]) -> int:
                 ascii_characters += narrow
                 other += len(item) - narrow
         elif kind is list:
-            numbers = list(map(type, item)).count(int)  # a prompt may come as tokens, for embeddings say
-            ready += numbers
-            items += item if not numbers else [each for each in item if type(each) is not int]
+            if int not in map(type, item):
+                items += item
+            else:  # a prompt may come as tokens, for embeddings say
+                rest = [each for each in item if type(each) is not int]
+                ready += len(item) - len(rest)
+                items += rest
         elif kind is dict:
             items += map(item.get, item.keys() - _BINARY_KEYS)
     return -(-ascii_characters // _CHARACTERS_PER_TOKEN) + other + ready
@@ -40,8 +43,9 @@ def estimated_tokens(content: dict[str, Any]) -> int:
 
 def input_estimate(ctx: Context) -> int:
     """The estimate for a request, made once; 0 where its body holds no text."""
-    if ctx.input_tokens is None and ctx.body:
+    estimate = ctx.input_tokens
+    if estimate is None and ctx.body:
         payload = ctx.payload
         if isinstance(payload, JSONBody):
-            ctx.input_tokens = estimated_tokens(payload.value)
-    return ctx.input_tokens or 0
+            estimate = ctx.input_tokens = estimated_tokens(payload.value)
+    return estimate or 0

@@ -44,6 +44,7 @@ class Price:
 
 
 FREE: Final = Price(0, 0, 0)
+_NEVER_SEEN: Final = (None, None)
 # For a provider none of whose prices is known: what the dearest general models cost.
 DEAR: Final = Price(input=30 * _NANO, output=150 * _NANO, cached=30 * _NANO)
 
@@ -66,11 +67,9 @@ class Prices:
 
     def of(self, model: Model) -> Price | None:
         """What this model's tokens cost at its provider, None where nobody knows."""
-        found = self._known.get((model.provider.id, model.id))
+        stated, price = self._known.get((model.provider.id, model.id), _NEVER_SEEN)
         # A policy that was loaded again may say another price for the same name.
-        if found is not None and (found[0] is model.pricing or found[0] == model.pricing):
-            return found[1]
-        return self._look_up(model)
+        return price if stated is model.pricing or stated == model.pricing else self._look_up(model)
 
     def applied(self, model: Model, unknown: UnknownPrice) -> Price | None:
         """The price to count with. None is for `deny` only: the request must be refused.

@@ -50,21 +50,23 @@ class UsageRow:
     def add(self, used: Used) -> None:
         """Count one request."""
         self.requests += 1
-        self.errors += used.error
-        if used.input_tokens or used.output_tokens:
-            self._add_tokens(used)
-        if used.at > self.last:
-            self.last = used.at
-        elif used.at < self.first:
-            self.first = used.at
+        if used.error:
+            self.errors += 1
+        at, read, made = used.at, used.input_tokens, used.output_tokens
+        if read or made:
+            self._add_use(read, made, used.cached_tokens, used.cost_nano)
+        if at > self.last:
+            self.last = at
+        elif at < self.first:
+            self.first = at
 
-    def _add_tokens(self, used: Used) -> None:
-        read, made, cached, cost = used.input_tokens, used.output_tokens, used.cached_tokens, used.cost_nano
+    def _add_use(self, read: int, made: int, cached: int, cost: int | None) -> None:
         if not (0 <= read <= _MAX_TOKENS and 0 <= made <= _MAX_TOKENS and 0 <= cached <= _MAX_TOKENS):
             read, made, cached = (max(0, min(count, _MAX_TOKENS)) for count in (read, made, cached))
         self.input_tokens += read
         self.output_tokens += made
-        self.cached_tokens += cached
+        if cached:
+            self.cached_tokens += cached
         if cost is None:
             self.unpriced += 1
         else:

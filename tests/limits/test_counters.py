@@ -12,7 +12,7 @@ from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding, Window
 from ai_gateway_mw.limits.counters import CROWDED
 from tests.limits.clock import Clock
-from tests.limits.places import enter, leave
+from tests.limits.taking import correct, enter, leave, take
 
 MINUTE = Sliding(60)
 DAY, MONTH = Calendar("day"), Calendar("month")
@@ -34,7 +34,7 @@ def counters(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> It
 
 
 def granted(counters: Counters, amount: int = 1, *, limit: int = 3, window: Window = MINUTE) -> bool:
-    return counters.take([("key:a", window, limit, amount)]).granted
+    return take(counters, [("key:a", window, limit, amount)]).granted
 
 
 @pytest.mark.parametrize("window", [MINUTE, Sliding(86_400), DAY, MONTH], ids=str)
@@ -60,7 +60,7 @@ def test_a_refusal_says_when_to_come_back(counters: Counters, clock: Clock) -> N
     granted(counters, 2)
     clock.now += 10
     granted(counters, 1)
-    taken = counters.take([("key:a", MINUTE, 3, 2)])
+    taken = take(counters, [("key:a", MINUTE, 3, 2)])
     assert (taken.granted, taken.refused, taken.retry_after) == (False, 0, 51)
     assert taken.standings == [(3, 0, 61)]
     clock.now += taken.retry_after
@@ -71,7 +71,7 @@ def test_a_refusal_says_when_to_come_back(counters: Counters, clock: Clock) -> N
 def test_a_calendar_window_starts_anew(counters: Counters, clock: Clock, window: Window, retry_after: int) -> None:
     granted(counters, 3, window=window)
     clock.now += 0.5
-    assert counters.take([("key:a", window, 3, 1)]).retry_after == retry_after
+    assert take(counters, [("key:a", window, 3, 1)]).retry_after == retry_after
     clock.now += retry_after - 0.51
     assert not granted(counters, window=window)
     clock.now += 0.01
@@ -80,9 +80,9 @@ def test_a_calendar_window_starts_anew(counters: Counters, clock: Clock, window:
 
 def test_all_claims_are_taken_or_none(counters: Counters) -> None:
     wide, narrow = ("a", MINUTE, 10, 4), ("b", DAY, 5, 3)
-    first = counters.take([wide, narrow])
+    first = take(counters, [wide, narrow])
     assert (first.granted, first.standings[0][:2], first.standings[1][:2]) == (True, (10, 6), (5, 2))
-    second = counters.take([wide, narrow])
+    second = take(counters, [wide, narrow])
     assert (second.granted, second.refused) == (False, 1)
     assert [remaining for _, remaining, _ in second.standings] == [6, 2]
     assert (counters.value("a", MINUTE), counters.value("b", DAY)) == (4, 3)
@@ -90,26 +90,26 @@ def test_all_claims_are_taken_or_none(counters: Counters) -> None:
 
 def test_the_claim_that_waits_longest_is_named(counters: Counters) -> None:
     claims = [("a", MINUTE, 1, 1), ("a", DAY, 1, 1), ("b", MINUTE, 1, 1)]
-    counters.take(claims)
-    assert counters.take(claims).refused == 1
+    take(counters, claims)
+    assert take(counters, claims).refused == 1
 
 
 def test_one_counter_may_be_claimed_twice(counters: Counters) -> None:
-    assert not counters.take([("a", MINUTE, 3, 2), ("a", MINUTE, 3, 2)]).granted
+    assert not take(counters, [("a", MINUTE, 3, 2), ("a", MINUTE, 3, 2)]).granted
     assert counters.value("a", MINUTE) == 0
 
 
 @pytest.mark.parametrize(("amount", "limit"), [(4, 3), (1, 0)])
 def test_more_than_the_limit_is_always_refused(counters: Counters, amount: int, limit: int) -> None:
-    taken = counters.take([("a", MINUTE, limit, amount)])
+    taken = take(counters, [("a", MINUTE, limit, amount)])
     assert (taken.granted, taken.standings[0][1], taken.retry_after > 0) == (False, limit, True)
 
 
 def test_nothing_may_be_taken_to_look(counters: Counters) -> None:
     granted(counters, 3)
-    taken = counters.take([("key:a", MINUTE, 3, 0)])
+    taken = take(counters, [("key:a", MINUTE, 3, 0)])
     assert (taken.granted, taken.standings) == (True, [(3, 0, 61)])
-    assert counters.take([("new", MINUTE, 3, 0)]).standings == [(3, 3, 0)]
+    assert take(counters, [("new", MINUTE, 3, 0)]).standings == [(3, 3, 0)]
 
 
 def test_less_than_nothing_is_not_taken(counters: Counters) -> None:
@@ -130,36 +130,36 @@ def test_less_than_nothing_is_not_taken(counters: Counters) -> None:
     ],
 )
 def test_what_was_taken_is_corrected(counters: Counters, clock: Clock, later: int, difference: int, left: int) -> None:
-    at = counters.take([("a", MINUTE, 10, 10)]).at
+    at = take(counters, [("a", MINUTE, 10, 10)]).at
     clock.now += later
-    counters.correct("a", MINUTE, at, difference)
+    correct(counters, "a", MINUTE, at, difference)
     assert counters.value("a", MINUTE) == left
 
 
 def test_a_correction_counts_where_it_was_taken(counters: Counters, clock: Clock) -> None:
-    at = counters.take([("a", MINUTE, 10, 5)]).at
+    at = take(counters, [("a", MINUTE, 10, 5)]).at
     clock.now += 50
-    counters.correct("a", MINUTE, at, 5)
+    correct(counters, "a", MINUTE, at, 5)
     clock.now += 11
     assert counters.value("a", MINUTE) == 0
 
 
 def test_a_correction_may_go_over_the_limit_and_then_nothing_is_let_through(counters: Counters) -> None:
-    taken = counters.take([("a", DAY, 10, 10)])
-    counters.correct("a", DAY, taken.at, 1000)
-    refused = counters.take([("a", DAY, 10, 0)])
+    taken = take(counters, [("a", DAY, 10, 10)])
+    correct(counters, "a", DAY, taken.at, 1000)
+    refused = take(counters, [("a", DAY, 10, 0)])
     assert (refused.granted, refused.standings[0][1]) == (False, 0)
 
 
 def test_a_correction_of_what_nobody_took_counts_now(counters: Counters) -> None:
-    counters.correct("a", MINUTE, 0.0, -5)
-    counters.correct("a", MINUTE, 0.0, 5)
+    correct(counters, "a", MINUTE, 0.0, -5)
+    correct(counters, "a", MINUTE, 0.0, 5)
     assert counters.value("a", MINUTE) == 5
 
 
 @pytest.mark.parametrize("window", [MINUTE, DAY], ids=str)
 def test_a_counter_is_raised_to_what_is_known(counters: Counters, window: Window) -> None:
-    counters.take([("a", window, 100, 10)])
+    take(counters, [("a", window, 100, 10)])
     counters.raise_to("a", window, 7)
     assert counters.value("a", window) == 10
     counters.raise_to("a", window, 25)
@@ -175,13 +175,13 @@ def test_a_clock_that_is_put_back_loses_no_counts(
     clock.now -= back
     assert granted(counters, 1, window=window)
     assert not granted(counters, 1, window=window)
-    assert counters.take([("key:a", window, 3, 1)]).retry_after <= 62 * 86_400
+    assert take(counters, [("key:a", window, 3, 1)]).retry_after <= 62 * 86_400
 
 
 def test_a_clock_that_is_put_back_far_keeps_nobody_out_for_long(counters: Counters, clock: Clock) -> None:
     granted(counters, 3)
     clock.now -= 5 * 365 * 86_400
-    assert counters.take([("key:a", MINUTE, 3, 1)]).retry_after == 61
+    assert take(counters, [("key:a", MINUTE, 3, 1)]).retry_after == 61
     clock.now += 61
     assert granted(counters, 3)
 
@@ -198,31 +198,31 @@ def test_places_are_given_back(counters: Counters) -> None:
 
 def test_a_place_is_taken_with_the_claims_or_nothing_is(counters: Counters) -> None:
     claim, place = ("key:a/requests", MINUTE, 2, 1), ("key:a", 1)
-    assert counters.take([claim], place).granted
-    crowded = counters.take([claim], place)
+    assert take(counters, [claim], place).granted
+    crowded = take(counters, [claim], place)
     assert (crowded.granted, crowded.refused, crowded.standings) == (False, CROWDED, ())
     assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
-    assert counters.take([("key:a/requests", MINUTE, 2, 2)], ("key:a", 9)).refused == 0
+    assert take(counters, [("key:a/requests", MINUTE, 2, 2)], ("key:a", 9)).refused == 0
     assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
     with pytest.raises(ValueError, match="-1"):
-        counters.take([claim, ("b", MINUTE, 2, -1)], ("key:a", 9))
+        take(counters, [claim, ("b", MINUTE, 2, -1)], ("key:a", 9))
     assert (counters.value("key:a/requests", MINUTE), counters.entered("key:a")) == (1, 1)
 
 
 def test_a_place_alone_may_be_taken_and_given_back_with_a_correction(counters: Counters) -> None:
     place = ("key:a", 1)
-    assert counters.take([], place).granted
-    counters.correct_all([], 0.0, place)
-    taken = counters.take([("a", MINUTE, 10, 5)], place)
-    counters.correct_all([("a", MINUTE, -2)], taken.at, place)
+    assert take(counters, [], place).granted
+    leave(counters, "key:a")
+    taken = take(counters, [("a", MINUTE, 10, 5)], place)
+    correct(counters, "a", MINUTE, taken.at, -2, place)
     assert (counters.value("a", MINUTE), counters.entered("key:a")) == (3, 0)
 
 
 def test_what_does_not_fit_is_not_given_back_with_what_did(counters: Counters) -> None:
     for name, amount in (("a", 1), ("b", 3), ("c", 2)):
-        granted_to = counters.take([(name, MINUTE, 3, amount)])
+        granted_to = take(counters, [(name, MINUTE, 3, amount)])
         assert granted_to.granted
-    refused = counters.take([("a", MINUTE, 3, 1), ("b", MINUTE, 3, 1), ("a", MINUTE, 3, 1), ("c", MINUTE, 3, 2)])
+    refused = take(counters, [("a", MINUTE, 3, 1), ("b", MINUTE, 3, 1), ("a", MINUTE, 3, 1), ("c", MINUTE, 3, 2)])
     assert not refused.granted
     assert [counters.value(name, MINUTE) for name in "abc"] == [1, 3, 2]
     assert [remaining for _, remaining, _ in refused.standings] == [2, 0, 2, 1]
@@ -256,7 +256,7 @@ class AgainstALog(RuleBasedStateMachine):
         now, day = self.clock.now, int(self.clock.now // 86_400)
         total = sum(amounts.values())
         claims = [(name, self.window, self.limit, amount) for name, amount in amounts.items()]
-        taken = self.counters.take([*claims, ("budget", DAY, self.budget, total)])
+        taken = take(self.counters, [*claims, ("budget", DAY, self.budget, total)])
         latest = {name: self.within(name, now - 94, now) + amount for name, amount in amounts.items()}
         fits = all(sum_ <= self.limit for sum_ in latest.values()) and self.spent.get(day, 0) + total <= self.budget
         if fits:
@@ -274,7 +274,7 @@ class AgainstALog(RuleBasedStateMachine):
             return
         at, amount = self.log[name].pop()
         given = max(difference, -amount)
-        self.counters.correct(name, self.window, at, given)
+        correct(self.counters, name, self.window, at, given)
         self.log[name].append((at, amount + given))
 
     def within(self, name: str, after: float, until: float) -> int:

@@ -12,7 +12,7 @@ import pytest
 from ai_gateway_mw.errors import CountersUnusable, LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
 from tests.limits.clock import Clock
-from tests.limits.places import enter, leave
+from tests.limits.taking import correct, enter, leave, take
 
 MINUTE = Sliding(60)
 
@@ -40,7 +40,7 @@ def test_a_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 def test_what_was_counted_is_there_after_a_restart(tmp_path: Path, clock: Clock) -> None:
     for expected in (True, True, False):
         counters = Counters.shared(tmp_path / "counters", clock=clock)
-        assert counters.take([("key:a", MINUTE, 2, 1)]).granted is expected
+        assert take(counters, [("key:a", MINUTE, 2, 1)]).granted is expected
         counters.close()
 
 
@@ -86,43 +86,43 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_a_full_table_refuses_and_forgets_nothing(small: Counters, clock: Clock) -> None:
     for number in range(256):
-        assert small.take([(str(number), MINUTE, 5, number % 5)]).granted
+        assert take(small, [(str(number), MINUTE, 5, number % 5)]).granted
     for claims in ([("one more", MINUTE, 5, 1)], [("0", MINUTE, 5, 1), ("one more", MINUTE, 5, 1)]):
         with pytest.raises(LimitsUnavailable):
-            small.take(claims)
+            take(small, claims)
     assert [small.value(str(number), MINUTE) for number in range(256)] == [number % 5 for number in range(256)]
-    assert small.take([("0", MINUTE, 5, 1)]).granted
+    assert take(small, [("0", MINUTE, 5, 1)]).granted
 
 
 def test_a_full_table_takes_no_place_and_keeps_none(small: Counters) -> None:
     for number in range(256):
-        small.take([(str(number), MINUTE, 5, 1)])
+        take(small, [(str(number), MINUTE, 5, 1)])
     with pytest.raises(LimitsUnavailable):
-        small.take([("0", MINUTE, 5, 1), ("one more", MINUTE, 5, 1)], ("0", 3))
+        take(small, [("0", MINUTE, 5, 1), ("one more", MINUTE, 5, 1)], ("0", 3))
     assert (small.value("0", MINUTE), small.entered("0")) == (1, 0)
     assert enter(small, "0", 3)
     with pytest.raises(LimitsUnavailable):
-        small.correct_all([("one more", MINUTE, 5)], 0.0, ("0", 3))
+        correct(small, "one more", MINUTE, 0.0, 5, ("0", 3))
     assert small.entered("0") == 0
 
 
 def test_what_others_fill_leaves_room_for_gateway_keys(small: Counters) -> None:
     for number in range(256):
-        small.take([(str(number), MINUTE, 5, 1)])
-    assert small.take([("key:a", MINUTE, 5, 1)]).granted
+        take(small, [(str(number), MINUTE, 5, 1)])
+    assert take(small, [("key:a", MINUTE, 5, 1)]).granted
 
 
 def test_a_row_is_used_again_when_its_window_is_over(small: Counters, clock: Clock) -> None:
-    small.take([("old", MINUTE, 5, 5)])
+    take(small, [("old", MINUTE, 5, 5)])
     for number in range(255):
-        small.take([(str(number), Calendar("month"), 5, 3)])
+        take(small, [(str(number), Calendar("month"), 5, 3)])
     clock.now += 60
     with pytest.raises(LimitsUnavailable):
-        small.take([("new", MINUTE, 5, 1)])
+        take(small, [("new", MINUTE, 5, 1)])
     clock.now += 1
-    assert small.take([("new", MINUTE, 5, 1)]).standings[0][1] == 4
+    assert take(small, [("new", MINUTE, 5, 1)]).standings[0][1] == 4
     with pytest.raises(LimitsUnavailable):
-        small.take([("old", MINUTE, 5, 1)])
+        take(small, [("old", MINUTE, 5, 1)])
     assert small.value("old", MINUTE) == 0
     assert all(small.value(str(number), Calendar("month")) == 3 for number in range(255))
 
@@ -130,12 +130,12 @@ def test_a_row_is_used_again_when_its_window_is_over(small: Counters, clock: Clo
 def test_rows_from_before_the_clock_was_put_back_are_free_after_a_window(small: Counters, clock: Clock) -> None:
     clock.now += 10 * 365 * 86_400
     for number in range(256):
-        small.take([(str(number), MINUTE, 5, 1)])
+        take(small, [(str(number), MINUTE, 5, 1)])
     clock.now -= 10 * 365 * 86_400
     with pytest.raises(LimitsUnavailable):
-        small.take([("new", MINUTE, 5, 1)])
+        take(small, [("new", MINUTE, 5, 1)])
     clock.now += 63
-    assert small.take([("new", MINUTE, 5, 1)]).granted
+    assert take(small, [("new", MINUTE, 5, 1)]).granted
 
 
 def test_a_month_that_began_just_before_its_end_is_not_cut_short(small: Counters, clock: Clock) -> None:
@@ -143,11 +143,11 @@ def test_a_month_that_began_just_before_its_end_is_not_cut_short(small: Counters
     clock.now = 1_775_001_570.0  # 30 seconds before April 2026
     for _ in range(2):
         for number in range(256):
-            small.take([(str(number), month, 9, 3)])
+            take(small, [(str(number), month, 9, 3)])
         clock.now += 60
     for _ in range(2):
         with pytest.raises(LimitsUnavailable):
-            small.take([("new", MINUTE, 5, 1)])
+            take(small, [("new", MINUTE, 5, 1)])
         clock.now += 3600
     assert all(small.value(str(number), month) == 3 for number in range(256))
 
@@ -157,16 +157,16 @@ def test_a_row_that_counts_again_after_the_clock_was_put_back_is_not_free(
     small: Counters, clock: Clock, later: int
 ) -> None:
     for number in range(256):
-        small.take([(str(number), MINUTE, 5, 1)])
+        take(small, [(str(number), MINUTE, 5, 1)])
     clock.now -= 65
     with pytest.raises(LimitsUnavailable):
-        small.take([("new", MINUTE, 5, 1)])
+        take(small, [("new", MINUTE, 5, 1)])
     clock.now += later
     for number in range(256):
-        assert small.take([(str(number), MINUTE, 5, 4)]).granted
+        assert take(small, [(str(number), MINUTE, 5, 4)]).granted
     clock.now += 60
     with pytest.raises(LimitsUnavailable):
-        small.take([("new", MINUTE, 5, 1)])
+        take(small, [("new", MINUTE, 5, 1)])
 
 
 def test_places_that_are_taken_are_not_given_to_another_name(small: Counters) -> None:

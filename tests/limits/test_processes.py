@@ -11,7 +11,7 @@ import pytest
 
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
-from tests.limits.places import enter, leave
+from tests.limits.taking import enter, leave, take
 from tests.limits.workers import CLAIMS, burst, crowd, dying, opened, started
 
 # From Python 3.12 on: pytest-xdist has a thread in every worker, and the children here do not care.
@@ -73,7 +73,7 @@ def test_a_process_that_is_killed_while_counting_loses_nothing(file: Path) -> No
     for name, window, _, _ in CLAIMS:
         assert granted <= counters.value(name, window) <= granted + killed
     assert counters.entered("key:a") == 0
-    assert counters.take(CLAIMS).granted
+    assert take(counters, CLAIMS).granted
     counters.close()
 
 
@@ -94,7 +94,7 @@ def test_counters_of_one_process_are_not_those_of_its_child() -> None:
     assert enter(counters, "a", 1)
     child = os.fork()
     if child == 0:
-        os._exit(enter(counters, "a", 1) and counters.take(CLAIMS).granted)
+        os._exit(enter(counters, "a", 1) and take(counters, CLAIMS).granted)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert counters.entered("a") == 1
     assert counters.value(*CLAIMS[0][:2]) == 0
@@ -119,10 +119,10 @@ def test_a_child_whose_file_was_put_aside_counts_nothing(file: Path) -> None:
     child = os.fork()
     if child == 0:
         try:
-            counters.take(CLAIMS)
+            take(counters, CLAIMS)
         except LimitsUnavailable:
             os._exit(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
-    assert counters.take(CLAIMS).granted
+    assert take(counters, CLAIMS).granted
     counters.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ai_gateway_mw.limits import Calendar, Counters, Sliding
-from tests.limits.places import enter
+from tests.limits.taking import correct, enter, take
 
 CLAIMS = [("key:a", Sliding(3600), 10**9, 1), ("a", Calendar("day"), 10**9, 1)]
 PLACE = ("key:a", 1000)
@@ -37,12 +37,12 @@ def burst(file: str, limit: str) -> None:
     granted = [0] * 64
     begin = threading.Event()
 
-    def take(number: int) -> None:
+    def work(number: int) -> None:
         begin.wait()
-        while counters.take([("key:a", Sliding(60), int(limit), 1), ("b", Calendar("month"), 10**6, 2)]).granted:
+        while take(counters, [("key:a", Sliding(60), int(limit), 1), ("b", Calendar("month"), 10**6, 2)]).granted:
             granted[number] += 1
 
-    threads = [threading.Thread(target=take, args=(number,)) for number in range(64)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
     for thread in threads:
         thread.start()
     _ready()
@@ -88,11 +88,11 @@ def _forked(counters: Counters, writing: int) -> int:
     number = 0
     while True:
         number += 1
-        taken = counters.take(CLAIMS, PLACE)
+        taken = take(counters, CLAIMS, PLACE)
         if taken.granted:
             os.write(writing, b"x")
-            counters.take([(f"key:{os.getpid()}:{number % 20}", Sliding(60), 10, 1)])
-            counters.correct_all([("key:corrected", Sliding(60), 1)], taken.at, PLACE)
+            take(counters, [(f"key:{os.getpid()}:{number % 20}", Sliding(60), 10, 1)])
+            correct(counters, "key:corrected", Sliding(60), taken.at, 1, PLACE)
 
 
 def _drained(reading: int) -> int:
