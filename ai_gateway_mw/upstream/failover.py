@@ -151,7 +151,8 @@ class Failover:
             self._records.unmade(attempt)
             raise
         if response is not None and (attempt.outcome is ACCEPTED or self._answers(attempt)):
-            self._records.judged(attempt)
+            if not response.complete:  # else it is when the client has it, which is at once
+                self._records.judged(attempt)
             response.on_close = partial(self._records.ended, attempt)
             return attempt, response
         await self._end(attempt, response)

@@ -64,17 +64,19 @@ class UpstreamAnswer:
             self._ctx.upstream = None
 
     def _send_whole(self, send: Send) -> Written:
-        """An answer that is all here: nothing is waited for but the client."""
+        """An answer that is all here: nothing is waited for but the client, who need not wait for it to be measured."""
         response = self._response
-        body = response.held + response.take()
-        if (dialect := self._dialect_of_usage()) is not None:
-            self._attempt.usage = usage_of_body(dialect, body)
+        told = body = response.held + response.take()
         if self._sought.may_be_in(body):
             body = StreamRedactor(self._sought).whole(body)
         head = self._head()
         if response.status not in _WITHOUT_BODY:
             head.append((b"content-length", b"%d" % len(body)))
-        written = shortcuts(send).write_answer(response.status, head, body)
+        try:
+            written = shortcuts(send).write_answer(response.status, head, body)
+        finally:
+            if (dialect := self._dialect_of_usage()) is not None:
+                self._attempt.usage = usage_of_body(dialect, told)
         return None if written else self._send_both(send, head, body)
 
     async def _send_both(self, send: Send, head: list[Field], body: bytes) -> None:
