@@ -45,8 +45,8 @@ class Records:
         self._breakers.release(attempt.origin, started=attempt.started)
 
     def judged(self, attempt: Attempt) -> None:
-        """Learn from an outcome. An answer that is accepted has one when its content begins; it may yet get another. Where
-        that is not called, `ended` does it."""
+        """Learn from an outcome; what was not judged before is when it has `ended`. An answer that is accepted has one
+        when its content begins; it may yet get another."""
         attempt.judged = outcome = attempt.outcome
         key, lesson = attempt.candidate.key, outcome.lesson
         if lesson is IT_WORKS:  # as nearly always: what `_learn` comes to then, without the way there
