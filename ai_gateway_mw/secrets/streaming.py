@@ -1,8 +1,7 @@
 """StreamRedactor: takes known secrets out of a body that passes in pieces, wherever the pieces are cut.
 
-Almost no body holds a secret, so what is quick is to see that. A few secrets are looked for one by one. Of many, each
-has some byte that text and JSON seldom have; where those do not occur, or have other neighbours than in any secret, no
-secret does.
+Almost no body holds a secret, so what is quick is to see that. Each secret has some byte that text and JSON seldom
+have; where those do not occur, or have other neighbours than in any secret, no secret does.
 """
 
 from __future__ import annotations
@@ -15,18 +14,20 @@ from ai_gateway_mw.secrets.redaction import REPLACEMENT, patterns_of
 # The bytes of usual secrets, from those that bodies seldom hold to those that are everywhere; others are rarer still.
 _RAREST_FIRST: Final = b'QZXJKVYqUWzGjHxFOBDNLERPMCIAST~_+=b987654k3210-vywgpfumcldhrsnioate/.\\,:" '
 _SINGLY: Final = 8  # secrets, up to which each can be looked for: a search in C skips most bytes
-_FEW: Final = 64  # rare bytes in one piece, beyond which looking at each takes longer than a search
+_FEW: Final = 64  # rare bytes in one piece, beyond which looking at each takes longer than a search,
+_FEW_SINGLY: Final = 2  # and than one for each secret
 _REPLACEMENT: Final = REPLACEMENT.encode()
 
 
 class Sought:
     """Some byte strings of three bytes or more, in order, prepared to be looked for."""
 
-    __slots__ = ("_beginnings", "_bytes", "_longest", "_patterns", "_rare", "_singly", "_threes", "literals")
+    __slots__ = ("_beginnings", "_bytes", "_few", "_longest", "_patterns", "_rare", "_singly", "_threes", "literals")
 
     def __init__(self, literals: tuple[bytes, ...]) -> None:
         self.literals = literals
         self._singly = len(literals) <= _SINGLY
+        self._few = _FEW_SINGLY if self._singly else _FEW
         self._patterns = patterns_of(literals)
         self._longest = max(map(len, literals), default=1)
         self._threes = frozenset(each[at : at + 3] for each in literals for at in range(len(each) - 2))
@@ -40,14 +41,12 @@ class Sought:
 
     def may_be_in(self, data: bytes) -> bool:
         """False only where none of them is in the data as a whole."""
-        if self._singly:
-            return any(map(data.count, self.literals))
         looked_at = 0
         for byte in self._rare:
             at = data.find(byte)
             while at >= 0:
-                if data[at - 1 : at + 2] in self._threes or looked_at > _FEW:
-                    return True
+                if data[at - 1 : at + 2] in self._threes or looked_at > self._few:
+                    return not self._singly or any(map(data.__contains__, self.literals))
                 looked_at += 1
                 at = data.find(byte, at + 1)
         return False
