@@ -26,7 +26,7 @@ def parse_address(text: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@lru_cache(maxsize=4096)  # the same
+@lru_cache(maxsize=4096)  # as many as are parsed
 def text_of(address: Address | None) -> str:
     """An address as text, which takes Python longer than to find it again; empty for an unknown one."""
     return str(address or "")

@@ -21,6 +21,7 @@ __all__ = [
     "Writer",
     "Written",
     "answer_lifespan",
+    "begin_answer",
     "body_at_hand",
     "body_writer",
     "raw_route_path",
@@ -133,6 +134,9 @@ class Shortcuts:
 
     __slots__ = ()
 
+    writes = False
+    """Whether `write_answer` and `begin_answer` may do anything."""
+
     def body_at_hand(self) -> bytes | None:
         """All that is left of the request's body, if it has come and nobody has been told."""
         return None
@@ -182,6 +186,16 @@ def body_writer(send: Send) -> Writer:
     if owner is not _NONE:
         return owner.write_body
     return lambda body: send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def begin_answer(send: Send, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> tuple[Writer, bytes]:
+    """Send the head of an answer, and the first of its body with it if that can be done at once. Gives what writes the
+    pieces that follow, and what of the first is still to be written."""
+    writer = shortcuts(send).begin_answer(status, fields, body)
+    if writer is not None:
+        return writer, b""
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    return body_writer(send), body
 
 
 class Watch:

@@ -73,7 +73,7 @@ class Account:
             return
         self._is_closed = True
         accounts, reservation = self._accounts, self._reservation
-        unknown = self.unknown_price if self.key.limits.has_budget else "deny"
+        unknown = self.unknown_price if self.key.limits.has_budget else "deny"  # then it costs what nobody knows
         totals = Totals.of(self.ctx.attempts, accounts.prices, unknown, self._reserved)
         if reservation is not None:
             reservation.settle(totals.input_tokens, totals.output_tokens, totals.cost_nano)

@@ -197,11 +197,18 @@ class Accounts:
         """End what is open under keys among these that were revoked."""
         if changed is not None and not changed:
             return
-        in_use = {account.key.id for account in self._open}
-        for key_id in in_use if changed is None else in_use.intersection(changed):
+        in_use: defaultdict[str, list[Account]] = defaultdict(list)
+        for account in self._open:
+            in_use[account.key.id].append(account)
+        gone = set()
+        for key_id in in_use if changed is None else in_use.keys() & changed:
             if await self._is_gone(services, key_id):
-                for account in [each for each in self._open if each.key.id == key_id]:  # also such as came meanwhile
+                gone.add(key_id)
+                for account in in_use[key_id]:
                     account.revoke()
+        for account in self._open if gone else ():
+            if account.key.id in gone:  # also such as came meanwhile
+                account.revoke()
 
     @staticmethod
     async def _is_gone(services: Services, key_id: str) -> bool:
@@ -218,10 +225,17 @@ def _failures_of(address: str) -> str:
 
 
 def _used(account: Account, status: int, totals: Totals) -> Used:
-    provider, model, read, made, cached, cost = totals
-    error = status >= 400 and status != ClientGone.status
     ctx = account.ctx
-    agent = ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1")
     return Used(
-        account.key.id, provider, model, time.time(), error, read, made, cached, cost, text_of(ctx.client_ip), agent
+        account.key.id,
+        totals.provider,
+        totals.model,
+        time.time(),
+        error=status >= 400 and status != ClientGone.status,
+        input_tokens=totals.input_tokens,
+        output_tokens=totals.output_tokens,
+        cached_tokens=totals.cached_tokens,
+        cost_nano=totals.cost_nano,
+        address=text_of(ctx.client_ip),
+        user_agent=ctx.request_fields.first.get(b"user-agent", b"").decode("latin-1"),
     )

@@ -46,8 +46,9 @@ class Totals(NamedTuple):
             all_read += read
             all_made += made
             all_cached += cached
-        model_id = "" if candidate.model is None else candidate.model.id
-        return cls(candidate.provider.id, model_id, all_read, all_made, all_cached, cost)
+        last = attempts[-1].candidate
+        model_id = "" if last.model is None else last.model.id
+        return cls(last.provider.id, model_id, all_read, all_made, all_cached, cost)
 
 
 _NOTHING: Final = Totals()

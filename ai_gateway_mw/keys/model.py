@@ -59,7 +59,7 @@ class GatewayKey:
 
     def works(self, clock: Callable[[], datetime]) -> bool:
         """Whether requests may come with it now."""
-        return self.lasts or not (self.revoked or self.expired(clock))
+        return not (self.revoked or self.expired(clock))
 
     def allows_address(self, address: Address | None) -> bool:
         """Whether it may be used from there; an unknown address is in no list."""

@@ -39,9 +39,8 @@ class Places:
     def enter(self, place: Place) -> bool:
         """Take one more, if there is one that is not taken."""
         counter, limit = place
-        row, cells = self._rows[counter], self._cells
-        if self._buffer[row.name] != row.digest:  # `found`, written out: each request asks it
-            row = self._rows.found(counter, self._table) or self._rows.remembered(counter, self._added(counter))
+        rows, cells = self._rows, self._cells
+        row = rows.found(counter, self._table) or rows.remembered(counter, self._added(counter))
         base = row.base
         seat = self._guard.seat
         if seat < 0:

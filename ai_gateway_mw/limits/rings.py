@@ -69,6 +69,8 @@ def advanced(cells: memoryview, base: int, window: Window, now: float) -> int:
 def take(cells: memoryview, base: int, window: Window, now: float, limit: int, amount: int) -> Standing:
     """Take so much, where it fits into the limit. Where it does not, nothing is taken, and what is said to remain is
     below zero by as much as is missing."""
+    if amount < 0:
+        raise ValueError(f"{amount} cannot be taken")
     # `window.slot`, written out, and no call of `advanced`: nearly always the slot is still that of the last time.
     length, head = window.length, cells[base + _HEAD]
     if head != (now // length if length else window.slot(now)):
@@ -77,9 +79,7 @@ def take(cells: memoryview, base: int, window: Window, now: float, limit: int, a
     left: int = limit - amount - (sum(cells[ring : ring + size]) if size > 1 else cells[ring])
     if left < 0:
         return limit, left, 0
-    if amount <= 0:
-        if amount < 0:
-            raise ValueError(f"{amount} cannot be taken")
+    if not amount:
         return limit, left, reset(cells, base, window, now, limit - left)
     cells[ring + head % size] += amount  # within the limit, and no limit comes near to `MOST`
     return limit, left, ceil(cells[base + _UNTIL] - now)
@@ -97,8 +97,7 @@ def correct(cells: memoryview, base: int, window: Window, now: float, at: float,
         if difference <= 0:
             return
         slot = head
-    cell = base + _RING + slot % size  # and no call of `add`
-    cells[cell] = max(0, min(cells[cell] + difference, MOST))
+    add(cells, base, window, slot, difference)
 
 
 def total(cells: memoryview, base: int, window: Window) -> int:

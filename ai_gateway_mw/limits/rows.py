@@ -18,8 +18,8 @@ _code = struct.Struct("=q").pack
 
 
 class Rows(dict[CounterName, Row]):
-    """Where rows were found last. What was never found is where no row is: whoever asks looks at the name in any case,
-    since a row that is free may have been given to another."""
+    """Where rows were found last. A row may have become another's since, so whoever asks compares the name that stands
+    there; for what was never found there is a row whose name is never right."""
 
     def __init__(self, buffer: mmap.mmap) -> None:
         super().__init__()

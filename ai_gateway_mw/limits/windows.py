@@ -61,15 +61,18 @@ class Calendar:
         self.code = -1 if period == "day" else -2
         self.cells = 1
         self.length = _DAY if period == "day" else 0
-        self._last = (inf, 0.0, 0)  # the one that was asked for: its beginning, its end and its number
+        self._last = (inf, 0.0, 0)  # of a month that was asked for: its beginning, its end and its number
         self.span = _DAY if period == "day" else 31 * _DAY
 
     def slot(self, now: float) -> int:
         """The number of the day or month that a time is in."""
+        if self.code == -1:
+            return int(now // _DAY)
         begin, end, slot = self._last
         if not begin <= now < end:
-            slot = self._number(now)
-            self._last = self.leaves(slot - 1), self.leaves(slot), slot
+            date = time.gmtime(now)
+            slot = date.tm_year * 12 + date.tm_mon - 1
+            self._last = (self.leaves(slot - 1), self.leaves(slot), slot)
         return slot
 
     def leaves(self, slot: int) -> float:
@@ -78,12 +81,6 @@ class Calendar:
             return (slot + 1) * _DAY
         year, month = divmod(slot + 1, 12)
         return calendar.timegm((year, month + 1, 1, 0, 0, 0))
-
-    def _number(self, now: float) -> int:
-        if self.code == -1:
-            return int(now // _DAY)
-        date = time.gmtime(now)
-        return date.tm_year * 12 + date.tm_mon - 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Calendar) and other.period == self.period

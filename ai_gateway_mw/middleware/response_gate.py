@@ -79,9 +79,13 @@ class ResponseGate(Shortcuts):
             return self._hold(message.get("body", b""), last=not message.get("more_body", False))
         return self.send_past_rules(message)
 
+    @property
+    def writes(self) -> bool:  # type: ignore[override]
+        return self._server.writes
+
     def write_answer(self, status: int, fields: list[Field], body: bytes) -> bool:
         """Not where rules have to see it."""
-        if self._is_for_rules(fields) or not self._server.write_answer(status, self._with_ours(fields), body):
+        if not (self._passes(fields) and self._server.write_answer(status, self._with_ours(fields), body)):
             return False
         self._begun(status)
         self.complete = True
@@ -89,7 +93,7 @@ class ResponseGate(Shortcuts):
 
     def begin_answer(self, status: int, fields: list[Field], body: bytes) -> Writer | None:
         """Not where rules have to see it: no rule, and nothing here, asks for what follows either."""
-        if self._is_for_rules(fields):
+        if not self._passes(fields):
             return None
         writer = self._server.begin_answer(status, self._with_ours(fields), body)
         if writer is not None:
@@ -133,9 +137,11 @@ class ResponseGate(Shortcuts):
             message = self._start(message)
         return self._out(message)
 
-    def _is_for_rules(self, fields: list[Field]) -> bool:
-        """Whether an answer with these fields meets rules, or has met one that put another in its place."""
-        return self._holds_head or self.decided or (self._program.has_stream_rules and is_event_stream(fields))
+    def _passes(self, fields: list[Field]) -> bool:
+        """Whether an answer with these fields may go to the server at once, and meets no rule on its way there."""
+        if self._holds_head or self.decided or not self._server.writes:
+            return False
+        return not (self._program.has_stream_rules and is_event_stream(fields))
 
     def _begun(self, status: int) -> None:
         """An answer that meets no rules is on its way."""

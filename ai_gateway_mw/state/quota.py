@@ -12,7 +12,7 @@ from ai_gateway_mw.state.window import Clock
 _FORGOTTEN_AFTER = 60.0  # most limits are per minute
 _LONGEST_WAIT = 7 * 86_400.0
 _MOST_DIGITS = 18  # what 64 bits hold, and so does CEL
-_LONGEST = 40  # characters of a reset; no span and no date takes more
+_LONGEST = 41  # characters that are kept of a value: no number, no span and no date takes as many
 _EARLIEST = 1e9  # seconds; smaller numbers are spans and no times
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|µs|ns|[dhms])")
@@ -32,6 +32,7 @@ _FIELDS: dict[bytes, int] = {
         (f"anthropic-ratelimit-input-tokens-{part}", _INPUT_TOKENS),
     )
 }
+_COUNTS = frozenset(name for name in _FIELDS if b"reset" not in name)
 
 
 class _Measure:
@@ -46,7 +47,7 @@ class _Measure:
         self._told = False
 
     def learn(self, left: int, reset: bytes, now: float, wall: float) -> None:
-        wait = seconds_until(reset[: _LONGEST + 1].decode("latin-1"), wall)
+        wait = seconds_until(reset.decode("latin-1"), wall)
         self._left, self._told = left, wait is not None
         self._full_at = now + (_FORGOTTEN_AFTER if wait is None else wait)
 
@@ -100,9 +101,11 @@ class Quota:
         telling = _FIELDS.keys() & named.keys()
         if not telling:
             return
-        if self._unread.keys() - telling:  # what the earlier one told beside it stays
+        told = {name: named[name][:_LONGEST] for name in telling}
+        plain = all(told[name].isdigit() and len(told[name]) <= _MOST_DIGITS for name in telling & _COUNTS)
+        if not plain or self._unread.keys() - telling:  # what the earlier one told beside it stays
             self._read()
-        self._unread = {name: named[name] for name in telling}
+        self._unread = told
         self._heard, self._heard_wall = self._clock(), self._wall()
 
     def _read(self) -> None:
@@ -134,7 +137,7 @@ def _number(value: bytes) -> int | None:
 
 def seconds_until(text: str, wall: float) -> float | None:
     """How long until a reset: `6m0s` and `17` are spans, large numbers and dates are times. At most seven days."""
-    if len(text) > _LONGEST:
+    if len(text) >= _LONGEST:
         return None
     parts = _SPAN.findall(text)
     if parts and sum(map(len, chain.from_iterable(parts))) == len(text):

@@ -38,7 +38,8 @@ def is_here(response: UpstreamResponse, route: Route | None, surface: ApiSurface
     """Whether nothing is to be waited for: a JSON answer has come as a whole, and surely is no error; or of a stream,
     the first content has.
 
-    What it had to look at is in `held` from then on, whatever it says; `committed` goes on from there.
+    What it had to look at is in `held` from then on, or in the stream's watcher, whatever it says; `committed` goes on
+    from there.
     """
     if route is None or response.encoded:
         return False

@@ -126,7 +126,7 @@ class ArrayWatcher:
     """
 
     __slots__ = ("_depth", "_escape", "_in_text", "_looks", "_seen", "begun", "dialect", "error", "recent")
-    unsent = 0
+    unsent = 0  # all that it is fed goes on at once
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect

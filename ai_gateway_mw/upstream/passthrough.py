@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 
-from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer, shortcuts
+from ai_gateway_mw.asgi import Receive, Scope, Send, Written, begin_answer, shortcuts
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import ClientGone, GatewayError, StreamInterrupted, UpstreamError
 from ai_gateway_mw.headers import Field, to_client
@@ -122,33 +122,26 @@ class UpstreamAnswer:
         """One that breaks off ends with the error event of its dialect, never with a terminator."""
         response, account, redactor = self._response, self._ctx.account, StreamRedactor(self._sought)
         cleaned = without_usage if account is not None and account.usage_was_asked else _as_it_is
-        head, first = self._head(), redactor.feed(cleaned(response.held))
-        writer = shortcuts(send).begin_answer(response.status, head, first)
-        if writer is None:
-            await self._start(send, head)
-            write, unsent = body_writer(send), first
-        else:
-            write, unsent = writer, b""
         failure: GatewayError | None = None
-        if account is None:
+        events = response.held.count(_DATA)  # few streams say what they used, unless they are asked to
 
-            def pass_on(arrived: bytes) -> Written:
-                passed = redactor.feed(watcher.feed(arrived))
-                return write(passed) if passed else None
+        def pass_on(arrived: bytes) -> Written:
+            passed = redactor.feed(watcher.feed(arrived))
+            return write(passed) if passed else None
 
-        else:  # few streams say what they used, unless they are asked to
-            events = response.held.count(_DATA)
+        def count_and_pass_on(arrived: bytes) -> Written:
+            nonlocal events
+            whole = watcher.feed(arrived)
+            events += whole.count(_DATA)
+            passed = redactor.feed(cleaned(whole))
+            return write(passed) if passed else None
 
-            def pass_on(arrived: bytes) -> Written:
-                nonlocal events
-                events += arrived.count(_DATA)
-                passed = redactor.feed(cleaned(watcher.feed(arrived)))
-                return write(passed) if passed else None
-
+        first = redactor.feed(cleaned(response.held))
+        write, rest = await begin_answer(send, response.status, self._head(), first)
         try:
-            if unsent:
-                await send({"type": "http.response.body", "body": unsent, "more_body": True})
-            await response.pour(pass_on)
+            if rest and (wait := write(rest)) is not None:
+                await wait
+            await response.pour(pass_on if account is None else count_and_pass_on)
         except (UpstreamError, asyncio.CancelledError, OSError) as error:
             reason = self._broken_off(error)
             if not isinstance(reason, GatewayError) or isinstance(reason, ClientGone):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import ceil
 from typing import Any, Final
 
@@ -13,11 +12,9 @@ from ai_gateway_mw.errors import UseUncounted
 from ai_gateway_mw.form import FormBody
 from ai_gateway_mw.providers import Model, kind_of
 from ai_gateway_mw.surfaces import Route
-from ai_gateway_mw.upstream.candidate import Offer
 from ai_gateway_mw.upstream.tokens import input_estimate
-from ai_gateway_mw.usage import Price, Prices, UnknownPrice
+from ai_gateway_mw.usage import Prices, UnknownPrice
 
-_REMEMBERED: Final = 1024  # sets of offers
 _USUAL_OUTPUT: Final = 4_096  # of a model of which nobody knows how much it may answer
 _WITHOUT_OUTPUT: Final = ("embedding", "moderation", "rerank")
 _COUNTING: Final = ("/count_tokens", ":countTokens")
@@ -39,9 +36,6 @@ class Reserving:
     def __init__(self, prices: Prices, max_output_tokens: int | None) -> None:
         self._prices = prices
         self._max_output_tokens = max_output_tokens
-        # Who asks for the same model is offered the same, and no model changes.
-        self._usual_output = lru_cache(_REMEMBERED)(self._most_untold)
-        self._prices_of = lru_cache(_REMEMBERED)(self._prices_applied)
 
     def __call__(self, ctx: Context) -> None:
         account = ctx.account
@@ -59,53 +53,40 @@ class Reserving:
                 raise UseUncounted(path)
             if path.endswith(_COUNTING):  # costs nothing
                 return
-        offers = tuple(ctx.offers)
+        models = [model for _, model in ctx.offers if model is not None]
         payload = ctx.payload if ctx.body else None
         read = input_estimate(ctx)
-        made = 0 if payload is None else self._output_tokens(route, payload, offers)
-        cost = self._cost(account.unknown_price, offers, read, made) if account.key.limits.has_budget else 0
+        made = 0 if payload is None else self._output_tokens(route, payload, models)
+        cost = self._cost(account.unknown_price, models, read, made) if account.key.limits.has_budget else 0
         account.reserve(read, made, cost)
 
-    def _output_tokens(self, route: Route, payload: JSONBody | FormBody, offers: tuple[Offer, ...]) -> int:
+    def _output_tokens(self, route: Route, payload: JSONBody | FormBody, models: Sequence[Model]) -> int:
         """What the request asks for at most, or what the models can give, for each of its choices."""
         if route.surface is None and kind_of(route.path) in _WITHOUT_OUTPUT:
             return 0
         members = payload.value
         if members.keys().isdisjoint(_TELLING):
-            return self._usual_output(offers)
+            return self._capped([model.max_output_tokens or _USUAL_OUTPUT for model in models])
         configs = [config for name in _GEMINI_CONFIGS if isinstance(config := members.get(name), dict)]
-        most = self._capped([_asked(route, members, configs, model) for model in _models(offers)])
+        most = self._capped([_asked(route, members, configs, model) for model in models])
         choices = [_number(holder[name]) for holder in (members, *configs) for name in _CHOICES if name in holder]
         prompts = _prompts(members.get("prompt")) if route.path == "/v1/completions" else 1
         return most * max([number for number in choices if number is not None], default=1) * prompts
-
-    def _most_untold(self, offers: tuple[Offer, ...]) -> int:
-        """What the models can give, where the request does not say."""
-        return self._capped([model.max_output_tokens or _USUAL_OUTPUT for model in _models(offers)])
 
     def _capped(self, most: Sequence[int]) -> int:
         """The most that any model may bring, as far as the policy lets it."""
         longest = max(most, default=_USUAL_OUTPUT)
         return longest if self._max_output_tokens is None else min(longest, self._max_output_tokens)
 
-    def _cost(self, unknown: UnknownPrice, offers: tuple[Offer, ...], input_tokens: int, output_tokens: int) -> int:
+    def _cost(self, unknown: UnknownPrice, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
         """What the dearest of the models that may be tried would cost."""
-        prices = self._prices_of(offers, unknown)
-        return max([price.cost(input_tokens, output_tokens) for price in prices], default=0)
-
-    def _prices_applied(self, offers: tuple[Offer, ...], unknown: UnknownPrice) -> Sequence[Price]:
-        """The prices that the models have, each once."""
-        prices: dict[Price, None] = {}
-        for model in _models(offers):
+        dearest = 0
+        for model in models:
             price = self._prices.applied(model, unknown)
             if price is None:
                 raise UseUncounted(f"model '{model.id}'")
-            prices[price] = None
-        return tuple(prices)
-
-
-def _models(offers: Sequence[Offer]) -> Sequence[Model]:
-    return [model for _, model in offers if model is not None]
+            dearest = max(dearest, price.cost(input_tokens, output_tokens))
+        return dearest
 
 
 def _asked(route: Route, members: Mapping[str, Any], configs: Sequence[Mapping[str, Any]], model: Model) -> int:

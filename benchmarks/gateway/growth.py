@@ -14,29 +14,30 @@ from benchmarks.gateway.results import Column, Figures, Result
 from benchmarks.gateway.servers import Server, kind, running
 from benchmarks.gateway.wire import chat
 
+_BASE: Final = "as it is"
 _MORE: Final = 20
 _AT_WORK: Final = 16  # connections
 _ENOUGH: Final = 65536  # bytes for an answer
+_PATIENCE: Final = 10.0  # seconds
 
 
 def growth(bench: Bench) -> Result:
     """One policy beside the same with more rules, with more keys, and with connections that ask nothing."""
-    variants = {"as it is": (0, 0), f"{_MORE} rules more": (_MORE, 0), f"{_MORE} keys more": (0, _MORE)}
+    crowd = f"{2 * bench.effort.beside} connections open"
+    variants = {_BASE: (0, 0), f"{_MORE} rules more": (_MORE, 0), f"{_MORE} keys more": (0, _MORE), crowd: (0, 0)}
     with ExitStack() as stack:
         servers = []
         for name, (rules, keys) in variants.items():
             bench.say(f"starting the gateway: {name}")
             server = stack.enter_context(running(kind("gateway"), bench.upstream, more_rules=rules, more_keys=keys))
             servers.append(replace(server, name=name))
-        crowd = 2 * bench.effort.beside
-        crowded = replace(servers[0], name=f"{crowd} connections open")
+        stack.enter_context(_idle(servers[-1], 2 * bench.effort.beside))
 
         def one(server: Server) -> Figures:
-            with _idle(server, crowd if server is crowded else 0):
-                return of_closed(server, chat(), connections=_AT_WORK, seconds=bench.effort.seconds * 2 / 3)
+            return of_closed(server, chat(), connections=_AT_WORK, seconds=bench.effort.seconds * 2 / 3)
 
-        rows = bench.in_turns([*servers, crowded], one)
-    base = rows["as it is"][CPU]
+        rows = bench.in_turns(servers, one)
+    base = rows[_BASE][CPU]
 
     def more(name: str) -> float | None:
         cpu = rows[name][CPU]
@@ -49,13 +50,29 @@ def growth(bench: Bench) -> Result:
 
 @contextmanager
 def _idle(server: Server, count: int) -> Iterator[None]:
-    """So many connections that ask nothing, once they were answered."""
+    """So many connections that ask nothing, once they were answered. Raises `RuntimeError` where one is not kept."""
     with ExitStack() as stack:
-        for _ in range(count):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            sock.sendall(chat())
-            sock.recv(_ENOUGH)
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=_PATIENCE))
+            for _ in range(count)
+        ]
+        for connection in connections:
+            connection.sendall(chat())
+            connection.recv(_ENOUGH)
         yield
+        kept = sum(map(_is_open, connections))
+        if kept < count:
+            raise RuntimeError(f"{server.name}: only {kept} of {count} were kept")
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the server has not ended it: there is nothing to read."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _each(more: float | None, name: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
+from string import Template, ascii_letters, digits
 from typing import Final
 
 from benchmarks.gateway import processes
@@ -52,8 +53,14 @@ class Kind:
         return program(self.command[0])
 
 
+def _provider_key(number: int) -> str:
+    """Looks like one of OpenAI's: what is looked for in every answer should be as rare there as a real one."""
+    chosen = random.Random(number).choices(ascii_letters + digits, k=48)
+    return f"sk-proj-{''.join(chosen)}"
+
+
 _GATEWAY: Final = ("python", "-m", "ai_gateway_mw", "run", "$CONFIG", "--port", "$PORT")
-_PROVIDER_KEYS: Final = {f"AI_GATEWAY_SECRET__BENCHMARK__KEY_{n}": f"sk-benchmark-{n:04}" for n in range(100)}
+_PROVIDER_KEYS: Final = {f"AI_GATEWAY_SECRET__BENCHMARK__KEY_{n}": _provider_key(n) for n in range(100)}
 
 KINDS: Final = (
     Kind("nginx", ("nginx", "-p", "$DIRECTORY", "-c", "$CONFIG"), "nginx.conf", "Debian package nginx"),

@@ -115,6 +115,10 @@ def test_nothing_may_be_taken_to_look(counters: Counters) -> None:
 def test_less_than_nothing_is_not_taken(counters: Counters) -> None:
     with pytest.raises(ValueError, match="-1"):
         granted(counters, -1)
+    while granted(counters, 1):
+        pass
+    with pytest.raises(ValueError, match="-1"):
+        granted(counters, -1)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ def test_what_is_not_said_again_stays(quota: Quota) -> None:
     assert shown(quota) == (10, 8, None, None)
 
 
+@pytest.mark.parametrize("unreadable", ["", "many", "9" * 40])
+def test_what_cannot_be_read_takes_nothing_back(quota: Quota, unreadable: str) -> None:
+    quota.learn(fields(x_ratelimit_limit_requests="10", x_ratelimit_remaining_requests="0"))
+    quota.learn(fields(x_ratelimit_limit_requests="10", x_ratelimit_remaining_requests=unreadable))
+    assert shown(quota) == (10, 0, None, None)
+
+
 def test_input_tokens_come_in_any_order(quota: Quota) -> None:
     quota.learn(fields(anthropic_ratelimit_tokens_remaining="5", anthropic_ratelimit_input_tokens_remaining="900"))
     assert quota.remaining_tokens == 5

@@ -47,6 +47,7 @@ class Exchange(Shortcuts):
         "waits_for_continue",
     )
 
+    writes = True
     task: asyncio.Task[None]  # from when `run` begins
     # From the start of the answer:
     _head: bytes  # until it is written

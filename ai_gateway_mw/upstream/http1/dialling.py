@@ -126,7 +126,7 @@ async def _writable(sock: socket.socket) -> None:
 
 
 def _tell(ready: asyncio.Future[None]) -> None:
-    if not ready.done():  # by the turn before, after which whoever waits has not had theirs
+    if not ready.done():  # the socket may be reported again, or the wait given up, before the waiter's turn
         ready.set_result(None)
 
 

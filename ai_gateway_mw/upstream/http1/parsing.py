@@ -91,7 +91,7 @@ class AnswerParser:
         if not _WATCHED.isdisjoint(named):
             self._note(fields, named)
         if status < 200 or version != "1.1" or len(fields) > _MAX_FIELDS or self.overhead > _MAX_HEAD:
-            self._check(status, version, fields)
+            self._check(status, version, fields, named)
             if status < 200 and status != 101:
                 return
         answer.version = version
@@ -115,17 +115,17 @@ class AnswerParser:
         """Look at what says that the body ends in another way, or how long the connection stays."""
         if (coding := named.get(_CODING)) is not None:
             # httptools would read other codings up to the end of the connection.
-            if self.framed or coding.lower() != b"chunked" or _is_repeated(_CODING, fields, named):
+            if self.framed or coding.lower() != b"chunked" or [name for name, _ in fields].count(_CODING) > 1:
                 raise Malformed
             self.framed = True
         if _KEEP in named:
             self._keep_as_told([value for name, value in fields if name == _KEEP])
 
-    def _check(self, status: int, version: str, fields: list[Field]) -> None:
+    def _check(self, status: int, version: str, fields: list[Field], named: dict[bytes, bytes]) -> None:
         """Look at a head that is not as most are."""
         if status < 100 or version not in ("1.1", "1.0") or len(fields) > _MAX_FIELDS:
             raise Malformed
-        if version == "1.0" and _CODING in dict(fields):  # RFC 9112 6.1: faulty framing
+        if version == "1.0" and _CODING in named:  # RFC 9112 6.1: faulty framing
             raise Malformed
         if self.overhead > _MAX_HEAD and sum(len(name) + len(value) for name, value in fields) > _MAX_HEAD:
             raise Malformed
@@ -140,7 +140,3 @@ class AnswerParser:
             name, _, seconds = item.strip().partition(b"=")
             if name.lower() == b"timeout" and seconds.isdigit() and len(seconds) < _MAX_LENGTH_DIGITS:
                 self.keep_for = min(self.keep_for, max(int(seconds) - 1.0, int(seconds) / 2))
-
-
-def _is_repeated(name: bytes, fields: list[Field], named: dict[bytes, bytes]) -> bool:
-    return len(named) < len(fields) and [each for each, _ in fields].count(name) > 1
