@@ -204,6 +204,16 @@ async def test_a_stream_that_does_not_say_is_counted_by_its_events(tmp_path: Pat
         assert s.idle
 
 
+@pytest.mark.parametrize("size", [1, 3, 64, 100_000])
+async def test_how_a_stream_is_cut_on_its_way_says_nothing_of_its_use(tmp_path: Path, size: int) -> None:
+    events = b"".join(b"data: " + json.dumps(word()).encode() + b"\n\n" for _ in range(50)) + b"data: [DONE]\n\n"
+    pieces = Pieces(*(events[at : at + size] for at in range(0, len(events), size)))
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=pieces)
+    async with served(tmp_path, answer) as s:
+        assert (await s.ask({**ASK, "stream": True})).status == 200
+        assert s.counted() == INPUT + 51
+
+
 async def test_a_stream_that_says_it_is_counted_by_that(tmp_path: Path) -> None:
     last = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
     async with served(tmp_path, streamed(word(), last)) as s:
