@@ -286,6 +286,11 @@ class Watches:
             self._listening.discard(watch)
         watch.close()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, (self._told, self._new, self._waiting, self._listening)))
+
     def interrupt(self, reason: GatewayError) -> None:
         """Give up all exchanges that wait now, as when the server has no more time for them."""
         for watch in (*self._told, *self._new, *self._waiting, *self._listening):

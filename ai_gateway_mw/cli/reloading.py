@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send
+from ai_gateway_mw.cli.collecting import Collector
 from ai_gateway_mw.cli.console import problem_text
 from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # it needs SQLAlchemy, which most workers have no use for
     from ai_gateway_mw.cli.policy_records import PolicyRecords
 
 _log = logging.getLogger("ai_gateway_mw.reload")
-_YOUNG, _OLDER = 20_000, 20
 
 
 class Reloader:
@@ -78,6 +77,7 @@ class Reloading:
         self._reloader = reloader
         self._watcher = watcher
         self._terminal = Terminal()
+        self._collector = Collector(lambda: not reloader.gateway.watches.count)
         self._reloads: set[asyncio.Task[bool]] = set()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -90,14 +90,11 @@ class Reloading:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGTERM})
         if self._watcher is not None:
             self._watcher.start()
-        # What has been loaded stays: some 75,000 objects that need not be gone through, for 20 ms, amid requests.
-        gc.collect()
-        gc.freeze()
-        # Exchanges leave no cycles: what a collection goes through is what is alive, and the more often for nothing.
-        gc.set_threshold(_YOUNG, _OLDER, _OLDER)
+        self._collector.start()
         try:
             await self._app(scope, receive, send)
         finally:
+            self._collector.stop()
             if self._watcher is not None:
                 self._watcher.stop()
             await asyncio.gather(*self._reloads)
