@@ -88,7 +88,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="The gateway beside other proxies, under one load, in front of a mock provider.",
         epilog=f"Measures: {', '.join(MEASURES)}. Servers: {', '.join(kinds)}; those not installed are left out.",
     )
-    parser.add_argument("--quick", action="store_true", help="about a minute instead of five or more")
+    parser.add_argument("--quick", action="store_true", help="about a minute instead of eight or more")
     parser.add_argument("--only", action="append", metavar="MEASURE", choices=list(MEASURES), help="may be repeated")
     parser.add_argument("--servers", metavar="NAMES", help="separated by commas")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")

@@ -28,7 +28,7 @@ _SLOW: Final = Stream(events=4096, size=2048)
 def streams(bench: Bench) -> Result:
     """Many at once: whether all are served, what each takes, and whether those that come last must wait."""
     count = bench.effort.streams
-    rows = bench.in_turns(bench.light, lambda server: run(_streams(server, count, bench.effort.held)), rounds=1)
+    rows = bench.in_turns(bench.light, lambda server: run(_streams(server, count, bench.effort.held)))
     columns = (
         Column("served"),
         Column("cut"),
@@ -78,7 +78,7 @@ def beside(bench: Bench) -> Result:
         alone = of_closed(server, chat(), connections=CONNECTIONS, seconds=bench.effort.seconds)
         return run(_beside(server, count, bench.effort.seconds, alone["requests/s"] or 0))
 
-    rows = bench.in_turns(bench.light, one, rounds=1)
+    rows = bench.in_turns(bench.light, one)
     columns = (
         Column("alone requests/s"),
         Column("beside requests/s", ratio=True),
