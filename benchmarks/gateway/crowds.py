@@ -28,7 +28,12 @@ _SLOW: Final = Stream(events=4096, size=2048)
 def streams(bench: Bench) -> Result:
     """Many at once: whether all are served, what each takes, and whether those that come last must wait."""
     count = bench.effort.streams
-    rows = bench.in_turns(bench.light, lambda server: run(_streams(server, count, bench.effort.held)))
+    idle = {server.name: server.memory_kib for server in bench.light}  # in later rounds they hold what they had
+
+    def one(server: Server) -> Figures:
+        return run(_streams(server, count, bench.effort.held, idle[server.name]))
+
+    rows = bench.in_turns(bench.light, one)
     columns = (
         Column("served"),
         Column("cut"),
@@ -41,11 +46,10 @@ def streams(bench: Bench) -> Result:
     return Result(f"Streams: {count} at once, opened at {_RAMP}/s, an event every {_EVERY} s", columns, rows)
 
 
-async def _streams(server: Server, count: int, held: float) -> Figures:
+async def _streams(server: Server, count: int, held: float, before: float | None) -> Figures:
     ramp = count / _RAMP
     stream = Stream(events=int((ramp + held) / _EVERY) + 1, every=_EVERY)
     crowd = Streams(server.port, chat(stream=stream))
-    before = server.memory_kib
     try:
         await crowd.open(count, ramp=ramp)
         await asyncio.sleep(_EVERY)
