@@ -23,20 +23,21 @@ _PATIENCE: Final = 10.0  # seconds
 
 def growth(bench: Bench) -> Result:
     """One policy beside the same with more rules, with more keys, and with connections that ask nothing."""
-    crowd = f"{2 * bench.effort.beside} connections open"
-    variants = {_BASE: (0, 0), f"{_MORE} rules more": (_MORE, 0), f"{_MORE} keys more": (0, _MORE), crowd: (0, 0)}
+    variants = {_BASE: (0, 0), f"{_MORE} rules more": (_MORE, 0), f"{_MORE} keys more": (0, _MORE)}
     with ExitStack() as stack:
         servers = []
         for name, (rules, keys) in variants.items():
             bench.say(f"starting the gateway: {name}")
             server = stack.enter_context(running(kind("gateway"), bench.upstream, more_rules=rules, more_keys=keys))
             servers.append(replace(server, name=name))
-        stack.enter_context(_idle(servers[-1], 2 * bench.effort.beside))
+        crowd = 2 * bench.effort.beside
+        crowded = replace(servers[0], name=f"{crowd} connections open")  # the same, as no two processes are as fast
 
         def one(server: Server) -> Figures:
-            return of_closed(server, chat(), connections=_AT_WORK, seconds=bench.effort.seconds * 2 / 3)
+            with _idle(server, crowd if server is crowded else 0):
+                return of_closed(server, chat(), connections=_AT_WORK, seconds=bench.effort.seconds * 2 / 3)
 
-        rows = bench.in_turns(servers, one)
+        rows = bench.in_turns([*servers, crowded], one)
     base = rows[_BASE][CPU]
 
     def more(name: str) -> float | None:
