@@ -106,7 +106,7 @@ def _opened(raw: bytes) -> int:
 def _exactly_read(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
-        if text.count("[") + text.count("{") > _MAX_CONTAINERS:
+        if _opened(raw) > _MAX_CONTAINERS:
             raise _Malformed("it has too many lists and objects")
         value: dict[str, Any] = {}
         for member in _members(text):

@@ -144,14 +144,10 @@ def _says(part: Any, *silent: str) -> bool:
     return False
 
 
-def _objects(part: dict[str, Any], name: str) -> Sequence[dict[str, Any]]:
+def _objects(part: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The objects in a member that is a list."""
     found = part.get(name)
-    if not isinstance(found, list):
-        return ()
-    if len(found) == 1 and isinstance(found[0], dict):  # as it is with most of them
-        return found
-    return [each for each in found if isinstance(each, dict)]
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _member(part: dict[str, Any], name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ai_gateway_mw.cli.collecting import Collector
+from tests.state.conftest import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -15,17 +16,6 @@ pytestmark = pytest.mark.anyio
 class Cyclic:
     def __init__(self) -> None:
         self.itself = self
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

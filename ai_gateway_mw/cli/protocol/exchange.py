@@ -196,11 +196,7 @@ class Exchange(Shortcuts):
         if self.gone:
             return self.write_body
         self._begin(status, fields)
-        if self._chunked and 0 < len(body) <= _COPIED:  # as it is with almost every stream
-            head, self._head = self._head, b""
-            sending.write(head + _CHUNK % (len(body), body))
-        else:
-            self._send_body(body, more=True)
+        self._send_body(body, more=True)
         return self.write_body
 
     def drop(self) -> bool:

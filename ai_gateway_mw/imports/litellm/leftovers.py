@@ -8,9 +8,7 @@ from ai_gateway_mw.imports.result import Imported
 from ai_gateway_mw.policy import Node
 
 _LIMIT: Final = "limits of tokens belong to gateway keys: `ai-gateway keys create --help`"
-_LEARNED: Final = "quotas of providers are learned from their answers; `ai.keys` shows them to `api_key_selection`"
 _INSTEAD: Final = {
-    "litellm_params.rpm": _LEARNED,
     "litellm_params.tpm": _LIMIT,
     "litellm_params.weight": "write an `api_key_selection`, such as ai.keys.randomize()",
     "litellm_params.timeout": "`per_request_timeout` of the action holds for all models",

@@ -190,8 +190,7 @@ class Connection(asyncio.Protocol):
         elif self._into is not None and self._waiter is not None and not self._waiter.done():
             self._pour(answer, self._into, self._waiter)
         elif answer.status:
-            if len(answer.chunks) > 1 or len(data) > _HIGH_WATER:  # else what waits is a part of these data
-                self._hold_back(answer)
+            self._hold_back(answer)
             self._wake()
 
     def eof_received(self) -> None:
