@@ -14,8 +14,6 @@ from ai_gateway_mw.asgi import (
     ASGIApp,
     Receive,
     Scope,
-    Watch,
-    Watches,
     body_at_hand,
     raw_route_path,
     read_body,
@@ -31,6 +29,7 @@ from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.results import Later, Results, Spared
 from ai_gateway_mw.surfaces import Format, Route
 from ai_gateway_mw.texts import Said, said
+from ai_gateway_mw.watches import Watch, Watches
 
 if TYPE_CHECKING:
     from ai_gateway_mw.accounts import Account

@@ -9,8 +9,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ai_gateway_mw.asgi import (
     Shortcuts,
-    Watch,
-    Watches,
     raw_route_path,
     read_body,
     replaying,
@@ -18,6 +16,7 @@ from ai_gateway_mw.asgi import (
     run_lifespan,
 )
 from ai_gateway_mw.errors import BodyTooLarge, ClientGone, Overloaded
+from ai_gateway_mw.watches import Watch, Watches
 from tests.asgi import Lifespan
 
 pytestmark = pytest.mark.anyio

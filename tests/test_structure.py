@@ -39,6 +39,7 @@ LAYERS = (
         "streams",
         "texts",
         "asgi",
+        "watches",
         "replies",
         "body",
         "compression",

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import httpx
 
-from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, Problem, SecretError
@@ -23,6 +23,7 @@ from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
+from ai_gateway_mw.watches import Watches
 
 _log = logging.getLogger("ai_gateway_mw")
 

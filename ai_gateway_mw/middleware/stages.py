@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, Watches, raw_route_path, route_path, run_lifespan
+from ai_gateway_mw.asgi import ASGIApp, Receive, Scope, Send, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.cel import EvaluationError
 from ai_gateway_mw.context import Action, Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError, PolicyDenied, PolicyError
@@ -26,6 +26,7 @@ from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.upstream.config import AIGatewayConfig
 from ai_gateway_mw.upstream.steps import steps
+from ai_gateway_mw.watches import Watches
 
 C = TypeVar("C", bound=ActionConfig)
 

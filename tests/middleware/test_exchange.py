@@ -11,7 +11,6 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from ai_gateway_mw.actions import ACTIONS
-from ai_gateway_mw.asgi import Watches
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError, Overloaded
@@ -22,6 +21,7 @@ from ai_gateway_mw.program import Program
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
+from ai_gateway_mw.watches import Watches
 from tests.asgi import Exchange, http_scope, request
 from tests.gateways import Host, actions, request_log, secret_store
 
