@@ -185,8 +185,8 @@ class Context:
     @property
     def results(self) -> dict[str, Any]:
         """What expressions read as `actions`: under `ngrok` the results of Traffic Policy's actions, beside it those
-        of our own. Not kept here: it refers to this."""
-        return {**self._published_ours, "ngrok": Results(self, self._published)}
+        of our own, as they are now. Not kept here: it refers to this."""
+        return {**self._published_ours, "ngrok": Results(self, dict(self._published))}
 
     def result(self, action: str) -> Any:
         """What the last run of one of Traffic Policy's actions published, by its name in `actions.ngrok`; or None."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from ai_gateway_mw.cel import UInt
+from ai_gateway_mw.cel import CelType, Duration, Timestamp, UInt
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import Phase, load_policy
@@ -58,6 +59,53 @@ async def variables(written: Any) -> dict[str, Any]:
 )  # fmt: skip
 async def test_what_is_set(written: Any, made: dict[str, Any]) -> None:
     assert await variables(written) == made
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("uint(1.5) + 10u", UInt(11)),
+        ("timestamp('2024-06-24T15:30:00Z')", Timestamp(1_719_243_000_000_000_000)),
+        ("duration('90s')", Duration(90_000_000_000)),
+        ("b'abc'", b"abc"),
+        ("double('NaN')", math.nan),
+        ("type(1)", CelType("int")),
+    ],
+)
+async def test_what_is_exactly_one_interpolation_keeps_its_type(expression: str, value: Any) -> None:
+    text = f"${{{expression}}}"
+    made = await variables([{"a": text}, {"b": [text, {"c": text}]}])
+    for kept in (made["a"], made["b"][0], made["b"][1]["c"]):
+        assert type(kept) is type(value)
+        assert kept == value or value != value
+
+
+async def test_a_time_can_be_counted_with_later() -> None:
+    written = [
+        {"began": "${timestamp('2024-06-24T15:30:00Z')}"},
+        {"most": "${duration('90s')}"},
+        {"end": "${vars.began + vars.most}"},
+        {"year": "${vars.end.getFullYear()}"},
+    ]
+    made = await variables(written)
+    assert made["year"] == 2024
+    assert str(made["end"]) == "2024-06-24T15:31:30Z"
+
+
+async def test_header_fields_are_still_found_in_any_case() -> None:
+    kept = ("set-vars", {"vars": [{"fields": "${req.headers}"}]})
+    policy = actions(kept, ("custom-response", {"body": "${vars.fields['X-A']}"}))
+    response = await request(gateway(policy).app, path="/v1/models", headers={"x-a": "1"})
+    assert response.text == '["1"]'
+
+
+async def test_what_had_happened_stays_what_it_was() -> None:
+    policy = actions(
+        ("set-vars", {"vars": [{"before": "${actions}"}]}),
+        ("remove-headers", {"headers": ["x-a"]}),
+        ("custom-response", {"body": "${vars.before} ${size(actions.ngrok)}"}),
+    )
+    assert (await request(gateway(policy).app, path="/v1/models")).text == '{"ngrok":{}} 1'
 
 
 GOOD: list[dict[str, Any]] = [
