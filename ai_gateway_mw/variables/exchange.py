@@ -64,7 +64,7 @@ def _raw_uri(ctx: Context) -> str:
 
 
 def _cookies(ctx: Context) -> dict[str, list[dict[str, Any]]]:
-    return request_cookies(_request_field(ctx, b"cookie"))
+    return request_cookies("; ".join(ctx.request_fields.texts("cookie")))  # RFC 9113 8.2.3: one may come in several
 
 
 def _cookie(ctx: Context, name: str) -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
     Row(
         "req.content_encoding",
         STRINGS,
-        lambda ctx: _listed(_request_field(ctx, b"content-encoding")),
+        lambda ctx: _listed(",".join(ctx.request_fields.texts("content-encoding"))),
         HTTP,
         "Codings of the body.",
     ),
@@ -191,7 +191,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
     Row(
         "res.content_encoding",
         STRINGS,
-        lambda ctx: _listed(_response_field(ctx, b"content-encoding")),
+        lambda ctx: _listed(",".join(ctx.head.texts("content-encoding"))),
         ANSWER,
         "Codings of the body.",
     ),
