@@ -26,7 +26,15 @@ from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.telemetry import Sparing
-from ai_gateway_mw.variables import doubts, instead, is_bare, nginx_variables, note_of, variables_elsewhere
+from ai_gateway_mw.variables import (
+    doubts,
+    functions_elsewhere,
+    instead,
+    is_bare,
+    nginx_variables,
+    note_of,
+    variables_elsewhere,
+)
 
 
 class Locate(Protocol):
@@ -196,14 +204,18 @@ class Runtime:
             self.problems.extend(problem for problem in error.problems if problem not in self.problems)
 
     def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
-        elsewhere = variables_elsewhere(self.phase)
+        elsewhere, functions = variables_elsewhere(self.phase), functions_elsewhere(self.phase)
         for problem in found:
             message, hint = instead(text, problem.message, problem.offset)
+            hint = hint or problem.hint
+            called = message.removeprefix("unknown function `").removesuffix("`")
+            if called in functions:
+                message, hint = f"{message} (it is known in {', '.join(functions[called])})", ""
             for name, phases in elsewhere.items():
                 if f"`{name}`" in message or f"`{name.partition('.')[0]}`" in message:
                     message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
                     break
-            self.problem(message, _place(text, problem.offset, self.place), hint=hint or problem.hint)
+            self.problem(message, _place(text, problem.offset, self.place), hint=hint)
 
 
 def _place(text: str, offset: int, otherwise: Place | None) -> Place | None:

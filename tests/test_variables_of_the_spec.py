@@ -394,12 +394,23 @@ def test_what_is_null_decides_nothing(text: str) -> None:
         ("b64.encode('a') == ''", "did you mean `base64.encode`?"),
         ("'x' in conn.client_ip.geo.location.country", "cannot look for string in string"),
         ("res.status_code == 200", "`res.*` is known in on_event_stream_message, on_http_response"),
+        ("hasResHeader('x')", "`hasResHeader` (it is known in on_event_stream_message, on_http_response)"),
     ],
 )
 def test_what_nobody_has_is_refused_with_what_to_write(text: str, says: str) -> None:
     runtime = Runtime(stores())
     assert runtime.expression(text) is None
     assert says in runtime.problems[0].headline
+
+
+def test_a_function_of_other_phases_is_taken_for_no_other_name() -> None:
+    runtime = Runtime(stores(), Phase.ON_TCP_CONNECT)
+    assert runtime.expression("hasReqHeader('x') && hasResHeader('x')") is None
+    known = ("on_event_stream_message, on_http_request, on_http_response", "on_event_stream_message, on_http_response")
+    assert [problem.headline for problem in runtime.problems] == [
+        f"unknown function `has{part}Header` (it is known in {phases})"
+        for part, phases in zip(("Req", "Res"), known, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(

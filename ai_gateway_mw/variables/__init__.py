@@ -4,7 +4,15 @@ from ai_gateway_mw.variables.connection import NO_SOURCES, Sources
 from ai_gateway_mw.variables.hints import doubts, instead, is_bare, nginx_variables
 from ai_gateway_mw.variables.notes import note_of
 from ai_gateway_mw.variables.row import Row
-from ai_gateway_mw.variables.tables import ROWS, functions, reads_answer, reads_body, variables, variables_elsewhere
+from ai_gateway_mw.variables.tables import (
+    ROWS,
+    functions,
+    functions_elsewhere,
+    reads_answer,
+    reads_body,
+    variables,
+    variables_elsewhere,
+)
 
 __all__ = [
     "NO_SOURCES",
@@ -13,6 +21,7 @@ __all__ = [
     "Sources",
     "doubts",
     "functions",
+    "functions_elsewhere",
     "instead",
     "is_bare",
     "nginx_variables",

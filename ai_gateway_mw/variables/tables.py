@@ -41,6 +41,12 @@ def functions(phase: Phase) -> tuple[Overload, ...]:
     return (*EVERYWHERE, *(REQUEST if phase in HTTP else ()), *(RESPONSE if phase in ANSWER else ()))
 
 
+def functions_elsewhere(phase: Phase) -> dict[str, tuple[Phase, ...]]:
+    """The same of functions that read a Context."""
+    known = {each.name: phases for phases, rows in ((HTTP, REQUEST), (ANSWER, RESPONSE)) for each in rows}
+    return {name: tuple(sorted(phases)) for name, phases in known.items() if phase not in phases}
+
+
 def reads_body(names: Iterable[str]) -> bool:
     """Whether the body must have been read before an expression with these variables runs."""
     return not _BODY.isdisjoint(names)
