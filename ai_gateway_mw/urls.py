@@ -68,6 +68,11 @@ def encoded_path(path: str, raw: bytes) -> str:
     """A path as it was sent, where that still is the one that decisions are made on; else that one, encoded."""
     if unquote_to_bytes(raw) == path.encode("utf-8", "surrogateescape"):
         return quote(raw, safe=_AS_IT_IS.replace("?", "").replace("#", ""))
+    return normal_path(path)
+
+
+def normal_path(path: str) -> str:
+    """A path in ASCII, however it was sent: only what cannot stand in one is encoded."""
     return quote(path, safe=_IN_PATH, errors="surrogatepass")
 
 

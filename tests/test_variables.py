@@ -181,6 +181,25 @@ def test_what_the_response_phase_reads(text: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "path", "uri"),
+    [
+        ("/a%3Fb?q=1", "/a?b", "/a%3Fb?q=1"),
+        ("/a%23b", "/a#b", "/a%23b"),
+        ("/a%20b%25", "/a b%", "/a%20b%25"),
+        ("/adm%69n/%7ex", "/admin/~x", "/admin/~x"),
+        ("/%C3%A9", "/é", "/%C3%A9"),
+        ("/a:b;c=d,e@f", "/a:b;c=d,e@f", "/a:b;c=d,e@f"),
+    ],
+)
+def test_the_url_is_one_and_always_spelled_in_the_same_way(sent: str, path: str, uri: str) -> None:
+    ctx = context(sent, headers={"host": "gw.test"})
+    assert value("req.url.path", ctx) == path
+    assert value("req.url.uri", ctx) == uri
+    assert value("req.url", ctx) == f"http://gw.test{uri}"
+    assert value("url.parse(req.url).query == req.url.query && url.parse(req.url).fragment == ''", ctx) is True
+
+
+@pytest.mark.parametrize(
     ("text", "phase"),
     [("res.status_code == 200", "on_http_request"), ("req.method == 'GET'", "on_tcp_connect")]
     + [("getResHeader('a') == []", "on_http_request"), ("hasReqHeader('a')", "on_tcp_connect")],

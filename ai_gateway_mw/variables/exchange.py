@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, TIMESTAMP, ListType, MapType, Overload, Type
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.facts import request_cookies, response_cookies, user_agent
+from ai_gateway_mw.urls import normal_path
 from ai_gateway_mw.variables.connection import timestamp
 from ai_gateway_mw.variables.endpoint import host, host_name, port, scheme
 from ai_gateway_mw.variables.row import ALL, ANSWER, HTTP, MULTIMAP, STRINGS, Row
@@ -55,7 +56,8 @@ def _path(ctx: Context) -> str:
 
 
 def _uri(ctx: Context) -> str:
-    return f"{_path(ctx)}?{_query(ctx)}" if ctx.query else _path(ctx)
+    path = normal_path(_path(ctx))
+    return f"{path}?{_query(ctx)}" if ctx.query else path
 
 
 def _raw_uri(ctx: Context) -> str:
@@ -140,7 +142,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
     Row("req.user_agent", STRING, lambda ctx: _request_field(ctx, b"user-agent"), HTTP, "The User-Agent field."),
     *(_user_agent(name, STRING, doc) for name, doc in _USER_AGENT),
     *(_user_agent(f"is_{kind}", BOOL, f"Whether it is {doc}.") for kind, doc in _KINDS_OF_AGENTS),
-    Row("req.url", STRING, lambda ctx: f"{scheme(ctx)}://{host(ctx)}{_uri(ctx)}", HTTP, "The whole URL."),
+    Row("req.url", STRING, lambda ctx: f"{scheme(ctx)}://{host(ctx)}{_uri(ctx)}", HTTP, "The whole URL, encoded."),
     Row("req.url.scheme", STRING, scheme, HTTP, "`http` or `https`."),
     Row("req.url.authority", STRING, host, HTTP, "Host and port as sent."),
     Row("req.url.host", STRING, lambda ctx: host_name(host(ctx)), HTTP, "The host name."),
@@ -156,7 +158,7 @@ EXCHANGE_ROWS: tuple[Row, ...] = (
         HTTP,
         "`user:password`, if the authority has it.",
     ),
-    Row("req.url.uri", STRING, _uri, HTTP, "Path and query."),
+    Row("req.url.uri", STRING, _uri, HTTP, "Path and query, encoded."),
     Row("req.url.raw", STRING, lambda ctx: f"{scheme(ctx)}://{host(ctx)}{_raw_uri(ctx)}", HTTP, "URL as sent."),
     Row("req.ts.header_received", TIMESTAMP, lambda ctx: timestamp(ctx.received_at), HTTP, "When the head arrived."),
     Row(

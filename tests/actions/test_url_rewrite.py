@@ -45,7 +45,7 @@ async def ask(
         ({"to": "/new?x=${req.method}"}, "/a", "http://gateway.test/new?x=GET"),
         ({"to": "https://other.test"}, "/a?b", "https://other.test/"),
         ({"to": "//other.test/x"}, "/a", "http://gateway.test//other.test/x"),
-        ({"from": "/a", "to": "/San Francisco"}, "/a", "http://gateway.test/San Francisco"),
+        ({"from": "/a", "to": "/San Francisco"}, "/a", "http://gateway.test/San%20Francisco"),
         ({"from": "/(?P<x>a)", "to": "/$x-$$1"}, "/a", "http://gateway.test/a-$1"),
         ({"from": "/(a)(b)?", "to": "/$1x$2$9$nope-${'$'}1"}, "/a", "http://gateway.test/-a"),
         ({"from": "/a#?", "to": "/b#frag"}, "/a", "http://gateway.test/b"),
