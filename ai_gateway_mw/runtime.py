@@ -33,6 +33,7 @@ from ai_gateway_mw.variables import (
     is_bare,
     nginx_variables,
     note_of,
+    unknown_result,
     variables_elsewhere,
 )
 
@@ -104,6 +105,7 @@ class Runtime:
         made = self._expression(text, expect, environment or self.environment)
         if made is not None:
             self._warn_of_empty(made.variables, text)
+            self._warn_of_unknown(made.selects, text)
             for doubt in doubts(text):
                 self._doubt(doubt.message, text, doubt.offset, doubt.severity)
         return made
@@ -133,6 +135,7 @@ class Runtime:
             made = template(str(text), self.environment)
             self._note(made)
             self._warn_of_empty(made.variables, text)
+            self._warn_of_unknown(made.selects, text)
             for doubt in nginx_variables(str(text)):
                 self._doubt(doubt.message, text, doubt.offset)
             if made.constant and is_bare(str(text)):
@@ -190,9 +193,23 @@ class Runtime:
             if name.startswith(("conn.client_ip.", "conn.server_ip.", "conn.geo.")):
                 self._read_intelligence()
 
-    def _doubt(self, message: str, text: str, offset: int, severity: Literal["error", "warning"] = "warning") -> None:
+    def _warn_of_unknown(self, selects: Iterable[str], text: str) -> None:
+        """Say of results that no action has that whoever reads them is refused."""
+        for path in sorted(selects):
+            name, meant = unknown_result(path)
+            if name:
+                self._doubt(f"no action has a result `{name}`", text, max(0, text.find(name)), hint=meant)
+
+    def _doubt(
+        self,
+        message: str,
+        text: str,
+        offset: int,
+        severity: Literal["error", "warning"] = "warning",
+        hint: str = "",
+    ) -> None:
         """Warn, once, of what is probably not meant."""
-        problem = Problem(message, _place(text, offset, self.place), severity=severity)
+        problem = Problem(message, _place(text, offset, self.place), hint, severity)
         if problem not in self.problems:
             self.problems.append(problem)
 

@@ -434,6 +434,33 @@ def test_what_never_holds_is_warned_of(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "actions.ngrok.restrict_ip.action == 'deny'",
+            "no action has a result `actions.ngrok.restrict_ip`; did you mean `actions.ngrok.restrict_ips`?",
+        ),
+        ("actions.restrict_ips.action == 'deny'", "did you mean `actions.ngrok.restrict_ips`?"),
+        ("actions.ngrok.rate_limit['limit'] == true", "did you mean `actions.ngrok.rate_limit.limited`?"),
+        ("actions.ngrok.basic_auth.authorized", "no action has a result `actions.ngrok.basic_auth.authorized`"),
+        ("actions.gateway_auth.key.nam == 'a'", "did you mean `actions.gateway_auth.key.name`?"),
+        ("actions.ngrok.log.metadata.a.b == 1", ""),
+        ("actions.ngrok.terminate_tls.sni == null", ""),
+        ("actions.ngrok.jwt_validation.tokens[0].payload.sub == 'a'", ""),
+        ("actions.ngrok.exists(name, name == 'nope')", ""),
+        ("[{'nope': 1}].all(actions, actions.nope == 1)", ""),
+    ],
+)
+def test_a_result_that_no_action_has_is_warned_of(text: str, says: str) -> None:
+    expression, template = Runtime(stores()), Runtime(stores())
+    assert expression.expression(text) is not None
+    template.template(f"${{{text}}}")
+    for runtime in (expression, template):
+        assert [problem.severity for problem in runtime.problems] == (["warning"] if says else [])
+        assert says in "".join(problem.headline for problem in runtime.problems)
+
+
+@pytest.mark.parametrize(
     ("text", "warned"),
     [
         ("req.headers['x-user'][0]", True),

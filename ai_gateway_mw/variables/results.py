@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, EvaluationError, ListType, MapType, Type
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import closest
 from ai_gateway_mw.variables.row import ALL, Row
 
 
@@ -265,3 +266,22 @@ def type_of(action: str) -> str:
 
 
 RESULT_ROWS = tuple(_rows())
+
+_NAMES: Final = frozenset(row.name for row in RESULT_ROWS)
+_ABOVE: Final = frozenset(name.rpartition(".")[0] for name in _NAMES) - {"actions.ngrok.terminate_tls"} | {"actions"}
+
+
+def unknown_result(path: str) -> tuple[str, str]:
+    """The name with which a path leaves what actions publish, and the one that was probably meant; empty if it does
+    not."""
+    above, *steps = path.split(".")
+    for step in steps:
+        if above not in _ABOVE:
+            break
+        name = f"{above}.{step}"
+        if name not in _NAMES | _ABOVE:
+            known = (each.removeprefix(f"{above}.") for each in _NAMES if each.startswith(f"{above}."))
+            meant = closest(step, known)
+            return name, meant and f"{above}.{meant}"
+        above = name
+    return "", ""
