@@ -22,6 +22,7 @@ _OWN: Final = frozenset(
     ["req.host", "req.url", "req.url.scheme", "req.url.authority", "req.url.host", "req.url.port"]
     + ["req.url.path", "req.url.raw_path", "req.url.uri", "req.url.raw"]
 )
+_ASKING: Final = frozenset(["getReqHeader", "getQueryParam", "getReqCookie"])
 _AFTER_HOST: Final = re.compile(r"[/?#]")
 
 
@@ -166,8 +167,8 @@ def leads_elsewhere(template: Template) -> bool:
     before = ""
     for part in template.parts:
         if isinstance(part, Expression):
-            free = [name for name in part.variables if name.startswith("req.") and name not in _OWN]
-            if free:
+            free = [name for name in part.variables if name.startswith(("req.", "ai.request.")) and name not in _OWN]
+            if free or not _ASKING.isdisjoint(part.functions):
                 return True
             before += "x"
             continue
