@@ -9,7 +9,7 @@ from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
 from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
-from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, validated
+from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, plain_templates, validated
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.runtime import Locate, Runtime
 from ai_gateway_mw.stores import Stores
@@ -98,6 +98,8 @@ class _Compilation:
         except PolicyError as error:
             runtime.problems.extend(error.problems)
             return None
+        for path in plain_templates(config):
+            runtime.problem("`${ }` is not evaluated in this field: it is plain text", field=path, severity="warning")
         before = len(runtime.problems)
         action = kind(config, runtime)
         found = runtime.problems[before:]

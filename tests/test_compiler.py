@@ -197,3 +197,29 @@ def test_a_secret_where_others_can_read_it_is_refused(action: Any, phase: str) -
 def test_a_secret_where_it_is_meant_to_be_is_fine(policy: Any) -> None:
     program, _ = compiled(policy)
     assert program.secrets == {("v", "n")}
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        (("basic-auth", {"credentials": ["${'ann'}:password-1"], "realm": "${req.host}"}), ["${req.host}"]),
+        (
+            ("http-request", {"url": "https://a.test/", "query_params": [{"key": "${'a'}", "value": "${'b'}"}]}),
+            ["${'a'}"],
+        ),
+        (("restrict-ips", {"allow": [{"cidr": "${'10.0.0.0/8'}", "label": "${req.id}"}]}), ["${req.id}"]),
+        (("set-vars", {"vars": [{"a": ["${req.id}", {"b": "${req.id}"}]}]}), []),
+        (("log", {"metadata": {"a": {"b": "${req.id}"}}}), []),
+        (("redirect", {"from": "${req.id}", "to": "/${req.id}", "headers": {"x-a": "${req.id}"}}), []),
+        (("ai-gateway", {"body": {"user": "${req.id}"}, "headers": {"x-a": "${req.id}"}}), []),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_interpolation_where_none_is_evaluated_is_warned_of(action: Any, fields: list[str]) -> None:
+    _, warnings = compiled(actions(action))
+    assert [warning.message for warning in warnings] == [
+        "`${ }` is not evaluated in this field: it is plain text" for _ in fields
+    ]
+    for warning, text in zip(warnings, fields, strict=True):
+        assert warning.place is not None
+        assert warning.place.text[warning.place.column - 1 :].startswith(f'"{text}"')

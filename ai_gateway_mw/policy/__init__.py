@@ -12,7 +12,7 @@ from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.schema import About, policy_schema
 from ai_gateway_mw.policy.shapes import IN_KUBERNETES
 from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
-from ai_gateway_mw.policy.validation import validated
+from ai_gateway_mw.policy.validation import plain_templates, validated
 
 __all__ = [
     "IN_KUBERNETES",
@@ -40,6 +40,7 @@ __all__ = [
     "long_seconds",
     "long_text",
     "plain_scalar",
+    "plain_templates",
     "policy_in",
     "policy_schema",
     "seconds",

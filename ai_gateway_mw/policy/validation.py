@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -38,6 +39,21 @@ def validated(config_class: type[C], spec: ActionSpec, document: Document) -> C:
             context = None
         for path in spelled:
             config = _replaced(config, path, document.text(_whole(spec, path)))
+
+
+def plain_templates(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where a config holds an interpolation in a field that takes none; those that do are a `TemplateText`."""
+    if isinstance(value, ActionConfig):
+        for name, field in type(value).model_fields.items():
+            yield from plain_templates(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from plain_templates(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from plain_templates(item, (*path, number))
+    elif type(value) is str and "${" in value:
+        yield path
 
 
 def _is_spelled(spec: ActionSpec, path: Path, document: Document, config: Any) -> bool:
