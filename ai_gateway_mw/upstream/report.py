@@ -75,7 +75,7 @@ def _selections(ctx: Context) -> list[dict[str, Any]]:
             "strategy": note["strategy"],
             "error": note["error"],
             "candidates_returned": _ids(note["returned"]),
-            "candidates_after_allowed_filter": _ids(note["returned"]),
+            "candidates_after_allowed_filter": _ids(note["allowed"]),
             "candidates_after_client_filter": _ids(note["kept"]),
             "models_to_try": _ids(note["kept"]),
         }

@@ -104,6 +104,16 @@ async def test_selections_are_told_one_by_one(providers: Providers) -> None:
     ]
 
 
+async def test_what_a_strategy_returned_and_may_not_be_used_is_told(providers: Providers) -> None:
+    openai = {"id": "openai", "api_keys": [{"value": "k"}], "models": [{"id": "gpt-4o", "disabled": True}]}
+    strategy = "ai.providers.get('openai').models.only(['gpt-4o', 'gpt-4o-mini'])"
+    config = {"providers": [openai], "model_selection": {"strategy": [strategy]}, "on_error": "continue"}
+    providers.on("k", 500)
+    (selection,) = (await chat(gateway(config, providers, after=[TELL]), None)).json()["model_selection"]
+    assert selection["candidates_returned"] == ["gpt-4o", "gpt-4o-mini"]
+    assert selection["candidates_after_allowed_filter"] == selection["models_to_try"] == ["gpt-4o-mini"]
+
+
 async def test_attempts_are_told_by_model_in_their_order(providers: Providers) -> None:
     providers.on(SECRET_KEYS["openai"]["first"], failing(429, message="Slow down.", retry_after="2"))
     providers.on(SECRET_KEYS["openai"]["second"], 503)
