@@ -17,6 +17,7 @@ from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.key_selection import KeyNote
 from ai_gateway_mw.upstream.outcome import Outcome
+from ai_gateway_mw.upstream.tokens import input_estimate
 
 
 def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "status": "error" if error else "success",
         "client": _client(ctx),
-        "input_ngrok_tokens": ctx.input_tokens or 0,
+        "input_ngrok_tokens": _estimate(ctx),
         "output_ngrok_tokens": 0,
         "gateway_latency_ms": max(0, ctx.elapsed_ms - sum(attempt.ms_so_far for attempt in ctx.attempts)),
         "model_selection": _selections(ctx),
@@ -53,6 +54,14 @@ def _client(ctx: Context) -> dict[str, Any]:
             {"model": name, "reason": reason} for name, reason in (ctx.selection.rejected if ctx.selection else ())
         ],
     }
+
+
+def _estimate(ctx: Context) -> int:
+    """How long the prompt is, made now where no limit has asked for it; 0 where it cannot be read."""
+    try:
+        return input_estimate(ctx)
+    except BadBody:
+        return 0
 
 
 def _asked(ctx: Context) -> JSONBody | FormBody | None:

@@ -81,6 +81,20 @@ async def test_a_failure_is_told_in_full(providers: Providers) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        pytest.param({"model": "nonsense", "messages": [{"role": "user", "content": "hello, you"}]}, 3, id="a-prompt"),
+        pytest.param([], 0, id="unreadable"),
+    ],
+)
+async def test_the_prompt_is_measured_where_no_limit_asks_for_it(
+    providers: Providers, content: Any, tokens: int
+) -> None:
+    answer = await request(reporting(providers).app, "POST", "/v1/chat/completions", json=content)
+    assert answer.json()["input_ngrok_tokens"] == tokens
+
+
 async def test_selections_are_told_one_by_one(providers: Providers) -> None:
     for key in (*SECRET_KEYS["openai"].values(), "sk-ant-0123456789"):
         providers.on(key, 500)
