@@ -201,6 +201,30 @@ async def test_a_request_that_was_never_sent_is_told_as_well(providers: Provider
     assert answer.json()["models_tried"] == []
 
 
+RESULT_AS_FIELDS = {
+    "on_http_response": [
+        {
+            "type": "add-headers",
+            "config": {
+                "headers": {
+                    "x-status": "${actions.ngrok.ai_gateway.status}",
+                    "x-error": "${actions.ngrok.ai_gateway.error}",
+                    "x-made": "${actions.ngrok.ai_gateway.models_tried[0].requests_made[0]}",
+                    "x-of-client": "${actions.ngrok.ai_gateway.client.api_key_hash}",
+                }
+            },
+        }
+    ]
+}
+
+
+async def test_an_attempt_with_the_clients_own_key_names_it_by_its_id(providers: Providers) -> None:
+    policy = {"on_http_request": [{"type": "ai-gateway"}], **RESULT_AS_FIELDS}
+    answer = await chat(gateway_of(policy, providers), key="sk-of-the-client-0123")
+    made = json.loads(answer.headers["x-made"])
+    assert made["request"]["api_key"] == answer.headers["x-of-client"] != ""
+
+
 async def test_a_success_points_at_the_attempt_that_succeeded(
     providers: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:
