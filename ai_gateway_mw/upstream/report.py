@@ -21,9 +21,12 @@ from ai_gateway_mw.upstream.tokens import input_estimate
 
 
 def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
-    """The result as expressions and logs see it; holds no credential."""
+    """The result as expressions and logs see it; holds no credential. A provider's error is one, also where the client
+    gets it as it is."""
+    attempts = _own_attempts(ctx)
+    relayed = attempts[-1] if attempts and attempts[-1].outcome is not Outcome.ACCEPTED else None
     result: dict[str, Any] = {
-        "status": "error" if error else "success",
+        "status": "error" if error or relayed else "success",
         "client": _client(ctx),
         "input_ngrok_tokens": _estimate(ctx),
         "output_ngrok_tokens": 0,
@@ -34,7 +37,9 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
     if error is not None:
         code = f"ERR_NGROK_{error.ngrok_code}" if error.ngrok_code else error.code
         result["error"] = {"code": code, "message": error.message}
-    elif (attempts := _own_attempts(ctx)) and attempts[-1].outcome is Outcome.ACCEPTED:
+    elif relayed is not None:
+        result["error"] = {"code": relayed.outcome.value, "message": relayed.detail}
+    elif attempts:
         result["success"] = _success(attempts, result["models_tried"])
     return result
 

@@ -154,7 +154,7 @@ RESULTS: Final[Mapping[str, Fields]] = {
     "verify_webhook": {"verified": Field(BOOL, "True if the request is what the service signed."), **_ERROR},
     "terminate_tls": {"warnings": Field(_LIST, "What was odd about the handshake."), **_ERROR},
     "ai_gateway": {
-        "status": Field(STRING, "`success` or `error`."),
+        "status": Field(STRING, "`success`, or `error`: also that of a provider which the client gets as it is."),
         "client": Field(
             _MAP,
             "What was asked: `method`, `path`, `user_agent`, `request_headers` without credentials, `model`, `models`, "

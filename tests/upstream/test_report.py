@@ -218,6 +218,17 @@ RESULT_AS_FIELDS = {
 }
 
 
+async def test_an_error_that_is_passed_on_is_no_success(providers: Providers) -> None:
+    providers.on(SECRET_KEYS["openai"]["first"], 422)
+    policy = {"on_http_request": [{"type": "ai-gateway", "config": CONFIG}], **RESULT_AS_FIELDS}
+    answer = await chat(gateway_of(policy, providers, secrets=SECRET_KEYS))
+    assert (answer.status, answer.headers["x-status"]) == (422, "error")
+    assert json.loads(answer.headers["x-error"]) == {
+        "code": "client_fault",
+        "message": "[422] openai/gpt-4o: client_fault",
+    }
+
+
 async def test_an_attempt_with_the_clients_own_key_names_it_by_its_id(providers: Providers) -> None:
     policy = {"on_http_request": [{"type": "ai-gateway"}], **RESULT_AS_FIELDS}
     answer = await chat(gateway_of(policy, providers), key="sk-of-the-client-0123")
