@@ -26,7 +26,15 @@ from ai_gateway_mw.secrets import DEFAULT_VAULT, SecretStore
 from ai_gateway_mw.settings import Settings
 from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.telemetry import Sparing
-from ai_gateway_mw.variables import doubts, instead, is_bare, nginx_variables, note_of, variables_elsewhere
+from ai_gateway_mw.variables import (
+    doubts,
+    instead,
+    is_bare,
+    nginx_variables,
+    note_of,
+    unknown_results,
+    variables_elsewhere,
+)
 
 
 class Locate(Protocol):
@@ -96,6 +104,7 @@ class Runtime:
         made = self._expression(text, expect, environment or self.environment)
         if made is not None:
             self._warn_of_empty(made.variables, text)
+            self._warn_of_unknown(made.selects, text)
             for doubt in doubts(text):
                 self._doubt(doubt.message, text, doubt.offset, doubt.severity)
         return made
@@ -125,6 +134,7 @@ class Runtime:
             made = template(str(text), self.environment)
             self._note(made)
             self._warn_of_empty(made.variables, text)
+            self._warn_of_unknown(made.selects, text)
             for doubt in nginx_variables(str(text)):
                 self._doubt(doubt.message, text, doubt.offset)
             if made.constant and is_bare(str(text)):
@@ -182,9 +192,23 @@ class Runtime:
             if name.startswith(("conn.client_ip.", "conn.server_ip.", "conn.geo.")):
                 self._read_intelligence()
 
-    def _doubt(self, message: str, text: str, offset: int, severity: Literal["error", "warning"] = "warning") -> None:
+    def _warn_of_unknown(self, paths: Iterable[str], text: str) -> None:
+        """Say of results that no action has: what reads one fails, which refuses the request."""
+        for path, hint in unknown_results(paths):
+            message = f"no action has the result `{path}`, so this fails"
+            self._doubt(message, text, max(0, text.find(path)), hint=hint)
+
+    def _doubt(
+        self,
+        message: str,
+        text: str,
+        offset: int,
+        severity: Literal["error", "warning"] = "warning",
+        *,
+        hint: str = "",
+    ) -> None:
         """Warn, once, of what is probably not meant."""
-        problem = Problem(message, _place(text, offset, self.place), severity=severity)
+        problem = Problem(message, _place(text, offset, self.place), hint, severity)
         if problem not in self.problems:
             self.problems.append(problem)
 

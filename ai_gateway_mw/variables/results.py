@@ -7,11 +7,12 @@ what a client's key says is an error where there is no key, or none so far: no r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, EvaluationError, ListType, MapType, Type
 from ai_gateway_mw.context import Context
+from ai_gateway_mw.errors import closest
 from ai_gateway_mw.variables.row import ALL, Row
 
 
@@ -265,3 +266,14 @@ def type_of(action: str) -> str:
 
 
 RESULT_ROWS = tuple(_rows())
+_FIELDS: Final = tuple(
+    [f"actions.ngrok.{action}.{field}" for action, fields in RESULTS.items() for field in fields]
+    + [f"actions.{action}.{field}" for action, fields in OUR_RESULTS.items() for field in fields]
+)
+
+
+def unknown_results(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Those of the paths that lead to no result of any action, with the field that is probably meant, or nothing."""
+    for path in sorted(path for path in paths if path.startswith("actions.")):
+        if not any(f"{field}.".startswith(f"{path}.") or path.startswith(f"{field}.") for field in _FIELDS):
+            yield path, closest(path, _FIELDS)
