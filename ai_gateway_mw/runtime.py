@@ -221,11 +221,13 @@ class Runtime:
 
     def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
         elsewhere = variables_elsewhere(self.phase)
+        roots = {name.partition(".")[0] for name in self.environment.variables}
         for problem in found:
             message, hint = instead(text, problem.message, problem.offset)
             for name, phases in elsewhere.items():
-                if f"`{name}`" in message or f"`{name.partition('.')[0]}`" in message:
-                    message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
+                root = name.partition(".")[0]
+                if f"`{name}`" in message or (f"`{root}`" in message and root not in roots):
+                    message += f" (`{name if root in roots else f'{root}.*'}` is known in {', '.join(phases)})"
                     break
             self.problem(message, _place(text, problem.offset, self.place), hint=hint or problem.hint)
 

@@ -394,12 +394,19 @@ def test_what_is_null_decides_nothing(text: str) -> None:
         ("b64.encode('a') == ''", "did you mean `base64.encode`?"),
         ("'x' in conn.client_ip.geo.location.country", "cannot look for string in string"),
         ("res.status_code == 200", "`res.*` is known in on_event_stream_message, on_http_response"),
+        ("ai.response.text == ''", "`ai.response.text` (`ai.response.text` is known in on_event_stream_message)"),
     ],
 )
 def test_what_nobody_has_is_refused_with_what_to_write(text: str, says: str) -> None:
     runtime = Runtime(stores())
     assert runtime.expression(text) is None
     assert says in runtime.problems[0].headline
+
+
+def test_what_is_partly_known_here_is_not_said_to_be_elsewhere() -> None:
+    runtime = Runtime(stores())
+    assert runtime.expression("ai.request.text == '' ai") is None
+    assert "known in" not in runtime.problems[0].headline
 
 
 @pytest.mark.parametrize(
