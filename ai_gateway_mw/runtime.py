@@ -33,7 +33,7 @@ from ai_gateway_mw.variables import (
     is_bare,
     nginx_variables,
     note_of,
-    unknown_result,
+    unknown_results,
     variables_elsewhere,
 )
 
@@ -193,12 +193,11 @@ class Runtime:
             if name.startswith(("conn.client_ip.", "conn.server_ip.", "conn.geo.")):
                 self._read_intelligence()
 
-    def _warn_of_unknown(self, selects: Iterable[str], text: str) -> None:
-        """Say of results that no action has that whoever reads them is refused."""
-        for path in sorted(selects):
-            name, meant = unknown_result(path)
-            if name:
-                self._doubt(f"no action has a result `{name}`", text, max(0, text.find(name)), hint=meant)
+    def _warn_of_unknown(self, paths: Iterable[str], text: str) -> None:
+        """Say of results that no action has: what reads one fails, which refuses the request."""
+        for path, hint in unknown_results(paths):
+            message = f"no action has the result `{path}`, so this fails"
+            self._doubt(message, text, max(0, text.find(path)), hint=hint)
 
     def _doubt(
         self,
@@ -206,6 +205,7 @@ class Runtime:
         text: str,
         offset: int,
         severity: Literal["error", "warning"] = "warning",
+        *,
         hint: str = "",
     ) -> None:
         """Warn, once, of what is probably not meant."""
@@ -222,6 +222,7 @@ class Runtime:
 
     def _report(self, text: str, found: Iterable[ExpressionProblem]) -> None:
         elsewhere, functions = variables_elsewhere(self.phase), functions_elsewhere(self.phase)
+        roots = {name.partition(".")[0] for name in self.environment.variables}
         for problem in found:
             message, hint = instead(text, problem.message, problem.offset)
             hint = hint or problem.hint
@@ -229,8 +230,9 @@ class Runtime:
             if called in functions:
                 message, hint = f"{message} (it is known in {', '.join(functions[called])})", ""
             for name, phases in elsewhere.items():
-                if f"`{name}`" in message or f"`{name.partition('.')[0]}`" in message:
-                    message += f" (`{name.partition('.')[0]}.*` is known in {', '.join(phases)})"
+                root = name.partition(".")[0]
+                if f"`{name}`" in message or (f"`{root}`" in message and root not in roots):
+                    message += f" (`{name if root in roots else f'{root}.*'}` is known in {', '.join(phases)})"
                     break
             self.problem(message, _place(text, problem.offset, self.place), hint=hint)
 

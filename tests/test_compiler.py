@@ -223,3 +223,37 @@ def test_an_interpolation_where_none_is_evaluated_is_warned_of(action: Any, fiel
     for warning, text in zip(warnings, fields, strict=True):
         assert warning.place is not None
         assert warning.place.text[warning.place.column - 1 :].startswith(f'"{text}"')
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("actions.ngrok.rate_limit.limitd", "actions.ngrok.rate_limit.limited"),
+        ("actions.ngrok.ai_gatway.status", "actions.ngrok.ai_gateway.status"),
+        ("actions.ngrok.ai_gateway.error.kode", "actions.ngrok.ai_gateway.error.code"),
+        ("actions.nope", ""),
+    ],
+)
+def test_a_result_that_no_action_has_is_warned_of(path: str, meant: str) -> None:
+    rule = f"on_http_request:\n- expressions: [1 == {path}]\n  actions: [{{type: deny}}]\n"
+    _, warnings = compiled(f"{rule}- type: log\n  config: {{metadata: {{it: 'so ${{{path}}}'}}}}\n")
+    told = (f"no action has the result `{path}`, so this fails", meant, "warning")
+    assert [(each.message, each.hint, each.severity) for each in warnings] == [told, told]
+    assert [(each.place.line, each.place.column) for each in warnings] == [(2, 22), (5, 33)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "size(actions) > 0",
+        "actions.ngrok != null",
+        "actions.ngrok.ai_gateway != null",
+        "actions.ngrok.ai_gateway.success == null",
+        "actions.ngrok.ai_gateway.models_tried[0].model == 'm'",
+        "actions.ngrok.ai_gateway.client.model == 'm'",
+        "actions.gateway_auth.key.metadata.team == 'red'",
+    ],
+)
+def test_a_result_that_an_action_has_is_not(text: str) -> None:
+    _, warnings = compiled({"on_http_request": [{"expressions": [text], "actions": [{"type": "deny"}]}]})
+    assert warnings == ()

@@ -395,6 +395,7 @@ def test_what_is_null_decides_nothing(text: str) -> None:
         ("'x' in conn.client_ip.geo.location.country", "cannot look for string in string"),
         ("res.status_code == 200", "`res.*` is known in on_event_stream_message, on_http_response"),
         ("hasResHeader('x')", "`hasResHeader` (it is known in on_event_stream_message, on_http_response)"),
+        ("ai.response.text == ''", "`ai.response.text` (`ai.response.text` is known in on_event_stream_message)"),
     ],
 )
 def test_what_nobody_has_is_refused_with_what_to_write(text: str, says: str) -> None:
@@ -411,6 +412,12 @@ def test_a_function_of_other_phases_is_taken_for_no_other_name() -> None:
         f"unknown function `has{part}Header` (it is known in {phases})"
         for part, phases in zip(("Req", "Res"), known, strict=True)
     ]
+
+
+def test_what_is_partly_known_here_is_not_said_to_be_elsewhere() -> None:
+    runtime = Runtime(stores())
+    assert runtime.expression("ai.request.text == '' ai") is None
+    assert "known in" not in runtime.problems[0].headline
 
 
 @pytest.mark.parametrize(
@@ -438,11 +445,11 @@ def test_what_never_holds_is_warned_of(text: str, says: str) -> None:
     [
         (
             "actions.ngrok.restrict_ip.action == 'deny'",
-            "no action has a result `actions.ngrok.restrict_ip`; did you mean `actions.ngrok.restrict_ips`?",
+            "so this fails; did you mean `actions.ngrok.restrict_ips.action`?",
         ),
-        ("actions.restrict_ips.action == 'deny'", "did you mean `actions.ngrok.restrict_ips`?"),
+        ("actions.restrict_ips.action == 'deny'", "did you mean `actions.ngrok.restrict_ips.action`?"),
         ("actions.ngrok.rate_limit['limit'] == true", "did you mean `actions.ngrok.rate_limit.limited`?"),
-        ("actions.ngrok.basic_auth.authorized", "no action has a result `actions.ngrok.basic_auth.authorized`"),
+        ("actions.ngrok.basic_auth.authorized", "did you mean `actions.ngrok.basic_auth.credentials.authorized`?"),
         ("actions.gateway_auth.key.nam == 'a'", "did you mean `actions.gateway_auth.key.name`?"),
         ("actions.ngrok.log.metadata.a.b == 1", ""),
         ("actions.ngrok.terminate_tls.sni == null", ""),

@@ -45,6 +45,13 @@ class Candidate:
         return (not allowed or member in allowed) and member not in denied
 
     @property
+    def key_id(self) -> str:
+        """The id of the key that is shown to the provider, the client's own too; empty without one."""
+        if self.key is not None:
+            return self.key.id
+        return self.credential.secret.fingerprint if self.credential else ""
+
+    @property
     def name(self) -> str:
         """Provider and model, as logs and messages name them."""
         return f"{self.provider.id}/{self.model.id}" if self.model else self.provider.id
@@ -124,7 +131,7 @@ class Attempt:
             "may_be_billed": self.outcome.may_be_billed,
             "upstream_input_tokens": (self.usage.input_tokens or 0) if self.usage else 0,
             "upstream_output_tokens": (self.usage.output_tokens or 0) if self.usage else 0,
-            "request": {"url": self.url, "api_key": self.candidate.key.id if self.candidate.key else ""},
+            "request": {"url": self.url, "api_key": self.candidate.key_id},
             "response": {"status_code": self.status, "headers": values, "body_on_error": self.body_on_error},
             "upstream_latency": {"time_to_first_byte_ms": self.first_byte_ms, "total_ms": self.ms_so_far},
         }

@@ -209,11 +209,16 @@ class ModelSelection:
             )
         return ModelNotAllowed(f"Model '{model.id}' is not allowed by gateway configuration", param="model")
 
+    def _usable(self, models: Sequence[Model], api_format: Format) -> Sequence[Model]:
+        """Those that this action may use for a format: through `ai.providers` a strategy reaches all there are."""
+        return [model for model in models if self._allowed.model(model) and model.provider.serves(api_format)]
+
     def _strategic(
         self, ctx: Context, notes: SelectionNotes, names: Sequence[str], key: GatewayKey | None
     ) -> Sequence[Model]:
         """The models of the first strategy that leaves any; strategies are alternatives, not a cascade."""
-        assert ctx.route is not None
+        route = ctx.route
+        assert route is not None
         notes.strategies = []
         wrong: GatewayError | None = None
         for text, strategy in self._strategies:
@@ -228,14 +233,15 @@ class ModelSelection:
             except EvaluationError as failure:
                 error, chosen = str(failure), ()
                 wrong = wrong or SelectionFailed(f"Model selection failed: {failure}")
+            allowed = self._usable(chosen, route.format) if "ai.providers" in strategy.variables else chosen
             # Where the client named models, a strategy only filters them: the client's order stands.
             # By their ids: a model asked for by a dated name is a copy of the one in the catalogue.
             ids = {(model.provider_id, model.id) for model in chosen}
-            kept = [m for m in ctx.models if (m.provider_id, m.id) in ids] if names else list(chosen)
+            kept = [m for m in ctx.models if (m.provider_id, m.id) in ids] if names else list(allowed)
             if key is not None:  # a strategy may return what it was not offered
                 kept = [model for model in kept if key.allows_model(model.provider_id, model.id)]
             notes.strategies.append(
-                {"strategy": text, "error": error, "returned": chosen, "allowed": chosen, "kept": kept}
+                {"strategy": text, "error": error, "returned": chosen, "allowed": allowed, "kept": kept}
             )
             if kept:
                 return kept

@@ -17,14 +17,18 @@ from ai_gateway_mw.providers import Model, Provider
 from ai_gateway_mw.upstream.candidate import Attempt
 from ai_gateway_mw.upstream.key_selection import KeyNote
 from ai_gateway_mw.upstream.outcome import Outcome
+from ai_gateway_mw.upstream.tokens import input_estimate
 
 
 def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
-    """The result as expressions and logs see it; holds no credential."""
+    """The result as expressions and logs see it; holds no credential. A provider's error is one, also where the client
+    gets it as it is."""
+    attempts = _own_attempts(ctx)
+    relayed = attempts[-1] if attempts and attempts[-1].outcome is not Outcome.ACCEPTED else None
     result: dict[str, Any] = {
-        "status": "error" if error else "success",
+        "status": "error" if error or relayed else "success",
         "client": _client(ctx),
-        "input_ngrok_tokens": ctx.input_tokens or 0,
+        "input_ngrok_tokens": _estimate(ctx),
         "output_ngrok_tokens": 0,
         "gateway_latency_ms": max(0, ctx.elapsed_ms - sum(attempt.ms_so_far for attempt in ctx.attempts)),
         "model_selection": _selections(ctx),
@@ -33,7 +37,9 @@ def gateway_result(ctx: Context, error: GatewayError | None) -> dict[str, Any]:
     if error is not None:
         code = f"ERR_NGROK_{error.ngrok_code}" if error.ngrok_code else error.code
         result["error"] = {"code": code, "message": error.message}
-    elif (attempts := _own_attempts(ctx)) and attempts[-1].outcome is Outcome.ACCEPTED:
+    elif relayed is not None:
+        result["error"] = {"code": relayed.outcome.value, "message": relayed.detail}
+    elif attempts:
         result["success"] = _success(attempts, result["models_tried"])
     return result
 
@@ -53,6 +59,14 @@ def _client(ctx: Context) -> dict[str, Any]:
             {"model": name, "reason": reason} for name, reason in (ctx.selection.rejected if ctx.selection else ())
         ],
     }
+
+
+def _estimate(ctx: Context) -> int:
+    """How long the prompt is, made now where no limit has asked for it; 0 where it cannot be read."""
+    try:
+        return input_estimate(ctx)
+    except BadBody:
+        return 0
 
 
 def _asked(ctx: Context) -> JSONBody | FormBody | None:
@@ -75,7 +89,7 @@ def _selections(ctx: Context) -> list[dict[str, Any]]:
             "strategy": note["strategy"],
             "error": note["error"],
             "candidates_returned": _ids(note["returned"]),
-            "candidates_after_allowed_filter": _ids(note["returned"]),
+            "candidates_after_allowed_filter": _ids(note["allowed"]),
             "candidates_after_client_filter": _ids(note["kept"]),
             "models_to_try": _ids(note["kept"]),
         }

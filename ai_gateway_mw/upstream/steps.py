@@ -79,7 +79,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
     environment = _environment(runtime, providers)
     keys = KeySelection(
         {provider.id: _ring(provider, runtime) for provider in providers if provider.api_keys},
-        _strategies(config.api_key_selection, runtime, environment),
+        _strategies(config.api_key_selection, "ai.keys", runtime, environment),
     )
     if runtime.stores.accounts.journal.is_on:
         runtime.needs.add("audit")
@@ -94,7 +94,7 @@ def steps(config: AIGatewayConfig, runtime: Runtime) -> Steps:
     )
     return Steps(
         Admission(runtime.secrets, config.max_input_tokens),
-        ModelSelection(providers, allowed, _strategies(config.model_selection, runtime, environment)),
+        ModelSelection(providers, allowed, _strategies(config.model_selection, "ai.models", runtime, environment)),
         Reserving(runtime.stores.accounts.prices, config.max_output_tokens),
         keys,
         Failover(
@@ -148,20 +148,21 @@ def _environment(runtime: Runtime, providers: Sequence[Provider]) -> Environment
 
 
 def _strategies(
-    selection: Selection | None, runtime: Runtime, environment: Environment
+    selection: Selection | None, all_of_them: str, runtime: Runtime, environment: Environment
 ) -> Sequence[tuple[str, Expression]]:
     made = []
     for text in selection.strategy if selection else ():
-        expression = _strategy(text, runtime, environment)
+        expression = _strategy(text, all_of_them, runtime, environment)
         if expression is not None:
             made.append((str(text), expression))
     return made
 
 
-def _strategy(text: ExpressionText, runtime: Runtime, environment: Environment) -> Expression | None:
+def _strategy(text: ExpressionText, all_of_them: str, runtime: Runtime, environment: Environment) -> Expression | None:
     if text.strip() == "ordered":  # seen in the wild; it is no CEL, and means the default
-        runtime.problem("`ordered` is no expression; it is read as `ai.models`", text.place_of(), severity="warning")
-        return runtime.expression("ai.models", environment=environment)
+        message = f"`ordered` is no expression; it is read as `{all_of_them}`"
+        runtime.problem(message, text.place_of(), severity="warning")
+        return runtime.expression(all_of_them, environment=environment)
     return runtime.expression(text, environment=environment)
 
 

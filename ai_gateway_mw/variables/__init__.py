@@ -3,7 +3,7 @@
 from ai_gateway_mw.variables.connection import NO_SOURCES, Sources
 from ai_gateway_mw.variables.hints import doubts, instead, is_bare, nginx_variables
 from ai_gateway_mw.variables.notes import note_of
-from ai_gateway_mw.variables.results import unknown_result
+from ai_gateway_mw.variables.results import unknown_results
 from ai_gateway_mw.variables.row import Row
 from ai_gateway_mw.variables.tables import (
     ROWS,
@@ -29,7 +29,7 @@ __all__ = [
     "note_of",
     "reads_answer",
     "reads_body",
-    "unknown_result",
+    "unknown_results",
     "variables",
     "variables_elsewhere",
 ]

@@ -7,7 +7,7 @@ what a client's key says is an error where there is no key, or none so far: no r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ai_gateway_mw.cel import BOOL, DYN, INT, STRING, EvaluationError, ListType, MapType, Type
@@ -155,7 +155,7 @@ RESULTS: Final[Mapping[str, Fields]] = {
     "verify_webhook": {"verified": Field(BOOL, "True if the request is what the service signed."), **_ERROR},
     "terminate_tls": {"warnings": Field(_LIST, "What was odd about the handshake."), **_ERROR},
     "ai_gateway": {
-        "status": Field(STRING, "`success` or `error`."),
+        "status": Field(STRING, "`success`, or `error`: also that of a provider which the client gets as it is."),
         "client": Field(
             _MAP,
             "What was asked: `method`, `path`, `user_agent`, `request_headers` without credentials, `model`, `models`, "
@@ -266,22 +266,15 @@ def type_of(action: str) -> str:
 
 
 RESULT_ROWS = tuple(_rows())
+_FIELDS: Final = tuple(
+    [f"actions.ngrok.{action}.{field}" for action, fields in RESULTS.items() for field in fields]
+    + [f"actions.{action}.{field}" for action, fields in OUR_RESULTS.items() for field in fields]
+    + ["actions.ngrok.terminate_tls"]  # has all that `conn.tls` has
+)
 
-_NAMES: Final = frozenset(row.name for row in RESULT_ROWS)
-_ABOVE: Final = frozenset(name.rpartition(".")[0] for name in _NAMES) - {"actions.ngrok.terminate_tls"} | {"actions"}
 
-
-def unknown_result(path: str) -> tuple[str, str]:
-    """The name with which a path leaves what actions publish, and the one that was probably meant; empty if it does
-    not."""
-    above, *steps = path.split(".")
-    for step in steps:
-        if above not in _ABOVE:
-            break
-        name = f"{above}.{step}"
-        if name not in _NAMES | _ABOVE:
-            known = (each.removeprefix(f"{above}.") for each in _NAMES if each.startswith(f"{above}."))
-            meant = closest(step, known)
-            return name, meant and f"{above}.{meant}"
-        above = name
-    return "", ""
+def unknown_results(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Those of the paths that lead to no result of any action, with the field that is probably meant, or nothing."""
+    for path in sorted(path for path in paths if path.startswith("actions.")):
+        if not any(f"{field}.".startswith(f"{path}.") or path.startswith(f"{field}.") for field in _FIELDS):
+            yield path, closest(path, _FIELDS)

@@ -50,6 +50,7 @@ def record_of(gateway_: Any, key: str) -> KeyState:
         pytest.param(["ai.keys.filter(k, k.value == ai.keys[1].value)"], "k2", id="a-value-can-be-compared"),
         pytest.param(["req.body.model == 'gpt-4o' ? [ai.keys[0]] : ai.keys"], "k1", id="by-the-request"),
         pytest.param(["ai.keys.sortBy(k, k.id == ai.keys[2].id ? 0 : 1)"], "k3 k1 k2", id="sorted"),
+        pytest.param(["ordered"], "k1 k2 k3", id="a-word-that-is-no-expression"),
     ],
 )
 async def test_the_first_strategy_that_returns_a_key_decides(

@@ -252,6 +252,29 @@ async def test_a_selection_is_no_cascade(providers: Providers) -> None:
     assert answer.status == 502
 
 
+@pytest.mark.parametrize(
+    ("strategy", "config"),
+    [
+        pytest.param("ai.providers.get('box').getModel('withdrawn')", {}, id="a-disabled-model"),
+        pytest.param("ai.providers.get('shut').models", {}, id="of-a-disabled-provider"),
+        pytest.param("ai.providers.get('groq').models", {}, id="of-another-provider"),
+        pytest.param(
+            "ai.providers.get('openai').getModel('gpt-4o')", {"only_allow_configured_models": True}, id="another-model"
+        ),
+        pytest.param("ai.providers.get('spoken').models", {}, id="of-another-format"),
+    ],
+)
+async def test_a_strategy_brings_in_nothing_that_may_not_be_used(
+    providers: Providers, strategy: str, config: dict[str, Any]
+) -> None:
+    shut = {"id": "shut", "base_url": "https://shut.test", "disabled": True, "models": [{"id": "any"}]}
+    spoken = {"id": "spoken", "base_url": "https://spoken.test", "models": [{"id": "any"}]}
+    spoken["supported_api_surfaces"] = [{"format": "anthropic"}]
+    listed = (BOX, shut, spoken, *KEYED)
+    names, _ = await tried(providers, {}, strategy, "ai.models.only(['mistral'])", listed=listed, **config)
+    assert names == ["box/mistral"]
+
+
 async def test_automatic_choice_offers_models_for_the_task(providers: Providers) -> None:
     gateway_ = gateway({"providers": KEYED, "model_selection": {"strategy": ["ai.models"]}}, providers)
     await request(gateway_.app, "POST", "/v1/embeddings", json={"input": "x"})

@@ -81,6 +81,20 @@ async def test_a_failure_is_told_in_full(providers: Providers) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        pytest.param({"model": "nonsense", "messages": [{"role": "user", "content": "hello, you"}]}, 3, id="a-prompt"),
+        pytest.param([], 0, id="unreadable"),
+    ],
+)
+async def test_the_prompt_is_measured_where_no_limit_asks_for_it(
+    providers: Providers, content: Any, tokens: int
+) -> None:
+    answer = await request(reporting(providers).app, "POST", "/v1/chat/completions", json=content)
+    assert answer.json()["input_ngrok_tokens"] == tokens
+
+
 async def test_selections_are_told_one_by_one(providers: Providers) -> None:
     for key in (*SECRET_KEYS["openai"].values(), "sk-ant-0123456789"):
         providers.on(key, 500)
@@ -102,6 +116,16 @@ async def test_selections_are_told_one_by_one(providers: Providers) -> None:
         ("ai.keys.filter(k, k.quota.remaining_requests > 100)", 0),
         ("ai.keys", 2),
     ]
+
+
+async def test_what_a_strategy_returned_and_may_not_be_used_is_told(providers: Providers) -> None:
+    openai = {"id": "openai", "api_keys": [{"value": "k"}], "models": [{"id": "gpt-4o", "disabled": True}]}
+    strategy = "ai.providers.get('openai').models.only(['gpt-4o', 'gpt-4o-mini'])"
+    config = {"providers": [openai], "model_selection": {"strategy": [strategy]}, "on_error": "continue"}
+    providers.on("k", 500)
+    (selection,) = (await chat(gateway(config, providers, after=[TELL]), None)).json()["model_selection"]
+    assert selection["candidates_returned"] == ["gpt-4o", "gpt-4o-mini"]
+    assert selection["candidates_after_allowed_filter"] == selection["models_to_try"] == ["gpt-4o-mini"]
 
 
 async def test_attempts_are_told_by_model_in_their_order(providers: Providers) -> None:
@@ -175,6 +199,41 @@ async def test_a_request_that_was_never_sent_is_told_as_well(providers: Provider
     assert answer.status == 503
     assert answer.json()["error"]["code"] == code
     assert answer.json()["models_tried"] == []
+
+
+RESULT_AS_FIELDS = {
+    "on_http_response": [
+        {
+            "type": "add-headers",
+            "config": {
+                "headers": {
+                    "x-status": "${actions.ngrok.ai_gateway.status}",
+                    "x-error": "${actions.ngrok.ai_gateway.error}",
+                    "x-made": "${actions.ngrok.ai_gateway.models_tried[0].requests_made[0]}",
+                    "x-of-client": "${actions.ngrok.ai_gateway.client.api_key_hash}",
+                }
+            },
+        }
+    ]
+}
+
+
+async def test_an_error_that_is_passed_on_is_no_success(providers: Providers) -> None:
+    providers.on(SECRET_KEYS["openai"]["first"], 422)
+    policy = {"on_http_request": [{"type": "ai-gateway", "config": CONFIG}], **RESULT_AS_FIELDS}
+    answer = await chat(gateway_of(policy, providers, secrets=SECRET_KEYS))
+    assert (answer.status, answer.headers["x-status"]) == (422, "error")
+    assert json.loads(answer.headers["x-error"]) == {
+        "code": "client_fault",
+        "message": "[422] openai/gpt-4o: client_fault",
+    }
+
+
+async def test_an_attempt_with_the_clients_own_key_names_it_by_its_id(providers: Providers) -> None:
+    policy = {"on_http_request": [{"type": "ai-gateway"}], **RESULT_AS_FIELDS}
+    answer = await chat(gateway_of(policy, providers), key="sk-of-the-client-0123")
+    made = json.loads(answer.headers["x-made"])
+    assert made["request"]["api_key"] == answer.headers["x-of-client"] != ""
 
 
 async def test_a_success_points_at_the_attempt_that_succeeded(
