@@ -9,7 +9,16 @@ from ai_gateway_mw.actions import ACTIONS, UNSUPPORTED
 from ai_gateway_mw.cel import Expression
 from ai_gateway_mw.context import Action
 from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
-from ai_gateway_mw.policy import RENAMED_TYPES, ActionSpec, Path, Phase, Policy, Rule, plain_templates, validated
+from ai_gateway_mw.policy import (
+    RENAMED_TYPES,
+    ActionSpec,
+    Path,
+    Phase,
+    Policy,
+    Rule,
+    plain_templates,
+    validated_in_part,
+)
 from ai_gateway_mw.program import CompiledRule, Program
 from ai_gateway_mw.runtime import Locate, Runtime
 from ai_gateway_mw.stores import Stores
@@ -89,19 +98,16 @@ class _Compilation:
         if kind is None:
             self._unknown(runtime, spec)
             return None
+        before = len(runtime.problems)
+        config, wrong, lacking = validated_in_part(kind.Config, spec, self._policy.document)
+        runtime.problems.extend(wrong)
         if runtime.phase not in kind.phases:
             allowed = ", ".join(sorted(kind.phases))
             runtime.problem(f"`{spec.type}` cannot run in {runtime.phase.value}; it runs in {allowed}")
             return None
-        try:
-            config = validated(kind.Config, spec, self._policy.document)
-        except PolicyError as error:
-            runtime.problems.extend(error.problems)
-            return None
         for path in plain_templates(config):
             runtime.problem("`${ }` is not evaluated in this field: it is plain text", field=path, severity="warning")
-        before = len(runtime.problems)
-        action = kind(config, runtime)
+        action = None if config is None else kind(config, replace(runtime, lacking=lacking))
         found = runtime.problems[before:]
         return None if any(problem.severity == "error" for problem in found) else action
 

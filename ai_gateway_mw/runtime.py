@@ -53,6 +53,7 @@ class Runtime:
     phase: Phase = Phase.ON_HTTP_REQUEST
     place: Place | None = None
     locate: Locate | None = None
+    lacking: frozenset[Path] = frozenset()  # mappings of the action's config without a field that was wrong
     problems: list[Problem] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)  # read by what was made here
     secret_names: set[tuple[str, str]] = field(default_factory=set)  # of `secrets.get` with literal names, all phases
@@ -89,8 +90,10 @@ class Runtime:
         """Report what is wrong with the policy: at a place, at a field of the action's config, or at the action; with
         `key`, at the field's name.
 
-        A warning does not keep the policy from loading.
+        A warning does not keep the policy from loading. What may be due to a field that was left out is not said.
         """
+        if place is None and field[:-1] in self.lacking:
+            return
         located = self.locate(field, key=key) if field and self.locate else self.place
         self.problems.append(Problem(message, place or located, hint, severity))
 

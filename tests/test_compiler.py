@@ -52,6 +52,50 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         assert expected in messages, messages
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("{varss: [], vars: [{a: '${nope}'}]}", ["unknown field `varss`", "unknown name `nope`"]),
+        ("{vars: [{a: '${nope}'}, {b: {}}], x: 1}", ["unknown name `nope`", "unknown field `x`"]),
+    ],
+)
+def test_a_field_that_is_wrong_hides_no_other(config: str, expected: list[str]) -> None:
+    found = problems_of(f"on_http_request:\n  - type: set-vars\n    config: {config}\n")
+    assert [problem.message.partition(";")[0] for problem in found] == expected
+
+
+def test_fields_of_every_depth_are_looked_at_without_those_that_are_wrong() -> None:
+    found = problems_of(
+        "on_http_request:\n"
+        "  - type: ai-gateway\n"
+        "    config:\n"
+        "      total_timeout: 5\n"
+        "      providers:\n"
+        "        - {id: mine, base_ur: 'https://a.test', api_keys: [{value: '${nope}'}]}\n"
+        "        - {id: openai, api_keys: x}\n"
+        "        - {id: other}\n"
+        "      model_selection: {strategy: [5]}\n"
+        "      api_key_selection: {strategy: ['ai.key']}\n"
+    )
+    assert [(p.place.line, p.place.column) for p in found if p.place] == [
+        (4, 22),
+        (6, 22),  # and not that `mine` has no base_url
+        (6, 71),
+        (7, 34),
+        (8, 16),
+        (9, 36),
+        (10, 39),
+    ]
+
+
+def test_an_action_in_the_wrong_phase_is_looked_at_all_the_same() -> None:
+    found = problems_of("on_http_response:\n  - type: gateway-auth\n    config: {requird: true}\n")
+    assert [problem.message.partition(";")[0] for problem in found] == [
+        "`gateway-auth` cannot run in on_http_response",
+        "unknown field `requird`",
+    ]
+
+
 def test_one_mistake_is_one_problem() -> None:
     """A template that does not parse is not also complained about as a range or a key."""
     for action in [

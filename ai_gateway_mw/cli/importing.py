@@ -41,7 +41,7 @@ def import_(
     written = _written(Path(out), texts, force=force) if out != "-" else {}
     if as_json:
         say_json(_as_json(imported, texts, written))
-        return
+        raise typer.Exit(0 if imported.policies else 1)
     if out == "-":
         print(
             visible("---\n".join(_titled(policy, texts, many=len(texts) > 1) for policy in imported.policies)), end=""

@@ -87,6 +87,10 @@ class Asked:
         if not target.startswith("/"):
             raise NoRequest(f"a path begins with `/`, not like `{target[:40]}`")
         try:
+            raw_path, raw_query = target.encode(), query.encode()
+        except UnicodeEncodeError:
+            raise NoRequest("the path holds characters that cannot be sent") from None
+        try:
             fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.fields]
         except UnicodeEncodeError:
             raise NoRequest("a header field holds characters that cannot be sent") from None
@@ -106,8 +110,8 @@ class Asked:
             "method": self.method.upper(),
             "scheme": "http",
             "path": unquote(target),
-            "raw_path": target.encode(),
-            "query_string": query.encode(),
+            "raw_path": raw_path,
+            "query_string": raw_query,
             "root_path": "",
             "headers": fields,
             "client": (address, 50_000),
@@ -126,7 +130,7 @@ def field_of(text: str) -> tuple[str, str]:
 
 def body_of(text: str) -> bytes:
     """A body as it is written, or what the file after an `@` holds. Raises `NoRequest`."""
-    return read(Path(text[1:])) if text.startswith("@") else text.encode()
+    return read(Path(text[1:])) if text.startswith("@") else text.encode(errors="surrogateescape")
 
 
 def read(path: Path) -> bytes:
@@ -179,7 +183,7 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _curl_body(given: Mapping[str, list[str]]) -> bytes:
     pieces = [
-        body_of(text) if kind != "raw" else text.encode()
+        body_of(text) if kind != "raw" else text.encode(errors="surrogateescape")
         for kind in ("data", "raw", "binary", "json")
         for text in given.get(kind, ())
     ]
@@ -187,7 +191,10 @@ def _curl_body(given: Mapping[str, list[str]]) -> bytes:
 
 
 def _target(url: str) -> str:
-    parts = urlsplit(url if "//" in url or url.startswith("/") else f"http://{url}")
+    try:
+        parts = urlsplit(url if "//" in url or url.startswith("/") else f"http://{url}")
+    except ValueError:
+        raise NoRequest(f"`{url[:40]}` is no URL") from None
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
@@ -200,8 +207,9 @@ def numbered(text: str) -> tuple[str, int]:
 def from_har(text: str) -> Asked:
     """An entry of a HAR file, `FILE` or `FILE#3` (counted from 1). Raises `NoRequest`."""
     name, number = numbered(text)
+    content = read(Path(name))
     try:
-        entries = json.loads(read(Path(name)))["log"]["entries"]
+        entries = json.loads(content)["log"]["entries"]
         found = entries[number - 1] if number else entries[len(entries)]
         request = found["request"]
         fields = [(field["name"], field["value"]) for field in request["headers"]]
@@ -210,15 +218,16 @@ def from_har(text: str) -> Asked:
         return Asked(request["method"], _target(request["url"]), tuple(kept), body.encode())
     except IndexError:
         raise NoRequest(f"{name}: there is no entry {number}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NoRequest(f"{name}: this is no HAR file") from None
 
 
 def from_file(path: Path) -> Asked:
     """A JSON file with `method`, `path`, `headers`, `body` and `ip`, all of which may be left out. Raises
     `NoRequest`."""
+    content = read(path)
     try:
-        data = json.loads(read(path))
+        data = json.loads(content)
     except (ValueError, RecursionError):
         raise NoRequest(f"{path}: this is no JSON") from None
     if not isinstance(data, dict):
@@ -239,6 +248,9 @@ def of_data(data: Mapping[str, Any]) -> Asked:
     except (TypeError, ValueError):
         raise NoRequest("`headers` is a map from names to values, or a list of such pairs") from None
     body = data.get("body")
-    content = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    try:
+        content = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    except UnicodeEncodeError:
+        raise NoRequest("the body holds characters that cannot be sent") from None
     method = data.get("method") or ("POST" if content or "path" not in data else "GET")
     return Asked(str(method), str(data.get("path") or usual.target), fields, content, str(data.get("ip") or usual.ip))

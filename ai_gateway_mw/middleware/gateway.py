@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -41,18 +41,20 @@ class Gateway:
         self,
         policy: Policy,
         *,
-        secrets: SecretStore | None = None,
+        secrets: SecretStore | Sequence[str] | str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         settings: Settings | None = None,
         internal: Mapping[str, ASGIApp | str] | str = "",
         **overrides: Any,
     ) -> None:
         """`internal` are apps that `forward-internal` knows by these names, and whose lifespan is left to others; URLs
-        in it are those of the setting. `overrides` are settings by their lower-case names, such as `trusted_proxies`.
-        Raises `PolicyError`."""
+        in it are those of the setting. `secrets` is a store, or names of sources as in the setting. `overrides` are
+        settings by their lower-case names, such as `trusted_proxies`. Raises `PolicyError`."""
         apps, urls = _apps_and_urls(internal)
         if urls:
             overrides["internal"] = urls
+        if isinstance(secrets, str | Sequence):
+            overrides["secrets"], secrets = secrets, None
         if settings is not None and overrides:
             raise TypeError("Gateway takes either `settings` or single ones by name")
         self.settings = settings or Settings(**overrides)

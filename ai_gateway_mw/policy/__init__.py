@@ -12,7 +12,7 @@ from ai_gateway_mw.policy.scalars import plain_scalar
 from ai_gateway_mw.policy.schema import About, policy_schema
 from ai_gateway_mw.policy.shapes import IN_KUBERNETES
 from ai_gateway_mw.policy.text import ExpressionText, TemplateText, Text
-from ai_gateway_mw.policy.validation import plain_templates, validated
+from ai_gateway_mw.policy.validation import plain_templates, validated, validated_in_part
 
 __all__ = [
     "IN_KUBERNETES",
@@ -45,4 +45,5 @@ __all__ = [
     "policy_schema",
     "seconds",
     "validated",
+    "validated_in_part",
 ]

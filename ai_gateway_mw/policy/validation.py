@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ai_gateway_mw.errors import Place, PolicyError, closest
+from ai_gateway_mw.errors import Place, PolicyError, Problem, closest
 from ai_gateway_mw.policy.document import Document, Path
 from ai_gateway_mw.policy.fields import fields_at
 from ai_gateway_mw.policy.findings import Finding, findings, value_at
@@ -24,6 +25,53 @@ C = TypeVar("C", bound=ActionConfig)
 
 def validated(config_class: type[C], spec: ActionSpec, document: Document) -> C:
     """The config of an action as its model. Raises PolicyError with everything that is wrong with it."""
+    made = _model(config_class, spec, document)
+    if isinstance(made, list):
+        raise PolicyError(_Report(config_class, spec, document).problems(made))
+    return made
+
+
+def validated_in_part(
+    config_class: type[C], spec: ActionSpec, document: Document
+) -> tuple[C | None, Sequence[Problem], frozenset[Path]]:
+    """The config of an action as its model, and everything that is wrong with it. A config that is wrong is made
+    without the fields that are, so that what else is wrong can be found: the third are the mappings that lack one
+    then. None where it cannot be made without them."""
+    made = _model(config_class, spec, document)
+    problems = _Report(config_class, spec, document).problems(made) if isinstance(made, list) else ()
+    wrong: set[Path] = set()
+    while isinstance(made, list):
+        found = {_field(finding) for finding in made}
+        if () in found or found <= wrong:
+            return None, problems, frozenset()
+        wrong |= found
+        made = _model(config_class, replace(spec, config=_without(spec.config, wrong)), document)
+    return made, problems, frozenset(path[:-1] for path in wrong)
+
+
+def _field(finding: Finding) -> Path:
+    """The field that is wrong, or has something wrong in it: a list without one of its items would have its others
+    elsewhere."""
+    path = finding.path[:-1] if finding.type == "missing" else finding.path
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    return path
+
+
+def _without(value: Any, paths: Iterable[Path]) -> Any:
+    """A copy of `value` that lacks what is at these paths."""
+    below: dict[str | int, list[Path]] = {}
+    for first, *rest in paths:
+        below.setdefault(first, []).append(tuple(rest))
+    if isinstance(value, list):
+        return [_without(item, below.get(number, ())) for number, item in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without(item, below.get(key, ())) for key, item in value.items() if () not in below.get(key, ())}
+
+
+def _model(config_class: type[C], spec: ActionSpec, document: Document) -> C | list[Finding]:
+    """The model, or what is wrong."""
     config: Any = spec.config
     context: Any = {WITH_PLACES: True}
     while True:
@@ -33,7 +81,7 @@ def validated(config_class: type[C], spec: ActionSpec, document: Document) -> C:
             wrong = findings(error.errors(include_url=False, include_input=False), config)
         unspelled = [finding.path for finding in wrong if finding.type == "text_spelling"]
         if not unspelled:
-            raise _Report(config_class, spec, document).error(wrong)
+            return wrong
         spelled = [path for path in unspelled if _is_spelled(spec, path, document, config)]
         if not spelled:  # the config was not read from this document, or a validator rearranged it
             context = None
@@ -83,7 +131,7 @@ class _Report:
         self._document = document
         self._problems = Problems()
 
-    def error(self, wrong: list[Finding]) -> PolicyError:
+    def problems(self, wrong: list[Finding]) -> Sequence[Problem]:
         meant = {
             (*finding.path[:-1], self._meant(finding.path)) for finding in wrong if finding.type == "extra_forbidden"
         }
@@ -94,7 +142,7 @@ class _Report:
                 self._wrong(finding)
             elif finding.path not in meant:  # else it is there, under a name that is reported
                 self._missing(finding.path)
-        return PolicyError(self._problems.in_order())
+        return self._problems.in_order()
 
     def _unknown(self, path: Path) -> None:
         hint = self._meant(path)

@@ -8,10 +8,10 @@ from functools import partial
 from operator import attrgetter
 
 from ai_gateway_mw.asgi import ASGIApp
-from ai_gateway_mw.cel import Environment, Expression, ListType, Variable
+from ai_gateway_mw.cel import Environment, Expression, ListType, Template, Variable
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.headers import upstream_name
-from ai_gateway_mw.policy import ExpressionText
+from ai_gateway_mw.policy import ExpressionText, TemplateText
 from ai_gateway_mw.providers import Provider, ProvidersError, configured, doubts
 from ai_gateway_mw.runtime import Runtime
 from ai_gateway_mw.telemetry import Journal
@@ -116,19 +116,26 @@ def _providers(config: AIGatewayConfig, runtime: Runtime) -> Sequence[Provider]:
     except ProvidersError as error:
         for problem in error.problems:
             runtime.problem(problem.message, field=("providers", *problem.path), hint=problem.hint)
+        for document in config.providers:
+            _values([key.value for key in document.api_keys], runtime)  # what is wrong with them is said as well
         return ()
 
 
 def _ring(provider: Provider, runtime: Runtime) -> KeyRing:
-    values = [runtime.template(text) for text in provider.api_keys]
-    for text, value in zip(provider.api_keys, values, strict=True):
+    values = _values(provider.api_keys, runtime)
+    return KeyRing(provider, values, runtime.stores.provider_keys, runtime.secrets)
+
+
+def _values(keys: Sequence[TemplateText], runtime: Runtime) -> Sequence[Template]:
+    values = [runtime.template(text) for text in keys]
+    for text, value in zip(keys, values, strict=True):
         if value.constant and "secrets.get" in text:
             message = "this is plain text, and would be sent as the key: write `${secrets.get(…)}`"
             runtime.problem(message, text.place_of())
         elif value.constant:
             message = "this key stands in the policy itself, which is for development only: use `${secrets.get(…)}`"
             runtime.problem(message, text.place_of(), severity="warning")
-    return KeyRing(provider, values, runtime.stores.provider_keys, runtime.secrets)
+    return values
 
 
 def _environment(runtime: Runtime, providers: Sequence[Provider]) -> Environment:

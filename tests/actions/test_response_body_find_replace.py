@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import FileResponse
 
 from ai_gateway_mw import GatewayMiddleware
 from ai_gateway_mw.asgi import Receive, Scope, Send
@@ -49,6 +51,20 @@ async def test_what_the_client_gets(content_type: str, body: bytes, made: bytes)
     assert answer.body == made
     assert answer.headers["content-length"] == str(len(made))
     assert ("etag" in answer.headers) == (body == made)
+
+
+@pytest.mark.parametrize(
+    ("action", "phase", "content_type"),
+    [(NAME, "on_http_response", "text/plain"), ("sse-find-replace", "on_event_stream_message", "text/event-stream")],
+)
+async def test_a_file_that_an_app_would_leave_to_its_server_is_edited_too(
+    tmp_path: Path, action: str, phase: str, content_type: str
+) -> None:
+    (tmp_path / "file").write_text("data: x\n\n")
+    policy = actions((action, {"replacements": [{"from": "x", "to": "yy"}]}), phase=phase)
+    app = GatewayMiddleware(FileResponse(tmp_path / "file", media_type=content_type), gateway=gateway(policy))
+    answer = await request(app, path="/v1/models", extensions={"http.response.pathsend": {}})
+    assert answer.text == "data: yy\n\n"
 
 
 async def test_a_compressed_answer_is_unpacked() -> None:

@@ -142,6 +142,8 @@ def test_an_exchange_is_explained_after_those_before_it(command: Command, policy
     assert (second["status"], second["sent"]) == (429, [])
     assert second["keys"][0]["reason"].startswith("stands back: it is cooling for another ")
     assert "there is no exchange 3" in command("explain", policy, "--exchange", "exchanges.yaml#3").stderr
+    absent = command("explain", policy, "--exchange", "nowhere.yaml")
+    assert (absent.exit_code, absent.stderr) == (2, "nowhere.yaml: cannot be read: No such file or directory\n")
 
 
 def test_options_come_before_what_an_exchange_says(command: Command, policy: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,10 @@ def test_curl_commands(command: str, expected: Asked) -> None:
     assert from_curl(command) == expected
 
 
-@pytest.mark.parametrize("command", ["curl", "curl -X POST", "curl 'http://a.test", "curl http://a.test -H nonsense"])
+@pytest.mark.parametrize(
+    "command",
+    ["curl", "curl -X POST", "curl 'http://a.test", "curl http://a.test -H nonsense", "curl 'http://[a.test'"],
+)
 def test_what_is_no_curl_command(command: str) -> None:
     with pytest.raises(NoRequest):
         from_curl(command)
@@ -51,6 +55,18 @@ def test_a_body_may_be_a_file(tmp_path: Path) -> None:
     assert body_of("text") == b"text"
     with pytest.raises(NoRequest, match="cannot be read"):
         body_of(f"@{tmp_path / 'nowhere.json'}")
+
+
+def test_a_body_has_the_bytes_that_were_written() -> None:
+    written = b"\xff".decode(errors="surrogateescape")  # as Python reads arguments
+    assert body_of(written) == b"\xff"
+    assert from_curl(f"curl a.test --data-raw {written}").body == b"\xff"
+
+
+@pytest.mark.parametrize("reader", [from_file, lambda path: from_har(str(path))])
+def test_a_file_that_is_not_there(tmp_path: Path, reader: Callable[[Path], Asked]) -> None:
+    with pytest.raises(NoRequest, match="cannot be read: No such file"):
+        reader(tmp_path / "nowhere.json")
 
 
 @pytest.fixture
@@ -80,7 +96,7 @@ def test_an_entry_that_is_not_there(har: Path, number: str) -> None:
         from_har(f"{har}#{number}")
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"log": {"entries": [{}]}}'])
+@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"log": {"entries": [{}]}}', "[" * 100_000])
 def test_what_is_no_har_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.har").write_text(text)
     with pytest.raises(NoRequest, match="this is no HAR file"):
@@ -111,6 +127,7 @@ def test_json_files(tmp_path: Path, text: str, expected: Asked) -> None:
         ("[]", "a request is a JSON object"),
         ('{"metod": "GET"}', "a request has no `metod`"),
         ('{"headers": 5}', "`headers` is a map"),
+        ('{"body": "\\ud800"}', "the body holds characters that cannot be sent"),
     ],
 )
 def test_json_files_that_hold_no_request(tmp_path: Path, text: str, message: str) -> None:
@@ -120,7 +137,9 @@ def test_json_files_that_hold_no_request(tmp_path: Path, text: str, message: str
 
 
 @pytest.mark.parametrize(
-    "asked", [Asked(target="v1"), Asked(fields=[("a", "b\r\nc: d")]), Asked(fields=[("a", "\u20ac")])]
+    "asked",
+    [Asked(target="v1"), Asked(target="/\udcff"), Asked(target="/?\udcff")]
+    + [Asked(fields=[("a", "b\r\nc: d")]), Asked(fields=[("a", "\u20ac")])],
 )
 def test_what_no_server_hands_on_is_no_request(asked: Asked) -> None:
     with pytest.raises(NoRequest):

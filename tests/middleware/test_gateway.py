@@ -383,6 +383,15 @@ def test_a_gateway_is_made_of_a_file_a_text_or_data(tmp_path: Any) -> None:
     assert GatewayMiddleware(Host(), policy=file).gateway.policy.rules
 
 
+@pytest.mark.parametrize("sources", ["files, env", ["files", "env"], ("files", "env")])
+def test_the_setting_of_secrets_may_be_an_argument_like_all_others(sources: Any) -> None:
+    made = Gateway.from_policy(DENY, secrets=sources)
+    assert made.settings.secrets == ("files", "env")
+    assert [source.name for source in made.stores.secrets.sources] == ["files", "env"]
+    with pytest.raises(SettingsError, match="`vault` is no source of secrets"):
+        Gateway.from_policy(DENY, secrets="vault")
+
+
 def test_what_is_wrong_is_told_when_it_is_made(tmp_path: Any) -> None:
     with pytest.raises(PolicyError, match="nowhere"):
         Gateway.from_file(tmp_path / "nowhere.yaml")

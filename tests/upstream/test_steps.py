@@ -29,7 +29,7 @@ def test_all_problems_are_told_at_once() -> None:
     config = (
         "      headers: {host: a}\n"
         "      model_selection: {strategy: ['ai.model', 'm']}\n"
-        "      providers: [{id: openai}, {id: openai}]\n"
+        "      providers: [{id: openai}, {id: openai, api_keys: [{value: '${k}'}]}]\n"
     )
     with pytest.raises(PolicyError) as refusal:
         gateway_of(policy(config), Providers())
@@ -38,6 +38,7 @@ def test_all_problems_are_told_at_once() -> None:
         "unknown name `ai.model`; did you mean `ai.models`?",
         "unknown name `m`",
         "provider `openai` is configured twice",
+        "unknown name `k`",
     ]
 
 

@@ -402,3 +402,9 @@ def test_the_oldest_name_of_a_policy_in_agent_files(command: Command, tmp_path: 
     (tmp_path / "ngrok.yml").write_text(text)
     made = imported(command, "ngrok.yml")
     assert policy(made, "app") == {"on_http_request": [{"actions": [{"type": "deny"}]}]}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_where_nothing_comes_out_it_ends_with_one(command: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "p.yaml").write_text("on_http_request:\n  - actoins: [{type: deny}]\n")
+    assert command("import", "p.yaml", *options).exit_code == 1
