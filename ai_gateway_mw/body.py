@@ -23,6 +23,7 @@ DECISIVE = frozenset({"model", "models", "stream", "max_tokens", "max_completion
 _MAX_DEPTH = 128
 _MAX_MEMBERS = 10_000  # of the outermost object
 _MAX_CONTAINERS = 250_000  # lists and objects: each costs as much as a page of text
+_MAX_COLONS = 500_000  # of members, in texts too: to read a million members takes seconds
 _SPACES = re.compile(r"[ \t\r\n]+")
 _CONTAINERS = frozenset({dict, list})
 
@@ -84,7 +85,7 @@ class _Malformed(ValueError):
 def _quickly_read(raw: bytes) -> dict[str, Any] | None:
     """The body, or None where the exact reader must have a look at it. What this one takes, that one reads alike."""
     opened = _opened(raw)
-    if opened > _MAX_CONTAINERS:
+    if opened > _MAX_CONTAINERS or _has_many_colons(raw):
         return None
     try:
         value = from_json(raw, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
@@ -103,11 +104,17 @@ def _opened(raw: bytes) -> int:
     return 2 * len(raw) - len(raw.replace(b"[", b"", most)) - len(raw.replace(b"{", b"", most))
 
 
+def _has_many_colons(raw: bytes) -> bool:
+    return len(raw) > 4 * _MAX_COLONS and len(raw) - len(raw.replace(b":", b"", _MAX_COLONS + 1)) > _MAX_COLONS
+
+
 def _exactly_read(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
         if _opened(raw) > _MAX_CONTAINERS:
             raise _Malformed("it has too many lists and objects")
+        if _has_many_colons(raw):
+            raise _Malformed("it has too many members")
         value: dict[str, Any] = {}
         for member in _members(text):
             if len(value) == _MAX_MEMBERS:

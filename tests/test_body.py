@@ -217,6 +217,11 @@ def test_any_edit_gives_the_object_that_was_asked_for(seed: int) -> None:
     [
         pytest.param(b"{" + b",".join(b'"a%d":1' % n for n in range(10_001)) + b"}", "too many members", id="members"),
         pytest.param(b'{"a":[' + b"[]," * 250_000 + b"[]]}", "too many lists and objects", id="containers"),
+        pytest.param(
+            b'{"a":{' + b",".join(b'"%x":1' % n for n in range(500_000)) + b"}}",
+            "too many members",
+            id="within",
+        ),
     ],
 )
 def test_a_body_that_would_take_long_is_refused(raw: bytes, says: str) -> None:

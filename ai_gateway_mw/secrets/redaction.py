@@ -93,7 +93,9 @@ def _in_json(value: str) -> Iterator[str]:
 
 
 def _escaped(value: str) -> Iterator[str]:
-    yield from _in_json(value)
+    for text in _in_json(value):
+        yield text
+        yield from _in_json(text)  # as in a log that quotes an answer
     yield html.escape(value)
     plain = _utf8(value)
     for quoted in (quote(plain, safe=""), quote(plain), quote_plus(plain)):

@@ -20,7 +20,7 @@ _HELD_BODY = 64 * 1024  # of JSON, which nobody can use in part
 _ERROR_BODY = 64 * 1024
 _ERROR_BODY_TIME = 10.0
 _ARRAY = ":streamGenerateContent"
-_ERROR = b'"error"'
+_ERROR, _FAILED = b'"error"', b'"failed"'
 _ERROR_WITHIN = 64  # bytes in which an error that came as an answer names itself: answers have other members first
 
 
@@ -51,7 +51,7 @@ def is_here(response: UpstreamResponse, route: Route | None, surface: ApiSurface
     if not (response.complete and response.media_type.endswith(b"json")):
         return False
     response.held = response.take()
-    return not _may_be_error(response.held)
+    return not _may_be_error(response.held, route)
 
 
 async def committed(response: UpstreamResponse, route: Route, surface: ApiSurface, patience: Patience) -> bytes | None:
@@ -71,7 +71,7 @@ async def committed(response: UpstreamResponse, route: Route, surface: ApiSurfac
         await _hold(response, 1, patience)
         return None
     await _hold(response, _HELD_BODY, patience)
-    return response.held if response.complete and _is_error(response.held) else None
+    return response.held if response.complete and _is_error(response.held, route) else None
 
 
 async def error_body(response: UpstreamResponse, patience: Patience) -> bytes:
@@ -144,13 +144,17 @@ async def _next(response: UpstreamResponse, patience: Patience, since: float) ->
     raise UpstreamTimeout("The provider did not answer in time.")
 
 
-def _may_be_error(body: bytes) -> bool:
-    return body.find(_ERROR, 0, _ERROR_WITHIN) >= 0
+def _may_be_error(body: bytes, route: Route) -> bool:
+    """Blank lines come first where a provider has sent them to keep the connection (DeepSeek, OpenRouter). A response
+    that failed is a whole one, with its status; within texts the quotes would be escaped."""
+    if body.lstrip().find(_ERROR, 0, _ERROR_WITHIN) >= 0:
+        return True
+    return route.surface == "responses" and _FAILED in body
 
 
-def _is_error(body: bytes) -> bool:
+def _is_error(body: bytes, route: Route) -> bool:
     """Whether a whole answer is an error, in spite of its status."""
-    if not _may_be_error(body):
+    if not _may_be_error(body, route):
         return False
     try:
         content: Any = json.loads(body)

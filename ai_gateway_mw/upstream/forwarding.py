@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer
 from ai_gateway_mw.context import Context
@@ -51,7 +51,7 @@ def check_path(ctx: Context) -> None:
 
 def _target(ctx: Context, below: str) -> bytes:
     path = encoded_path(ctx.path, ctx.raw_path)
-    query = "&".join(pair for pair in encoded_query(ctx.query).split("&") if GATEWAY_KEY.decode() not in pair)
+    query = "&".join(pair for pair in encoded_query(ctx.query).split("&") if GATEWAY_KEY not in unquote_to_bytes(pair))
     return f"{below}{path}{'?' + query if query else ''}".encode()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote_plus, urlencode, urlsplit
+from urllib.parse import quote, unquote_plus, unquote_to_bytes, urlencode, urlsplit
 
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
@@ -235,8 +235,9 @@ def _clients_query(query: bytes, ours: Mapping[str, str]) -> list[str]:
     kept = []
     for pair in query.split(b"&"):
         name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
-        if name.lower() not in _CREDENTIAL_PARAMETERS and name not in ours and GATEWAY_KEY not in pair:
-            kept.append(quote(pair, safe=_IN_QUERY))
+        if name.lower() in _CREDENTIAL_PARAMETERS or name in ours or GATEWAY_KEY in unquote_to_bytes(pair):
+            continue
+        kept.append(quote(pair, safe=_IN_QUERY))
     return kept
 
 

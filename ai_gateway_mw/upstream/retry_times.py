@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from ai_gateway_mw.headers import Field
@@ -56,7 +57,9 @@ def _seconds_or_date(value: bytes | None, wall: Clock) -> float | None:
     if seconds is not None or not value or len(value) > _LONGEST:
         return seconds
     try:
-        return parsedate_to_datetime(value.decode("latin-1").strip()).timestamp() - wall()
+        when = parsedate_to_datetime(value.decode("latin-1").strip())
+        # RFC 9110 5.6.7: the form of asctime names no zone, and means UTC.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - wall()
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -33,6 +33,14 @@ _NO_MODEL_WORDS = frozenset(
     + ["model_decommissioned", "invalid_model", "model_terms_required", "model_permission_blocked_org"]
 )
 _BAD_KEY = frozenset(["invalid_api_key", "api_key_invalid", "api_key_expired", "account_deactivated"])
+# What OpenAI's responses say of a request that they cannot serve: there is no type beside these codes.
+_BAD_REQUEST = frozenset(
+    ["context_length_exceeded", "invalid_prompt", "content_filter", "content_policy_violation", "bio_policy"]
+    + ["misalignment_policy_violation", "image_content_policy_violation", "data_residency_mismatch"]
+    + ["invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode"]
+    + ["image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "image_file_not_found"]
+    + ["unsupported_image_media_type", "empty_image_file", "failed_to_download_image"]
+)
 # The first that matches counts. Sources: the pages on errors of OpenAI, Anthropic, Google (AIP-193, ErrorInfo), Azure,
 # OpenRouter, Groq, Mistral, Together, Fireworks, xAI, Cloudflare.
 _SAYINGS = (
@@ -87,7 +95,7 @@ _STATUS_OF = (
     (403, {"permission_error", "permission_denied"}),
     (404, {"not_found_error", "not_found"} | _NO_MODEL_WORDS),
     (413, {"request_too_large"}),
-    (400, {"invalid_request_error", "invalid_argument"}),
+    (400, {"invalid_request_error", "invalid_argument"} | _BAD_REQUEST),
     (529, {"overloaded_error"}),
     (503, {"unavailable", "server_is_overloaded", "service_unavailable", "slow_down"}),
     (504, {"timeout_error", "deadline_exceeded"}),

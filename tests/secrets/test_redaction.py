@@ -22,6 +22,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "JSON": lambda value: json.dumps({"key": value}),
     "JSON in UTF-8": lambda value: json.dumps({"key": value}, ensure_ascii=False),
     "JSON with escaped slashes": lambda value: json.dumps(value).replace("/", "\\/"),
+    "JSON within JSON": lambda value: json.dumps(json.dumps({"key": value})),
     "URL": lambda value: quote(value, safe=""),
     "URL path": quote,
     "form": quote_plus,

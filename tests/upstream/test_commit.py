@@ -198,6 +198,7 @@ async def test_json_that_breaks_off_before_that_is_no_answer() -> None:
         (json.dumps(LIMITED), True),
         (json.dumps([LIMITED]), True),
         (json.dumps({"type": "error", **LIMITED}), True),
+        ("\n" * 200 + json.dumps(LIMITED), True),
         ('{"error": null, "id": "resp_1", "output": []}', False),
         ('{"id": "1", "choices": [{"message": {"content": "\\"error\\""}}]}', False),
         ('{"error": ', False),
@@ -207,6 +208,24 @@ async def test_json_that_breaks_off_before_that_is_no_answer() -> None:
 )
 async def test_a_good_status_may_hide_an_error(body: str, is_error: bool) -> None:
     assert (await commit(answer(body.encode(), kind=JSON)) is not None) is is_error
+
+
+@pytest.mark.parametrize(
+    ("path", "failed"),
+    [(RESPONSES, True), (f"{RESPONSES}/resp_1", False)],  # one that is asked for again has long since failed
+    ids=["answered", "stored"],
+)
+async def test_a_response_that_failed_is_an_error(path: str, failed: bool) -> None:
+    body = {"id": "resp_" + 48 * "0", "object": "response", "created_at": 0, "status": "failed", **LIMITED}
+    whole = json.dumps(body).encode()
+    assert is_here(arrived(whole), route(path), SURFACE) is not failed
+    error = await commit(answer(whole, kind=JSON), path)
+    assert error == (whole if failed else None)
+
+
+async def test_a_part_of_a_response_may_have_failed() -> None:
+    body = {"status": "completed", "error": None, "output": [{"type": "file_search_call", "status": "failed"}]}
+    assert await commit(answer(json.dumps(body).encode(), kind=JSON), RESPONSES) is None
 
 
 def arrived(body: bytes, kind: str = "application/json", **fields: str) -> Answer:

@@ -414,6 +414,8 @@ def test_what_servers_say_in_their_own_ways(status: int, body: Any, outcome: Out
         ({"error": {"code": 429, "message": "x"}}, Outcome.RATE_LIMITED),
         ({"error": {"code": "1300", "type": "rate_limited"}}, Outcome.RATE_LIMITED),
         (google_error("INVALID_ARGUMENT"), Outcome.CLIENT_FAULT),
+        ({"error": {"code": "context_length_exceeded", "message": "x"}}, Outcome.CLIENT_FAULT),
+        ({"type": "error", "code": "invalid_prompt", "message": "x", "param": None}, Outcome.CLIENT_FAULT),
         ({"error": {"status": "UNAVAILABLE", "message": "x"}}, Outcome.UNAVAILABLE),
         ({"error": {"message": "oops"}}, Outcome.ERRED),
         (None, Outcome.ERRED),

@@ -606,9 +606,11 @@ async def test_a_gateway_key_goes_upstream_in_no_field_and_no_parameter(provider
     key = "gw_sk_" + "a" * 38
     headers = {"user-agent": key, "anthropic-x": key}
     app = gateway(with_keys("k"), providers).app
-    await request(app, "POST", f"/v1/embeddings?token={key}", headers=headers, json={"model": "gpt-4o"})
+    path = f"/v1/embeddings?token={key}&encoded={key.replace('_', '%5f')}&a=1"
+    await request(app, "POST", path, headers=headers, json={"model": "gpt-4o"})
     sent = providers.requests[0]
-    assert key not in str(sent.url) + str(sent.headers.raw)
+    assert sent.url.query == b"a=1"
+    assert key not in str(sent.headers.raw)
 
 
 # Heads that were written before ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -41,6 +42,28 @@ def test_retry_after_may_be_a_date() -> None:
     waited = retry_after([(b"retry-after", later)])
     assert waited is not None
     assert 90 < waited <= 100
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 15 Jan 2027 08:00:30 GMT",
+        "Friday, 15-Jan-27 08:00:30 GMT",
+        "Fri Jan 15 08:00:30 2027",
+        "Fri, 15 Jan 2027 08:00:30 -0000",
+        "Fri, 15 Jan 2027 17:00:30 +0900",
+    ],
+)
+def test_a_date_in_any_form_means_the_same_wherever_the_gateway_stands(
+    date: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert retry_after([(b"retry-after", date.encode())], wall=lambda: NOW) == 30
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -64,14 +64,16 @@ async def dial(origin: Origin, tls: TLS, make: Callable[[], Connection], patienc
 async def _connection(origin: Origin, tls: TLS, make: Callable[[], Connection]) -> Connection:
     addresses = await _addresses(origin.address, origin.port)
     sock = await (_connected(addresses[0]) if len(addresses) == 1 else first_connected(addresses))
-    secure = origin.scheme == "https"
+    loop, secure = asyncio.get_running_loop(), origin.scheme == "https"
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _, connection = await asyncio.get_running_loop().create_connection(
+        _, connection = await loop.create_connection(
             make, sock=sock, ssl=tls.context if secure else None, server_hostname=origin.host if secure else None
         )
     except BaseException:
-        sock.close()
+        if isinstance(loop, asyncio.BaseEventLoop):
+            sock.close()
+        else:  # uvloop closes the descriptor behind the socket's back: its number may be another's by now
+            sock.detach()
         raise
     return connection
 
@@ -101,6 +103,7 @@ async def _connected(address: _Address) -> socket.socket:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # uvloop's `sock_connect` waits for the threads that resolve names, whatever the address: other providers would
         # wait behind a name that takes long to resolve.
         failed = sock.connect_ex(address[1])

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import socket
+import struct
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
-from ai_gateway_mw.errors import ConnectTimeout, Overloaded, UpstreamInterrupted, UpstreamUnreachable
+from ai_gateway_mw.errors import (
+    ConnectTimeout,
+    Overloaded,
+    UpstreamInterrupted,
+    UpstreamTLSFailed,
+    UpstreamUnreachable,
+)
 from ai_gateway_mw.hosts import HostAddress
 from ai_gateway_mw.upstream.http1 import HTTPTransport, Origin, Timeouts
 from ai_gateway_mw.upstream.http1.dialling import first_connected
@@ -42,6 +51,27 @@ def silent_port() -> Iterator[int]:
 def listening_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
+
+
+@contextmanager
+def resetting_port() -> Iterator[int]:
+    """A port where every connection is reset as soon as it is there."""
+
+    def reset() -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=reset)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def address(port: int) -> tuple[int, tuple[str, int]]:
@@ -170,3 +200,16 @@ async def test_a_server_that_does_not_wait_to_be_asked_is_an_error(transport: HT
             assert (await get(transport, origin)).body == b"hello"
         await until(lambda: not transport.connections)
     server.close()
+
+
+async def test_a_handshake_that_is_reset_closes_no_descriptor_of_anybody_else(transport: HTTPTransport) -> None:
+    """The loop closes a connection that fails at its beginning; its number may be another's by the next moment."""
+    with resetting_port() as port:
+        for _ in range(10):
+            with pytest.raises((UpstreamTLSFailed, UpstreamUnreachable)):
+                await get(transport, Origin.of(f"https://127.0.0.1:{port}"))
+            ours = os.pipe()
+            gc.collect()
+            await asyncio.sleep(0)
+            for descriptor in ours:
+                os.close(descriptor)
