@@ -145,6 +145,15 @@ class KeyService:
         async with self._database.reading() as connection:
             return await self._wanted(connection, wanted)
 
+    async def ended_at_once(self, key_id: str) -> bool:
+        """Whether what a key has open ends with it: it was revoked, or succeeded without a grace. Raises
+        `KeyNotFound`."""
+        async with self._database.reading() as connection:
+            record = await self._wanted(connection, key_id)
+            if record.revoked_at is not None or record.rotated_to is None or record.retires_at is None:
+                return record.revoked_at is not None
+            return record.retires_at <= (await self._wanted(connection, record.rotated_to)).created_at
+
     async def page(self, wanted: KeyFilter = _ALL_KEYS, *, after: str = "", limit: int = 100) -> Sequence[KeyRecord]:
         """Keys in the order in which they were made, from the one that follows the id `after` on; at most 1,000."""
         if not storable(after):

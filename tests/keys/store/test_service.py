@@ -195,6 +195,19 @@ async def test_both_keys_work_for_exactly_the_grace(kept: Kept, grace: timedelta
     assert old.as_gateway_key().expires == end
 
 
+@pytest.mark.parametrize(("grace", "at_once"), [(timedelta(0), True), (TICK, False), (HOUR, False)], ids=str)
+async def test_what_a_key_has_open_ends_with_it_where_there_is_no_grace(
+    kept: Kept, grace: timedelta, at_once: bool
+) -> None:
+    old = await made(kept, "a")
+    assert not await kept.keys.ended_at_once(old.id)
+    await kept.keys.rotate("a", ALICE, grace=grace)
+    kept.clock.move(hours=2)
+    assert await kept.keys.ended_at_once(old.id) is at_once
+    await kept.keys.revoke(old.id, ALICE)
+    assert await kept.keys.ended_at_once(old.id)
+
+
 async def test_a_key_that_expires_within_its_grace_works_until_then(kept: Kept) -> None:
     old = await made(kept, "a", expires_at=NOON + HOUR)
     kept.clock.move(minutes=30)
