@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,6 +278,23 @@ async def test_a_stream_that_is_cut_is_counted_by_what_came(tmp_path: Path) -> N
         await s.ask({**ASK, "stream": True})
         assert 20 <= s.counted() <= 25
         assert s.idle
+
+
+@pytest.mark.parametrize(
+    ("answer", "errors"),
+    [
+        pytest.param(lambda: streamed(word()), 0, id="whole"),
+        pytest.param(lambda: streamed(word(), done=False), 1, id="cut"),
+        pytest.param(lambda: streamed(word(), {"error": {"message": "x", "type": "server_error"}}), 1, id="error event"),
+    ],
+)
+async def test_a_stream_that_ends_with_an_error_is_one(
+    tmp_path: Path, answer: Callable[[], httpx.Response], errors: int
+) -> None:
+    async with served(tmp_path, answer()) as s:
+        assert (await s.ask({**ASK, "stream": True})).status == 200
+        figures = await s.figures()
+        assert (figures.requests, figures.errors) == (1, errors)
 
 
 # ── Clients that leave

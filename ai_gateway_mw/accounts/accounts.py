@@ -231,7 +231,7 @@ def _used(account: Account, status: int, totals: Totals) -> Used:
         totals.provider,
         totals.model,
         time.time(),
-        error=status >= 400 and status != ClientGone.status,
+        error=account.broke_off or (status >= 400 and status != ClientGone.status),
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,
         cached_tokens=totals.cached_tokens,
