@@ -185,6 +185,15 @@ async def test_every_attempt_that_may_be_billed_is_counted(
         assert (s.counted(), s.idle) == (counted, True)
 
 
+async def test_what_goes_into_a_cache_costs_what_the_provider_lists(tmp_path: Path) -> None:
+    usage = {"input_tokens": 100, "cache_creation_input_tokens": 1000, "output_tokens": 0}
+    async with served(tmp_path, said(usage), limits=BUDGET) as s:
+        ask = {"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": CHAT["messages"]}
+        assert (await s.ask(ask, ANTHROPIC)).status == 200
+        assert s.spent == 100 * 3_000 + 1000 * 3_750
+        assert (await s.figures()).cost_nano == s.spent
+
+
 async def test_a_call_of_which_nothing_is_known_costs_in_the_usage_what_it_costs_the_budget(tmp_path: Path) -> None:
     """Where the counters are lost, the usage is what is left of the budget."""
     async with served(tmp_path, said(None), limits=BUDGET) as s:
@@ -285,7 +294,7 @@ async def test_a_stream_that_is_cut_is_counted_by_what_came(tmp_path: Path) -> N
     [
         pytest.param(lambda: streamed(word()), 0, id="whole"),
         pytest.param(lambda: streamed(word(), done=False), 1, id="cut"),
-        pytest.param(lambda: streamed(word(), {"error": {"message": "x", "type": "server_error"}}), 1, id="error event"),
+        pytest.param(lambda: streamed(word(), {"error": {"message": "x", "type": "server_error"}}), 1, id="error"),
     ],
 )
 async def test_a_stream_that_ends_with_an_error_is_one(
