@@ -506,6 +506,14 @@ async def test_what_cannot_be_counted_is_not_for_a_key_with_limits(tmp_path: Pat
         assert (answer.status, "has limits" in answer.text) == (403, True)
 
 
+@pytest.mark.parametrize(("background", "status"), [(True, 403), (False, 200), (None, 200)])
+async def test_a_response_in_the_background_is_not_either(tmp_path: Path, background: bool | None, status: int) -> None:
+    asked = {"model": "gpt-4o", "input": "hi", "max_output_tokens": 50, "background": background}
+    async with served(tmp_path) as s:
+        assert (await s.ask(asked, "/v1/responses")).status == status
+        assert len(s.providers.bodies) == (status == 200)
+
+
 @pytest.mark.parametrize("path", ["/v1/responses/resp_1/cancel", "/v1/batches/batch_1/cancel", "/v1/files"])
 async def test_what_generates_nothing_is(tmp_path: Path, path: str) -> None:
     async with served(tmp_path) as s:

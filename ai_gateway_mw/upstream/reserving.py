@@ -55,6 +55,8 @@ class Reserving:
                 return
         models = [model for _, model in ctx.offers if model is not None]
         payload = ctx.payload if ctx.body else None
+        if route.surface == "responses" and payload is not None and payload.get("background"):  # runs later
+            raise UseUncounted("a response in the background")
         read = input_estimate(ctx)
         made = 0 if payload is None else self._output_tokens(route, payload, models)
         cost = self._cost(account.unknown_price, models, read, made) if account.key.limits.has_budget else 0
