@@ -92,14 +92,17 @@ class KeyService:
             await self._note(connection, Event.KEY_CREATED, actor, None, created.record)
         return created
 
-    async def update(self, wanted: str, changes: KeyChanges, actor: Actor) -> KeyRecord:
-        """Change what is given; nothing is written where nothing changes. Raises `KeyNotFound` and `KeyRefused`."""
-        values = changes.given()
-        for required in ("name", "scopes"):
-            if required in values and values[required] is None:
-                raise KeyRefused("it cannot be taken away", required)
+    async def update(
+        self, wanted: str, changes: KeyChanges | Callable[[KeyRecord], KeyChanges], actor: Actor
+    ) -> KeyRecord:
+        """Change what is given, or what is made of the key as it is; nothing is written where nothing changes. Raises
+        `KeyNotFound` and `KeyRefused`."""
         async with self._database.writing() as connection:
             before = await self._wanted(connection, wanted, to_change=True)
+            values = (changes if isinstance(changes, KeyChanges) else changes(before)).given()
+            for required in ("name", "scopes"):
+                if required in values and values[required] is None:
+                    raise KeyRefused("it cannot be taken away", required)
             now = self._clock()
             if is_past(values.get("expires_at"), now):
                 raise KeyRefused("it would have expired by now; to end it, revoke it", "expires_at")

@@ -449,6 +449,17 @@ async def test_many_changes_at_once_come_one_after_the_other(kept: Kept) -> None
     assert len({row["revision"] for row in rows}) == len(rows)
 
 
+async def test_what_is_added_at_once_is_all_there(kept: Kept) -> None:
+    await made(kept, "a")
+    notes = {f"n{n}": str(n) for n in range(8)}
+    doing = [
+        kept.keys.update("a", lambda key, name=name: KeyChanges(metadata={**key.metadata, name: notes[name]}), ALICE)
+        for name in notes
+    ]
+    await asyncio.gather(*doing)
+    assert (await kept.keys.get("a")).metadata == notes
+
+
 async def test_a_clock_per_service_is_enough_for_order(kept: Kept) -> None:
     """Ids follow the clock of who makes them; a clock that is set back is no reason to fail."""
     await made(kept, "a")
