@@ -99,6 +99,9 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
         (["part", "--limit", "requests_per_day=1.5"], 2, "--limit requests_per_day: must be a whole number\n"),
         (["key_x"], 2, "NAME: names that begin with `key_` are for ids\n"),
         ([""], 2, "NAME: must have 1 or more characters\n"),
+        (["a", "--environment", "e" * 51], 2, "--environment: must have 50 or fewer characters\n"),
+        (["a", "--meta", "n=" + "v" * 501], 2, "--meta n: must have 500 or fewer characters\n"),
+        (["a", *["--allow-ip=10.0.0.1"] * 1001], 2, "--allow-ip: must have 1000 or fewer entries\n"),
     ],
 )
 def test_keys_that_cannot_be_made(command: Command, arguments: list[str], code: int, says: str) -> None:
