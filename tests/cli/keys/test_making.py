@@ -138,6 +138,12 @@ def test_a_successor_has_the_name_and_the_rules(command: Command) -> None:
     assert (new["rotated_from"], _shown(command, old["id"])["state"]) == (old["id"], "retiring")
 
 
+def test_a_key_that_expires_before_its_grace_is_over_is_said_to_work_until_then(command: Command) -> None:
+    made = json.loads(command("keys", "create", "production-api-primary", "--expires", "1h", "--json").stdout)
+    rotated = command("keys", "rotate", "production-api-primary", "--grace", "24h")
+    assert f"works until {made['expires_at'][:16].replace('T', ' ')} UTC;" in rotated.stderr
+
+
 @pytest.mark.parametrize("grace", ["0", "0s", "0d"])
 def test_without_grace_the_old_key_ends_at_once(command: Command, grace: str) -> None:
     made = json.loads(command("keys", "create", "production-api-primary", "--json").stdout)
