@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ async def test_all_exchanges_of_a_revoked_key_end_and_no_others(tmp_path: Path) 
             with pytest.raises(KeyRevoked):
                 account.check()
         of_alive.check()
+
+
+async def test_a_key_that_is_rotated_without_a_grace_ends_its_exchanges(tmp_path: Path) -> None:
+    async with opened(tmp_path) as accounts:
+        created = await made(accounts)
+        account = accounts.account(context(), await found(accounts, created), "deny")
+        await accounts.services.keys.rotate("a", ALICE, grace=timedelta(0))
+        async with asyncio.timeout(20):
+            while not account.revoked:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        with pytest.raises(KeyRevoked):
+            account.check()
 
 
 async def test_an_exchange_that_is_over_is_not_interrupted(tmp_path: Path) -> None:

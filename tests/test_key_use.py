@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +185,15 @@ async def test_every_attempt_that_may_be_billed_is_counted(
         assert (s.counted(), s.idle) == (counted, True)
 
 
+async def test_what_goes_into_a_cache_costs_what_the_provider_lists(tmp_path: Path) -> None:
+    usage = {"input_tokens": 100, "cache_creation_input_tokens": 1000, "output_tokens": 0}
+    async with served(tmp_path, said(usage), limits=BUDGET) as s:
+        ask = {"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": CHAT["messages"]}
+        assert (await s.ask(ask, ANTHROPIC)).status == 200
+        assert s.spent == 100 * 3_000 + 1000 * 3_750
+        assert (await s.figures()).cost_nano == s.spent
+
+
 async def test_a_call_of_which_nothing_is_known_costs_in_the_usage_what_it_costs_the_budget(tmp_path: Path) -> None:
     """Where the counters are lost, the usage is what is left of the budget."""
     async with served(tmp_path, said(None), limits=BUDGET) as s:
@@ -278,6 +287,23 @@ async def test_a_stream_that_is_cut_is_counted_by_what_came(tmp_path: Path) -> N
         await s.ask({**ASK, "stream": True})
         assert 20 <= s.counted() <= 25
         assert s.idle
+
+
+@pytest.mark.parametrize(
+    ("answer", "errors"),
+    [
+        pytest.param(lambda: streamed(word()), 0, id="whole"),
+        pytest.param(lambda: streamed(word(), done=False), 1, id="cut"),
+        pytest.param(lambda: streamed(word(), {"error": {"message": "x", "type": "server_error"}}), 1, id="error"),
+    ],
+)
+async def test_a_stream_that_ends_with_an_error_is_one(
+    tmp_path: Path, answer: Callable[[], httpx.Response], errors: int
+) -> None:
+    async with served(tmp_path, answer()) as s:
+        assert (await s.ask({**ASK, "stream": True})).status == 200
+        figures = await s.figures()
+        assert (figures.requests, figures.errors) == (1, errors)
 
 
 # ── Clients that leave
@@ -478,6 +504,14 @@ async def test_what_cannot_be_counted_is_not_for_a_key_with_limits(tmp_path: Pat
     async with served(tmp_path) as s:
         answer = await s.ask({"model": "gpt-4o", "batch": {}}, path)
         assert (answer.status, "has limits" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize(("background", "status"), [(True, 403), (False, 200), (None, 200)])
+async def test_a_response_in_the_background_is_not_either(tmp_path: Path, background: bool | None, status: int) -> None:
+    asked = {"model": "gpt-4o", "input": "hi", "max_output_tokens": 50, "background": background}
+    async with served(tmp_path) as s:
+        assert (await s.ask(asked, "/v1/responses")).status == status
+        assert len(s.providers.bodies) == (status == 200)
 
 
 @pytest.mark.parametrize("path", ["/v1/responses/resp_1/cancel", "/v1/batches/batch_1/cancel", "/v1/files"])

@@ -21,6 +21,7 @@ class Account:
     it."""
 
     revoked = False
+    broke_off = False  # the stream ended with an error, whatever the status with which it began
     usage_was_asked = False  # of the provider, in the client's stead: the content of the last attempt
     _is_closed = False
     _reserved = 0, 0  # tokens of input and of output

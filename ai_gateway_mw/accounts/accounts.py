@@ -194,7 +194,7 @@ class Accounts:
         await self._end_revoked(services, changed)
 
     async def _end_revoked(self, services: Services, changed: Collection[str] | None) -> None:
-        """End what is open under keys among these that were revoked."""
+        """End what is open under keys among these that were ended at once."""
         if changed is not None and not changed:
             return
         in_use: defaultdict[str, list[Account]] = defaultdict(list)
@@ -212,9 +212,9 @@ class Accounts:
 
     @staticmethod
     async def _is_gone(services: Services, key_id: str) -> bool:
-        """Whether the key was revoked, or is no more, as in a database that was put in the place of this one."""
+        """Whether the key was ended at once, or is no more, as in a database that was put in the place of this one."""
         try:
-            return (await services.keys.get(key_id)).revoked_at is not None
+            return await services.keys.ended_at_once(key_id)
         except LookupError:
             return True
 
@@ -231,7 +231,7 @@ def _used(account: Account, status: int, totals: Totals) -> Used:
         totals.provider,
         totals.model,
         time.time(),
-        error=status >= 400 and status != ClientGone.status,
+        error=account.broke_off or (status >= 400 and status != ClientGone.status),
         input_tokens=totals.input_tokens,
         output_tokens=totals.output_tokens,
         cached_tokens=totals.cached_tokens,

@@ -35,14 +35,14 @@ class Totals(NamedTuple):
             candidate = attempt.candidate
             if not attempt.outcome.may_be_billed:
                 continue
-            read, made, cached, _ = attempt.counted_usage or _UNTOLD
+            read, made, cached, _, written = attempt.counted_usage or _UNTOLD
             if read is None:
-                read = reserved[0]
+                read = written = reserved[0]
             if made is None:
                 made = reserved[1]
             if read or made:
                 price = None if candidate.model is None else prices.applied(candidate.model, unknown)
-                cost = None if price is None or cost is None else cost + price.cost(read, made, cached)
+                cost = None if price is None or cost is None else cost + price.cost(read, made, cached, written)
             all_read += read
             all_made += made
             all_cached += cached
@@ -52,4 +52,4 @@ class Totals(NamedTuple):
 
 
 _NOTHING: Final = Totals()
-_UNTOLD: Final = (None, None, 0, 0)
+_UNTOLD: Final = (None, None, 0, 0, 0)

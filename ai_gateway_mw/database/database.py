@@ -186,6 +186,7 @@ def _make_private(file: Path) -> None:
 
 def _set_up(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # we say when a transaction begins: see _begin
+    connection.create_function("lower", 1, str.lower, deterministic=True)  # SQLite's own knows no letters beyond ASCII
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)

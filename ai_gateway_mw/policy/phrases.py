@@ -64,7 +64,8 @@ def demand(error: ErrorDetails) -> str:
     if kind in _BOUNDS:
         return f"must be {_BOUNDS[kind].format(**context)}"
     if kind in _FORMS:
-        return _FORMS[kind].format(**context)
+        is_text = context.get("field_type") == "Value"
+        return _FORMS[f"string_{kind}" if is_text else kind].format(**context)
     if kind == "missing":
         return "must be given"
     return str(context["error"]) if "error" in context else _lowered(error["msg"])

@@ -159,6 +159,8 @@ class UpstreamAnswer:
         """What is still to be sent, once it is noted what the stream has come to."""
         ending = watcher.ending(failure)
         self._attempt.outcome = self._outcome(ending, failure)
+        if self._ctx.account is not None and (ending.interrupted or ending.error is not None):
+            self._ctx.account.broke_off = True
         if ending.interrupted:
             self._log_end(failure)
             if isinstance(watcher, ArrayWatcher):  # nothing that could be added says so

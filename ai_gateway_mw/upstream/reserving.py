@@ -55,6 +55,8 @@ class Reserving:
                 return
         models = [model for _, model in ctx.offers if model is not None]
         payload = ctx.payload if ctx.body else None
+        if route.surface == "responses" and payload is not None and payload.get("background"):  # runs later
+            raise UseUncounted("a response in the background")
         read = input_estimate(ctx)
         made = 0 if payload is None else self._output_tokens(route, payload, models)
         cost = self._cost(account.unknown_price, models, read, made) if account.key.limits.has_budget else 0
@@ -79,13 +81,13 @@ class Reserving:
         return longest if self._max_output_tokens is None else min(longest, self._max_output_tokens)
 
     def _cost(self, unknown: UnknownPrice, models: Sequence[Model], input_tokens: int, output_tokens: int) -> int:
-        """What the dearest of the models that may be tried would cost."""
+        """What the dearest of the models that may be tried would cost, with all of the prompt written to a cache."""
         dearest = 0
         for model in models:
             price = self._prices.applied(model, unknown)
             if price is None:
                 raise UseUncounted(f"model '{model.id}'")
-            dearest = max(dearest, price.cost(input_tokens, output_tokens))
+            dearest = max(dearest, price.cost(input_tokens, output_tokens, written_tokens=input_tokens))
         return dearest
 
 

@@ -28,13 +28,15 @@ class Usage(NamedTuple):
     """Tokens of one answer, None where the provider did not say.
 
     `input_tokens` is all of the prompt and `output_tokens` all that was generated, in every format: `cached` is the
-    part of the prompt that came from a cache, `reasoning` the part of the output that is thought.
+    part of the prompt that came from a cache, `written` the part that went into one, and `reasoning` the part of the
+    output that is thought.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached: int = 0
     reasoning: int = 0
+    written: int = 0
 
 
 def usage_of_body(dialect: Dialect, body: bytes, head: bytes = b"") -> Usage | None:
@@ -174,23 +176,26 @@ def _openai(usage: _Members) -> Usage:
         if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
             cached = _count(usage["prompt_cache_hit_tokens"]) or 0
         reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-        return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning)
+        written = _detail(usage, "prompt_tokens_details", "cache_write_tokens")
+        return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning, written)
     return Usage(
         _count(usage.get("input_tokens")),
         _count(usage.get("output_tokens")),
         _detail(usage, "input_tokens_details", "cached_tokens"),
         _detail(usage, "output_tokens_details", "reasoning_tokens"),
+        _detail(usage, "input_tokens_details", "cache_write_tokens"),
     )
 
 
 def _anthropic(usage: _Members) -> Usage:
     """`input_tokens` are those after the last cache breakpoint; what a cache gave or took comes on top."""
-    read = usage.get("cache_read_input_tokens")
+    read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
     return Usage(
-        _sum(usage.get("input_tokens"), usage.get("cache_creation_input_tokens"), read),
+        _sum(usage.get("input_tokens"), written, read),
         _count(usage.get("output_tokens")),
         _count(read) or 0,
         _detail(usage, "output_tokens_details", "thinking_tokens"),
+        _count(written) or 0,
     )
 
 

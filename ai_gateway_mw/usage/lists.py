@@ -15,11 +15,13 @@ _LONGEST: Final = 200  # characters of a name that may be a model's
 
 
 class ListPrice(NamedTuple):
-    """US dollars for a million tokens; `cached` is None where the cache makes nothing cheaper."""
+    """US dollars for a million tokens; `cached` is None where the cache makes nothing cheaper, and `written` where it
+    makes nothing dearer."""
 
     input: float | Decimal
     output: float | Decimal
     cached: float | Decimal | None = None
+    written: float | Decimal | None = None
 
 
 PriceList = Callable[[Collection[str], str], ListPrice | None]
@@ -46,13 +48,19 @@ def bundled_list() -> PriceList:
         try:
             read = snapshot.calc(Usage(input_tokens=_SAMPLE, output_tokens=_SAMPLE), model, provider, None, None)
             cached = snapshot.calc(Usage(input_tokens=_SAMPLE, cache_read_tokens=_SAMPLE), model, provider, None, None)
+            written = snapshot.calc(
+                Usage(input_tokens=_SAMPLE, cache_write_tokens=_SAMPLE), model, provider, None, None
+            )
         except (LookupError, ValueError):
             return None
         # It also takes names that only resemble a provider's: `azure-openai` for OpenAI, a proxy for what is behind it.
         if read.provider.id != provider or getattr(read.model_price, "input_mtok", None) is None:
             return None
         return ListPrice(
-            *(each * _SAMPLES_IN_A_MILLION for each in (read.input_price, read.output_price, cached.input_price))
+            *(
+                each * _SAMPLES_IN_A_MILLION
+                for each in (read.input_price, read.output_price, cached.input_price, written.input_price)
+            )
         )
 
     def listed(provider: Collection[str], model: str) -> ListPrice | None:

@@ -24,22 +24,29 @@ _WITHOUT_OUTPUT: Final = ("embedding", "moderation", "rerank")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Billionths of a US dollar for a million tokens: of the prompt, of the output, of the prompt out of a cache."""
+    """Billionths of a US dollar for a million tokens: of the prompt, of the output, of the prompt out of a cache, and
+    what those of the prompt cost more that go into a cache."""
 
     input: int
     output: int
     cached: int
+    surcharge: int = 0
 
     @classmethod
     def of_dollars(cls, price: ListPrice) -> Price:
-        """The price that a list has; without one of its own, a cached token costs like another."""
-        cached = price.input if price.cached is None else price.cached
-        return cls(_nano(price.input), _nano(price.output), _nano(cached))
+        """The price that a list has; without one of its own, a token out of a cache or into it costs like another."""
+        read = _nano(price.input)
+        cached = read if price.cached is None else _nano(price.cached)
+        surcharge = 0 if price.written is None else _nano(price.written) - read
+        return cls(read, _nano(price.output), cached, surcharge)
 
-    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
-        """Billionths of a dollar, rounded up; `cached_tokens` are the part of the input that came from a cache."""
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, written_tokens: int = 0) -> int:
+        """Billionths of a dollar, rounded up; `cached_tokens` are the part of the input that came from a cache, and
+        `written_tokens` the part of the rest that went into one."""
         cached = min(cached_tokens, input_tokens)
         total = (input_tokens - cached) * self.input + cached * self.cached + output_tokens * self.output
+        if written_tokens:
+            total += min(written_tokens, input_tokens - cached) * self.surcharge
         return -(-total // _MILLION)
 
 
@@ -101,7 +108,8 @@ class Prices:
         if not known:
             return DEAR
         dearest = max(price.input for price in known)
-        return Price(dearest, max(price.output for price in known), dearest)
+        surcharge = max(price.surcharge for price in known)
+        return Price(dearest, max(price.output for price in known), dearest, surcharge)
 
 
 def _stated(model: Model) -> Price | None:
@@ -110,7 +118,8 @@ def _stated(model: Model) -> Price | None:
     output = text.get("output", 0 if model.kind in _WITHOUT_OUTPUT else None)
     if "input" not in text or output is None:
         return None
-    return Price.of_dollars(ListPrice(text["input"], output, text.get("input_cache_read")))
+    cached, written = text.get("input_cache_read"), text.get("input_cache_write")
+    return Price.of_dollars(ListPrice(text["input"], output, cached, written))
 
 
 def _nano(dollars: float | Decimal) -> int:

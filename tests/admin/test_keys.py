@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -179,6 +180,8 @@ async def test_keys_are_listed_by_state_environment_and_name(plane: Plane) -> No
     assert await ids(plane, "?environment=staging") == [two]
     assert await ids(plane, "?name=PRODUCTION") == [one, rotated]
     assert await ids(plane, "?name=%25") == []
+    accented = (await plane.key("Ünï-ключ"))["key"]["id"]
+    assert await ids(plane, f"?name={quote('üNÏ-КЛЮЧ')}") == [accented]
     assert await ids(plane, "?state=active&environment=production&name=-a&limit=1") == [rotated]
 
 

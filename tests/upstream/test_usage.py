@@ -83,7 +83,13 @@ BODIES: list[Any] = [
     pytest.param(
         RESPONSES, body(output=[], usage=RESPONSE, user=None, metadata={}), Usage(36, 87, 4, 64), id="responses"
     ),
-    pytest.param(MESSAGES, body(content=[], usage=ANTHROPIC), Usage(23, 13, 11), id="messages"),
+    pytest.param(
+        RESPONSES,
+        body(usage={"input_tokens": 9, "output_tokens": 1, "input_tokens_details": {"cache_write_tokens": 8}}),
+        Usage(9, 1, 0, 0, 8),
+        id="responses-written",
+    ),
+    pytest.param(MESSAGES, body(content=[], usage=ANTHROPIC), Usage(23, 13, 11, 0, 7), id="messages"),
     pytest.param(
         MESSAGES,
         body(usage={"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}),

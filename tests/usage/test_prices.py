@@ -57,6 +57,18 @@ def test_tokens_cost_what_the_price_says(tokens: tuple[int, int, int], cost: int
     assert GPT_4O.cost(*tokens) == cost
 
 
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [((1_000, 0, 0, 400), 1_000 * 3_000 + 400 * 750), ((1_000, 0, 900, 400), 100 * 3_750 + 900 * 300)],
+    ids=["written", "more written than is left"],
+)
+def test_tokens_that_go_into_a_cache_have_a_price_of_their_own(tokens: tuple[int, int, int, int], cost: int) -> None:
+    pricing = text(input=3, output=15, input_cache_read=0.3, input_cache_write=3.75)
+    price = Prices(lambda: no_list).of(model(pricing=pricing))
+    assert price is not None
+    assert price.cost(*tokens) == cost
+
+
 def test_a_cost_is_rounded_up_and_exact_for_large_numbers() -> None:
     assert Price(1, 0, 0).cost(1, 0, 0) == 1
     assert Price(1_000_001, 0, 0).cost(10**12 + 1, 0, 0) == -(-(10**12 + 1) * 1_000_001 // 1_000_000)

@@ -57,11 +57,12 @@ def update(
         stop("Nothing is to be changed: give an option, such as --allow-ip; --help lists them all.", code=2)
     document(KeyChanges, values)
 
-    async def changed(services: Services) -> tuple[KeyRecord, Figures]:
-        before = await services.keys.get(key)
+    def changes(before: KeyRecord) -> KeyChanges:
         pairs = {field: _merged(field, getattr(before, field), more[field], less[field]) for field in more}
-        changes = document(KeyChanges, values | {field: new for field, new in pairs.items() if new is not None})
-        return await with_figures(services, await services.keys.update(before.id, changes, actor()))
+        return document(KeyChanges, values | {field: new for field, new in pairs.items() if new is not None})
+
+    async def changed(services: Services) -> tuple[KeyRecord, Figures]:
+        return await with_figures(services, await services.keys.update(key, changes, actor()))
 
     (row,) = rows_of([for_key(key, changed)])
     if as_json:

@@ -71,13 +71,14 @@ def rotate(
     """
 
     async def succeeded(services: Services) -> tuple[KeyRecord, Created]:
-        old = await services.keys.get(key)
-        return old, await services.keys.rotate(old.id, actor(), grace=grace)
+        made = await services.keys.rotate((await services.keys.get(key)).id, actor(), grace=grace)
+        assert made.record.rotated_from is not None
+        return await services.keys.get(made.record.rotated_from), made
 
     old, created = for_key(key, succeeded)
     hand_out(created, as_json=as_json, quiet=quiet)
     if not quiet:
-        until = f"works until {shown(now() + grace)}" if grace else "does not work any more"
+        until = f"works until {shown(old.ends)}" if grace else "does not work any more"
         uses = "uses" if grace else "used"
         say(f"{old.id} ({old.masked}) {until}; `ai-gateway keys callers {old.id}` tells who {uses} it.", stderr=True)
 

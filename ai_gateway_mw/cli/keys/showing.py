@@ -57,7 +57,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         ",".join(record.scopes),
         row.state,
         shown(record.created_at),
-        shown(record.expires_at or record.retires_at, none="never"),
+        shown(record.ends, none="never"),
         shown(figures.last_used, none="never"),
         str(figures.requests),
         rate(figures),

@@ -66,6 +66,12 @@ class KeyRecord:
             return State.RETIRED if now >= self.retires_at else State.RETIRING
         return State.ACTIVE
 
+    @property
+    def ends(self) -> datetime | None:
+        """From when on it does not work, if nothing is changed: its expiry or the end of its grace, whichever comes
+        first."""
+        return min((end for end in (self.expires_at, self.retires_at) if end is not None), default=None)
+
     def works(self, now: datetime) -> bool:
         """Whether requests may come with it."""
         return self.state(now) in (State.ACTIVE, State.RETIRING)
@@ -77,7 +83,6 @@ class KeyRecord:
 
     def as_gateway_key(self) -> GatewayKey:
         """The key as requests meet it."""
-        ends = [end for end in (self.expires_at, self.retires_at) if end is not None]
         return GatewayKey(
             id=self.id,
             name=self.name,
@@ -85,7 +90,7 @@ class KeyRecord:
             environment=self.environment,
             scopes=self.scopes,
             metadata=self.metadata,
-            expires=min(ends, default=None),
+            expires=self.ends,
             revoked=self.revoked_at is not None,
             allowed_ips=None if self.allowed_ips is None else Ranges(map(parse_network, self.allowed_ips)),
             allowed_models=self.allowed_models,

@@ -92,14 +92,17 @@ class KeyService:
             await self._note(connection, Event.KEY_CREATED, actor, None, created.record)
         return created
 
-    async def update(self, wanted: str, changes: KeyChanges, actor: Actor) -> KeyRecord:
-        """Change what is given; nothing is written where nothing changes. Raises `KeyNotFound` and `KeyRefused`."""
-        values = changes.given()
-        for required in ("name", "scopes"):
-            if required in values and values[required] is None:
-                raise KeyRefused("it cannot be taken away", required)
+    async def update(
+        self, wanted: str, changes: KeyChanges | Callable[[KeyRecord], KeyChanges], actor: Actor
+    ) -> KeyRecord:
+        """Change what is given, or what is made of the key as it is; nothing is written where nothing changes. Raises
+        `KeyNotFound` and `KeyRefused`."""
         async with self._database.writing() as connection:
             before = await self._wanted(connection, wanted, to_change=True)
+            values = (changes if isinstance(changes, KeyChanges) else changes(before)).given()
+            for required in ("name", "scopes"):
+                if required in values and values[required] is None:
+                    raise KeyRefused("it cannot be taken away", required)
             now = self._clock()
             if is_past(values.get("expires_at"), now):
                 raise KeyRefused("it would have expired by now; to end it, revoke it", "expires_at")
@@ -144,6 +147,15 @@ class KeyService:
         """The key with this id, or the one in use with this name. Raises `KeyNotFound`."""
         async with self._database.reading() as connection:
             return await self._wanted(connection, wanted)
+
+    async def ended_at_once(self, key_id: str) -> bool:
+        """Whether what a key has open ends with it: it was revoked, or succeeded without a grace. Raises
+        `KeyNotFound`."""
+        async with self._database.reading() as connection:
+            record = await self._wanted(connection, key_id)
+            if record.revoked_at is not None or record.rotated_to is None or record.retires_at is None:
+                return record.revoked_at is not None
+            return record.retires_at <= (await self._wanted(connection, record.rotated_to)).created_at
 
     async def page(self, wanted: KeyFilter = _ALL_KEYS, *, after: str = "", limit: int = 100) -> Sequence[KeyRecord]:
         """Keys in the order in which they were made, from the one that follows the id `after` on; at most 1,000."""

@@ -99,6 +99,9 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
         (["part", "--limit", "requests_per_day=1.5"], 2, "--limit requests_per_day: must be a whole number\n"),
         (["key_x"], 2, "NAME: names that begin with `key_` are for ids\n"),
         ([""], 2, "NAME: must have 1 or more characters\n"),
+        (["a", "--environment", "e" * 51], 2, "--environment: must have 50 or fewer characters\n"),
+        (["a", "--meta", "n=" + "v" * 501], 2, "--meta n: must have 500 or fewer characters\n"),
+        (["a", *["--allow-ip=10.0.0.1"] * 1001], 2, "--allow-ip: must have 1000 or fewer entries\n"),
     ],
 )
 def test_keys_that_cannot_be_made(command: Command, arguments: list[str], code: int, says: str) -> None:
@@ -133,6 +136,12 @@ def test_a_successor_has_the_name_and_the_rules(command: Command) -> None:
     same = ("name", "environment", "scopes", "allowed_ips", "limits")
     assert [new[field] for field in same] == [old[field] for field in same]
     assert (new["rotated_from"], _shown(command, old["id"])["state"]) == (old["id"], "retiring")
+
+
+def test_a_key_that_expires_before_its_grace_is_over_is_said_to_work_until_then(command: Command) -> None:
+    made = json.loads(command("keys", "create", "production-api-primary", "--expires", "1h", "--json").stdout)
+    rotated = command("keys", "rotate", "production-api-primary", "--grace", "24h")
+    assert f"works until {made['expires_at'][:16].replace('T', ' ')} UTC;" in rotated.stderr
 
 
 @pytest.mark.parametrize("grace", ["0", "0s", "0d"])

@@ -62,6 +62,14 @@ def test_the_table_has_a_line_for_each_key(command: Command) -> None:
     assert one["key"] not in shown.output
 
 
+def test_of_a_key_in_its_grace_the_table_tells_when_it_stops_to_work(command: Command) -> None:
+    _made(command, "a", "--expires", "2099-01-31")
+    command("keys", "rotate", "a", "--grace", "1h")
+    line = command("keys", "list", "--state", "retiring").stdout.splitlines()[1].split()
+    retires = json.loads(command("keys", "list", "--state", "retiring", "--json").stdout)[0]["retires_at"]
+    assert line[8:11] == [retires[:10], retires[11:16], "UTC"]
+
+
 def test_only_keys_that_work_are_listed_unless_others_are_wanted(command: Command) -> None:
     for name in ("kept", "replaced", "ended"):
         _made(command, name)

@@ -195,6 +195,19 @@ async def test_both_keys_work_for_exactly_the_grace(kept: Kept, grace: timedelta
     assert old.as_gateway_key().expires == end
 
 
+@pytest.mark.parametrize(("grace", "at_once"), [(timedelta(0), True), (TICK, False), (HOUR, False)], ids=str)
+async def test_what_a_key_has_open_ends_with_it_where_there_is_no_grace(
+    kept: Kept, grace: timedelta, at_once: bool
+) -> None:
+    old = await made(kept, "a")
+    assert not await kept.keys.ended_at_once(old.id)
+    await kept.keys.rotate("a", ALICE, grace=grace)
+    kept.clock.move(hours=2)
+    assert await kept.keys.ended_at_once(old.id) is at_once
+    await kept.keys.revoke(old.id, ALICE)
+    assert await kept.keys.ended_at_once(old.id)
+
+
 async def test_a_key_that_expires_within_its_grace_works_until_then(kept: Kept) -> None:
     old = await made(kept, "a", expires_at=NOON + HOUR)
     kept.clock.move(minutes=30)
@@ -434,6 +447,17 @@ async def test_many_changes_at_once_come_one_after_the_other(kept: Kept) -> None
     assert (await kept.log.verify()).whole
     rows = await kept.rows()
     assert len({row["revision"] for row in rows}) == len(rows)
+
+
+async def test_what_is_added_at_once_is_all_there(kept: Kept) -> None:
+    await made(kept, "a")
+    notes = {f"n{n}": str(n) for n in range(8)}
+    doing = [
+        kept.keys.update("a", lambda key, name=name: KeyChanges(metadata={**key.metadata, name: notes[name]}), ALICE)
+        for name in notes
+    ]
+    await asyncio.gather(*doing)
+    assert (await kept.keys.get("a")).metadata == notes
 
 
 async def test_a_clock_per_service_is_enough_for_order(kept: Kept) -> None:
