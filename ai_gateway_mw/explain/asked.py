@@ -200,8 +200,9 @@ def numbered(text: str) -> tuple[str, int]:
 def from_har(text: str) -> Asked:
     """An entry of a HAR file, `FILE` or `FILE#3` (counted from 1). Raises `NoRequest`."""
     name, number = numbered(text)
+    held = read(Path(name))
     try:
-        entries = json.loads(read(Path(name)))["log"]["entries"]
+        entries = json.loads(held)["log"]["entries"]
         found = entries[number - 1] if number else entries[len(entries)]
         request = found["request"]
         fields = [(field["name"], field["value"]) for field in request["headers"]]
@@ -217,8 +218,9 @@ def from_har(text: str) -> Asked:
 def from_file(path: Path) -> Asked:
     """A JSON file with `method`, `path`, `headers`, `body` and `ip`, all of which may be left out. Raises
     `NoRequest`."""
+    held = read(path)
     try:
-        data = json.loads(read(path))
+        data = json.loads(held)
     except (ValueError, RecursionError):
         raise NoRequest(f"{path}: this is no JSON") from None
     if not isinstance(data, dict):

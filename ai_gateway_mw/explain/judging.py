@@ -85,7 +85,10 @@ async def explained(
     `NoRequest`."""
     name, number = numbered(text)
     path = Path(name)
-    exchanges = load_exchanges(path)
+    try:
+        exchanges = load_exchanges(path)
+    except PolicyError as error:
+        raise NoRequest(str(error)) from None
     if not 0 < number <= len(exchanges.exchanges):
         raise NoRequest(f"{path}: there is no exchange {number}")
     *before, wanted = exchanges.exchanges[:number]
