@@ -24,7 +24,7 @@ from tests.gateways import gateway
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "gateway-keys.md").read_text()
 README = (ROOT / "README.md").read_text()
-MIGRATING = (ROOT / "docs" / "migrating-from-ngrok.md").read_text()
+MIGRATING = "\n".join((ROOT / "docs" / f"migrating-from-{name}.md").read_text() for name in ("ngrok", "litellm"))
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

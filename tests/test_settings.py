@@ -102,7 +102,8 @@ def test_a_variable_sets_it(name: str, text: str, value: Any, monkeypatch: pytes
         ({"ip_policies": 7}, "IP_POLICIES: Input should be a dictionary or an instance of IPPolicies"),
         ({"secrets": "env,vualt"}, "SECRETS: `vualt` is no source of secrets; there are env, dotenv, files, local"),
         ({"secrets": "dotenvs"}, "SECRETS: `dotenvs` is no source of secrets; did you mean `dotenv`?"),
-        ({"max_body": "much"}, "MAX_BODY: "),
+        ({"max_body": "much"}, "MAX_BODY: a size with its unit, such as `32MiB`"),
+        ({"max_body": "32xb"}, "MAX_BODY: a size with its unit, such as `32MiB`"),
         ({"max_body": "0"}, "MAX_BODY: Input should be greater than 0"),
         ({"secrets_ttl": "-1"}, "SECRETS_TTL: Input should be greater than or equal to 0"),
         ({"connect_timeout": "soon"}, "CONNECT_TIMEOUT: a duration with its unit, such as `30s`"),
@@ -198,7 +199,7 @@ def test_secrets_and_what_others_use_are_no_settings(here: Path, monkeypatch: py
 
 def test_a_short_admin_token_is_a_warning() -> None:
     (warning,) = Settings(admin_token="short").warnings
-    assert warning.message == "AI_GATEWAY_ADMIN_TOKEN is shorter than 16 characters and can be guessed"
+    assert warning.message == "AI_GATEWAY_ADMIN_TOKEN is shorter than 16 characters: the admin plane stays closed"
 
 
 def test_settings_show_no_secret() -> None:

@@ -425,11 +425,11 @@ def test_what_is_partly_known_here_is_not_said_to_be_elsewhere() -> None:
     [
         ("conn.client_ip in ['10.0.0.0/8']", "write `inCidrRanges(conn.client_ip, [...])`"),
         ("req.host.split('.', 1)[0] == 'a'", "gives the whole text"),
-        ("'com' in conn.client_ip.categories", "no IP intelligence is configured; set `IP_INTELLIGENCE`"),
-        ("conn.geo.country_code == 'DE'", "set `IP_INTELLIGENCE`"),
+        ("'com' in conn.client_ip.categories", "there is no IP intelligence; set `AI_GATEWAY_IP_INTELLIGENCE`"),
+        ("conn.geo.country_code == 'DE'", "set `AI_GATEWAY_IP_INTELLIGENCE`"),
         ("conn.bytes_in > 1000", "always 0"),
-        ("conn.tls.version < '1.3'", "set `TLS_FIELDS`"),
-        ("conn.tls.ja4_fingerprint == 'x'", "a trusted proxy may, if `TLS_FIELDS` has `ja4_fingerprint`"),
+        ("conn.tls.version < '1.3'", "set `AI_GATEWAY_TLS_FIELDS`"),
+        ("conn.tls.ja4_fingerprint == 'x'", "a trusted proxy may, if `AI_GATEWAY_TLS_FIELDS` has `ja4_fingerprint`"),
         ("conn.k8s.pod.metadata.name == ''", "no Kubernetes bindings"),
     ],
 )

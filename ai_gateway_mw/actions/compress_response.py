@@ -73,7 +73,7 @@ class CompressResponse:
 def _lacking(name: str) -> str:
     if name not in PACKAGES:
         return f"`{name}` is not offered: no client needs it"
-    return f"`{name}` is not offered: the package `{PACKAGES[name]}` is not installed"
+    return f"`{name}` is not offered: {PACKAGES[name]} is not installed; do: pip install 'ai-gateway-mw[compression]'"
 
 
 def _vary(ctx: Context) -> None:

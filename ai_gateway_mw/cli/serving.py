@@ -60,7 +60,8 @@ def _reason(error: OSError, host: str, port: int) -> str:
             return f"port {port} of {host} may not be used by this user; choose one from 1024 on with --port"
         case errno.EADDRNOTAVAIL:
             return f"{host} is no address of this machine"
-    return f"cannot listen on {host}: {error.strerror or error}"
+    reason, _, _ = (error.strerror or str(error)).partition(" (while ")  # what `create_server` adds
+    return f"cannot listen on {host}: {reason}"
 
 
 @dataclass(frozen=True)

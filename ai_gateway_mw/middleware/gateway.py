@@ -14,13 +14,13 @@ import httpx
 from ai_gateway_mw.asgi import ASGIApp, Message, Receive, Scope, Send, raw_route_path, route_path, run_lifespan
 from ai_gateway_mw.compiler import compile_policy
 from ai_gateway_mw.context import Context
-from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, Problem, SecretError
+from ai_gateway_mw.errors import AmbiguousPath, GatewayError, InstallationError, PolicyError, Problem, SecretError
 from ai_gateway_mw.middleware.exchange import serve
 from ai_gateway_mw.middleware.standalone import Standalone
 from ai_gateway_mw.middleware.websocket import refuse_websocket
 from ai_gateway_mw.policy import Policy, load_file, load_policy
 from ai_gateway_mw.secrets import SecretStore
-from ai_gateway_mw.settings import Settings
+from ai_gateway_mw.settings import Settings, SettingsError
 from ai_gateway_mw.stores import Stores
 from ai_gateway_mw.surfaces import route_of
 from ai_gateway_mw.watches import Watches
@@ -50,6 +50,8 @@ class Gateway:
         """`internal` are apps that `forward-internal` knows by these names, and whose lifespan is left to others; URLs
         in it are those of the setting. `secrets` is a store, or names of sources as in the setting. `overrides` are
         settings by their lower-case names, such as `trusted_proxies`. Raises `PolicyError`."""
+        if not isinstance(policy, Policy):
+            raise TypeError("Gateway takes a Policy: `Gateway.from_file` loads one, `Gateway.from_policy` reads text")
         apps, urls = _apps_and_urls(internal)
         if urls:
             overrides["internal"] = urls
@@ -152,6 +154,16 @@ class Gateway:
         return AdminApp(self)
 
 
+def _told(policy: str | Path, settings: Settings | None) -> Gateway:
+    """The gateway of a file; what is wrong is logged, too: an app makes its middleware at startup, and uvicorn
+    takes an error there for a lifespan that is not supported."""
+    try:
+        return Gateway.from_file(policy, settings=settings)
+    except (PolicyError, SettingsError) as error:
+        _log.error("the gateway cannot be made, and nothing is served:\n%s", error)
+        raise
+
+
 def _apps_and_urls(internal: Mapping[str, ASGIApp | str] | str) -> tuple[dict[str, ASGIApp], Mapping[str, str] | str]:
     """What is an app of what Python code gives, and what is for the settings."""
     if isinstance(internal, str):
@@ -177,12 +189,14 @@ class GatewayMiddleware:
     ) -> None:
         if (gateway is None) == (policy is None):
             raise TypeError("GatewayMiddleware takes either `gateway` or `policy`")
+        if not isinstance(gateway, Gateway | None):
+            raise TypeError("`gateway` is a Gateway; the name of a file goes into `policy`")
         if gateway is not None and settings is not None:
             raise TypeError("`settings` belong to the Gateway that is given")
         if intercept not in get_args(Intercept):
             raise ValueError(f"`intercept` is one of {', '.join(get_args(Intercept))}, not {intercept!r}")
         self.app = app
-        self.gateway = gateway or Gateway.from_file(policy or "", settings=settings)
+        self.gateway = gateway or _told(policy or "", settings)
         self._intercept_all = intercept == "all"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,4 +31,5 @@ OLD_POLICY: Final = "`policy` is the old name of `traffic_policy`"
 SEVERAL_DOCUMENTS: Final = (
     "a policy file holds one document, but here starts a second one; `ai-gateway import` takes files of several objects"
 )
+LITELLM: Final = "this is a configuration of LiteLLM; `ai-gateway import` makes a policy of it"
 LIST_OF_OBJECTS: Final = "this is a list of objects; `ai-gateway import` makes policies of them"

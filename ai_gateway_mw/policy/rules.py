@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from ai_gateway_mw.errors import Place, closest
 from ai_gateway_mw.policy.document import Node, Path
-from ai_gateway_mw.policy.legacy import DISABLED, ENABLED, GONE
+from ai_gateway_mw.policy.legacy import DISABLED, ENABLED, GONE, LITELLM
 from ai_gateway_mw.policy.model import ActionSpec, Phase, Rule
 from ai_gateway_mw.policy.problems import Problems
 from ai_gateway_mw.policy.shapes import LEGACY_PHASES, PHASE_KEYS
@@ -49,9 +49,14 @@ class RuleReader:
         return rules
 
     def _is_fragment(self, root: Node) -> bool:
-        """Whether this is a piece of a policy, which is then reported with the frame that it lacks."""
+        """Whether this is a piece of a policy, or none at all but LiteLLM's; it is then reported with what it lacks."""
+        if root.children.keys() & PHASE_KEYS:
+            return False
+        if "model_list" in root.children:
+            self._problems.error(LITELLM, root.key_place("model_list"))
+            return True
         keys = [str(key) for key in root.children if key in _FRAMES]
-        if not keys or root.children.keys() & PHASE_KEYS:
+        if not keys:
             return False
         self._problems.error(f"this is only a part of a policy: {_FRAMES[keys[0]] % keys[0]}", root.key_place(keys[0]))
         return True

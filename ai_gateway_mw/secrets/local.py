@@ -200,8 +200,11 @@ class LocalVault:
     def _reported(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise SecretError(f"{self._file}: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise SecretError(f"{self._file}: {reason}; AI_GATEWAY_DATA_DIR names another directory") from None
 
     def _check_version(self, database: sqlite3.Connection) -> None:
         version = int(database.execute("PRAGMA user_version").fetchone()[0])

@@ -14,6 +14,8 @@ from ai_gateway_mw.errors import Problem, closest
 from ai_gateway_mw.secrets import VARIABLE_PREFIX
 
 PREFIX: Final = "AI_GATEWAY_"
+# In place of what pydantic says, which gives no example.
+_SAID: Final = dict.fromkeys(("byte_size", "byte_size_unit"), "a size with its unit, such as `32MiB`")
 
 
 class SettingsError(ValueError):
@@ -59,4 +61,5 @@ def unknown_arguments(names: Iterable[str], known: Collection[str]) -> list[Prob
 def problems_in(error: ValidationError) -> list[Problem]:
     """One per setting, under the name of its variable; pydantic's own text would show what was given."""
     found = error.errors(include_url=False, include_input=False)
-    return [Problem(f"{variable_of(str(one['loc'][0]))}: {one['msg'].removeprefix('Value error, ')}") for one in found]
+    said = [_SAID.get(one["type"]) or one["msg"].removeprefix("Value error, ") for one in found]
+    return [Problem(f"{variable_of(str(one['loc'][0]))}: {text}") for one, text in zip(found, said, strict=True)]

@@ -204,6 +204,8 @@ class Settings(BaseSettings):
 
     def _doubts(self) -> list[Problem]:
         if self.admin_token is not None and len(self.admin_token.reveal()) < _LONG_TOKEN:
-            message = f"{variable_of('admin_token')} is shorter than {_LONG_TOKEN} characters and can be guessed"
+            message = (
+                f"{variable_of('admin_token')} is shorter than {_LONG_TOKEN} characters: the admin plane stays closed"
+            )
             return [Problem(message, severity="warning")]
         return []

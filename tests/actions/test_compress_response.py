@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import sys
 import zlib
 from typing import Any
 
@@ -277,3 +278,10 @@ def test_what_is_not_offered_is_told(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = gateway(written).warnings
     assert "`compress` is not offered" in warning.message
     assert gateway(COMPRESS).warnings == ()
+
+
+def test_what_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    written = actions(("compress-response", {"algorithms": ["br", "gzip"]}), phase="on_http_response")
+    (warning,) = gateway(written).warnings
+    assert warning.message.endswith("brotli is not installed; do: pip install 'ai-gateway-mw[compression]'")

@@ -43,7 +43,10 @@ def test_a_port_in_use() -> None:
 
 @pytest.mark.parametrize(
     ("host", "message"),
-    [("203.0.113.1", "203.0.113.1 is no address of this machine"), ("no such host", "cannot listen on no such host: ")],
+    [
+        ("203.0.113.1", "203.0.113.1 is no address of this machine"),
+        ("no such host", "cannot listen on no such host: [^()]+$"),
+    ],
 )
 def test_an_address_that_is_not_ours(host: str, message: str) -> None:
     with pytest.raises(CannotListen, match=message):

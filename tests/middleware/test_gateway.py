@@ -414,6 +414,23 @@ def test_the_middleware_takes_a_gateway_or_what_makes_one(options: dict[str, Any
         GatewayMiddleware(Host(), **options)
 
 
+def test_the_name_of_a_file_is_no_policy_and_no_gateway() -> None:
+    wrong: Any = "policy.yaml"
+    with pytest.raises(TypeError, match=r"Gateway\.from_file"):
+        Gateway(wrong)
+    with pytest.raises(TypeError, match="into `policy`"):
+        GatewayMiddleware(Host(), gateway=wrong)
+
+
+def test_what_is_wrong_is_logged_where_an_app_makes_the_middleware(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn takes an error at startup for a lifespan that is not supported, and starts."""
+    with pytest.raises(PolicyError):
+        GatewayMiddleware(Host(), policy=tmp_path / "nowhere.yaml")
+    assert "nowhere.yaml: cannot be read" in caplog.text
+
+
 def test_an_app_is_made_once() -> None:
     gate = gateway(DENY)
     assert gate.app is gate.app

@@ -238,7 +238,7 @@ def test_another_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SecretError, match=r"file/data/secrets\.db: "):
+    with pytest.raises(SecretError, match=r"file/data/secrets\.db: Not a directory; AI_GATEWAY_DATA_DIR"):
         LocalVault(tmp_path / "file" / "data").set("openai", "primary", CANARY)
 
 

@@ -66,6 +66,11 @@ class _LiteLLM:
         id_ = own_name(model)
         if "*" in model or "*" in name:
             provider.is_open = True
+            self._imported.remark(
+                node.place,
+                f"`{name}` stands for all models of `{provider.id}`, of which the catalogue may not know each",
+                f"clients ask for one that it does not know as `{provider.id}:MODEL`",
+            )
         else:
             aliases = provider.models.setdefault(id_, [])
             if name not in (id_, *aliases):

@@ -209,6 +209,15 @@ def test_a_proxy_without_a_master_key_is_told_to_be_open(command: Command, tmp_p
     assert "only_allow_configured_models" not in policy(made, "litellm")["on_http_request"][0]["actions"][0]["config"]
 
 
+def test_how_to_ask_for_the_models_of_a_wildcard_is_told(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "model_list: [{model_name: '*', litellm_params: {model: openrouter/*, api_key: os.environ/KEY}}]\n"
+    )
+    (told,) = [each for each in imported(command, "c.yaml")["remarks"] if each["column"] == 14]
+    assert told["message"].startswith("`*` stands for all models of `openrouter`")
+    assert told["instead"] == "clients ask for one that it does not know as `openrouter:MODEL`"
+
+
 def test_a_fallback_that_would_be_tried_first_is_told(command: Command, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(
         "model_list:\n"
