@@ -46,7 +46,10 @@ class NameTaken(KeyRefused):
     """A key in use has the name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is a key `{name}` already; to replace it, rotate it, or revoke it first", "name")
+        super().__init__(
+            f"there is a key `{name}` already; to replace it, rotate it, or, as where it has expired, revoke it first",
+            "name",
+        )
 
 
 class KeyDead(KeyRefused):

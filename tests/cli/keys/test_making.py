@@ -94,7 +94,11 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["taken"], 1, "NAME: there is a key `taken` already; to replace it, rotate it, or revoke it first\n"),
+        (
+            ["taken"],
+            1,
+            "NAME: there is a key `taken` already; to replace it, rotate it, or, as where it has expired, revoke it first\n",
+        ),
         (["late", "--expires", "2020-01-31"], 1, "--expires: it would have expired by now\n"),
         (["part", "--limit", "requests_per_day=1.5"], 2, "--limit requests_per_day: must be a whole number\n"),
         (["key_x"], 2, "NAME: names that begin with `key_` are for ids\n"),
