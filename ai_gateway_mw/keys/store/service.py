@@ -47,7 +47,7 @@ class NameTaken(KeyRefused):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is a key `{name}` already; to replace it, rotate it, or, as where it has expired, revoke it first",
+            f"there is a key `{name}` already; to replace it, rotate it; where it has expired, revoke it first",
             "name",
         )
 

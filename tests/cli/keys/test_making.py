@@ -97,7 +97,7 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
         (
             ["taken"],
             1,
-            "NAME: there is a key `taken` already; to replace it, rotate it, or, as where it has expired, revoke it first\n",
+            "NAME: there is a key `taken` already; to replace it, rotate it; where it has expired, revoke it first\n",
         ),
         (["late", "--expires", "2020-01-31"], 1, "--expires: it would have expired by now\n"),
         (["part", "--limit", "requests_per_day=1.5"], 2, "--limit requests_per_day: must be a whole number\n"),
