@@ -83,14 +83,16 @@ class DiscoveredProvider:
     async def identity(self, tokens: Tokens, client: Client, nonce: str | None) -> Identity:
         endpoints = await self.endpoints()
         claims: Mapping[str, Any] = {}
-        if tokens.identity or nonce is not None:
+        if nonce is not None:
             claims = await self._claims(tokens.identity, endpoints, client, nonce)
+        elif tokens.identity:  # some say there, and nowhere else, what the e-mail address and the name are
+            claims = parsed_token(tokens.identity).claims
         said = await ask_who(self._fetch, endpoints.userinfo, tokens.access) if endpoints.userinfo else {}
         if claims and said and said.get("sub") != claims["sub"]:  # Core 5.3.2
             raise Refused("the provider says two things about who this is")
         return identity_of({**claims, **said}, "sub", "email", "name")
 
-    async def _claims(self, text: str, endpoints: Endpoints, client: Client, nonce: str | None) -> Mapping[str, Any]:
+    async def _claims(self, text: str, endpoints: Endpoints, client: Client, nonce: str) -> Mapping[str, Any]:
         """The claims of an ID token (Core 3.1.3.7)."""
         try:
             token = parsed_token(text)
@@ -104,7 +106,7 @@ class DiscoveredProvider:
         claims = token.claims
         if claims.get("azp", client.id) != client.id or not isinstance(claims.get("sub"), str):
             raise Refused("the ID token is for another client, or for nobody")
-        if nonce is not None and not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
             raise Refused("the ID token is that of another login")
         return claims
 

@@ -73,7 +73,8 @@ class Provider(Protocol):
     async def endpoints(self) -> Endpoints: ...
 
     async def identity(self, tokens: Tokens, client: Client, nonce: str | None) -> Identity:
-        """`nonce` is that of the login which has just brought these tokens, None for a later look."""
+        """`nonce` is that of the login which has just brought these tokens, None for a later look, at which the ID
+        token is one that was checked then."""
         ...
 
 

@@ -91,7 +91,8 @@ class Sessions:
                 session = _with(session, replace(tokens, identity=""), now)  # a new ID token nobody has checked
             interval = self._settings.refresh_interval
             if interval is not None and session.access_token and now - session.refreshed >= interval:
-                who = await self._provider.identity(Tokens(session.access_token), client, None)
+                tokens = Tokens(session.access_token, identity=session.identity_token)
+                who = await self._provider.identity(tokens, client, None)
                 if who.user_id != session.user_id:
                     raise Refused("this is somebody else now")
                 session = replace(session, email=who.email, name=who.name, refreshed=now)

@@ -12,7 +12,7 @@ import pytest
 from ai_gateway_mw.asgi import Message
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import LoginRedirect
-from ai_gateway_mw.login import Client, Endpoints, Login, LoginSettings, NamedProvider, Outcome, Session
+from ai_gateway_mw.login import Client, Endpoints, Login, LoginSettings, NamedProvider, Outcome, Provider, Session
 from ai_gateway_mw.upstream.fetching import Fetcher
 from tests.asgi import http_scope
 
@@ -39,8 +39,11 @@ class Person:
         transport = httpx.MockTransport(self._answer)
         fetch = Fetcher(lambda: transport, {})
         chosen = LoginSettings("oauth", scopes=("openid",), **settings)
-        provider = NamedProvider(fetch, ENDPOINTS, pkce=pkce)
+        provider = self._provider(fetch, pkce=pkce)
         self._login = Login(chosen, provider, fetch, clock=lambda: self.now)
+
+    def _provider(self, fetch: Fetcher, *, pkce: bool) -> Provider:
+        return NamedProvider(fetch, ENDPOINTS, pkce=pkce)
 
     def _answer(self, sent: httpx.Request) -> httpx.Response:
         self.asked.append(sent)
