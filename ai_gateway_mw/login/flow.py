@@ -12,12 +12,13 @@ import hmac
 import logging
 import os
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import LoginFailed, LoginRedirect, LoginRequired, LoginUnavailable
+from ai_gateway_mw.headers import Field
 from ai_gateway_mw.login.provider import Client, Provider, Refused, ask_for_tokens
 from ai_gateway_mw.login.session import fresh_id
 from ai_gateway_mw.login.sessions import Outcome, Sessions
@@ -108,6 +109,16 @@ class Login:
         if "error" in visit.query:
             said = visit.query["error"]
             raise LoginFailed(f"the provider said {said}" if _ERROR.fullmatch(said) else "the provider refused")
+        try:
+            written = await self._finished(visit, client, begun)
+        except FetchFailed:
+            ctx.answer_fields = ()  # it can still be finished, when the provider is there again
+            raise
+        ctx.answer_fields = (*dropped, *written)
+        raise LoginRedirect(begun["path"])
+
+    async def _finished(self, visit: Visit, client: Client, begun: Mapping[str, Any]) -> list[Field]:
+        """The fields that keep the session of a login that has come back. Raises `LoginFailed` and `FetchFailed`."""
         endpoints = await self._provider.endpoints()
         if endpoints.issuer and visit.query.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207
             raise LoginFailed("another provider has answered")
@@ -120,8 +131,7 @@ class Login:
             who = await self._provider.identity(tokens, client, begun["nonce"] if self._provider.issuer else None)
         except Refused as error:
             raise LoginFailed(str(error)) from None
-        ctx.answer_fields = (*dropped, *self._sessions.begun(visit, who, tokens))
-        raise LoginRedirect(begun["path"])
+        return self._sessions.begun(visit, who, tokens)
 
 
 def _purpose(state: str) -> str:

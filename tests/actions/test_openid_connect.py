@@ -252,6 +252,16 @@ def test_while_the_provider_is_away_nobody_signs_in(site: Site, provider: OpenID
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "login_unavailable")
 
 
+def test_a_login_that_met_an_outage_can_be_finished_after_it(site: Site, provider: OpenIDProvider) -> None:
+    back = site.step(site.step("/").headers["location"]).headers["location"]
+    provider.down = True
+    assert site.step(back).status_code == 503
+    provider.down = False
+    assert site.step(back).headers["location"] == "/"
+    assert site.step("/").json()["identity"]["email"] == "ada@example.com"
+    assert site.step(back).status_code == 403  # it is finished
+
+
 def test_a_discovery_document_of_somebody_else_is_refused(site: Site, provider: OpenIDProvider) -> None:
     provider.issuer = "https://evil.example"
     assert site.visit("/").status_code == 503
