@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import LoginFailed
@@ -26,6 +27,7 @@ from ai_gateway_mw.upstream.fetching import Fetcher, FetchFailed
 _log = logging.getLogger("ai_gateway_mw.policy")
 _AHEAD: Final = 30.0  # before its end, an access token is refreshed
 _SEEN_STEP: Final = 60.0  # how exactly it is noted when somebody was last seen
+_GAP: Final = 30.0  # between two questions about a session, where the provider could not be asked
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Sessions:
         self._fetch = fetch
         # A browser asks for many things at once, all with the same cookie; a refresh token may be good only once.
         self._refreshes: TTLCache[bytes, asyncio.Task[Tokens]] = TTLCache(1_000, 60.0)
+        self._in_vain: LRUCache[str, float] = LRUCache(1_000)  # when the provider could not be asked, by session
 
     async def of(self, ctx: Context, visit: Visit, client: Client) -> Outcome:
         """Whose it is, and what has become of it; the answer keeps what has changed, and takes away what has ended."""
@@ -85,6 +88,8 @@ class Sessions:
         """The session with what is due renewed. What the provider cannot be asked now stays as it is; what it takes
         back raises `Refused`."""
         refreshed = False
+        if abs(now - self._in_vain.get(session.id, -math.inf)) < _GAP:
+            return self._seen(session, now), refreshed
         try:
             if session.refresh_token and session.expires and now >= session.expires - _AHEAD:
                 tokens = await self._refreshed(session.refresh_token, client)
@@ -98,10 +103,13 @@ class Sessions:
                 session = replace(session, email=who.email, name=who.name, refreshed=now)
                 refreshed = True
         except FetchFailed as error:
+            self._in_vain[session.id] = now
             _log.warning("%s: a session goes on as it is: %s", self._settings.name, error)
-        if self._settings.idle_session is not None and now - session.seen >= self._step:
-            session = replace(session, seen=now)
-        return session, refreshed
+        return self._seen(session, now), refreshed
+
+    def _seen(self, session: Session, now: float) -> Session:
+        is_due = self._settings.idle_session is not None and now - session.seen >= self._step
+        return replace(session, seen=now) if is_due else session
 
     @property
     def _step(self) -> float:

@@ -82,6 +82,38 @@ async def test_what_cannot_be_asked_now_stays() -> None:
     assert (outcome.session is not None, outcome.refreshed) == (True, False)
 
 
+@pytest.mark.parametrize("due", ["userinfo", "tokens"])
+async def test_a_provider_that_is_away_is_not_asked_at_every_request(due: str) -> None:
+    person = Person(refresh_interval=300.0 if due == "userinfo" else None)
+    if due == "tokens":
+        person.tokens |= {"refresh_token": "r1", "expires_in": 300}
+    await person.sign_in()
+    person.status = 503
+    person.now += 300
+    person.asked.clear()
+    for _ in range(5):
+        await person.session()
+        person.now += 8
+    assert len(person.asked) == 2
+    person.status = 200
+    person.now += 30
+    await person.session()
+    assert len(person.asked) == 3
+
+
+async def test_one_session_that_cannot_be_renewed_is_not_another_one() -> None:
+    person = Person(refresh_interval=300.0)
+    await person.sign_in()
+    cookies = dict(person.cookies)
+    person.cookies.clear()
+    await person.sign_in()
+    person.now += 300
+    person.status = 503
+    await person.session()
+    person.cookies, person.status = cookies, 200
+    assert (await person.ask()).refreshed
+
+
 async def test_tokens_are_renewed_and_what_is_not_sent_again_is_kept() -> None:
     person = Person()
     person.tokens = {"access_token": "a1", "refresh_token": "r1", "expires_in": "3600"}
