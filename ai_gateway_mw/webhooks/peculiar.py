@@ -7,13 +7,16 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ai_gateway_mw.webhooks.delivery import TOLERANCE, Delivery, Unverified, check_time, pairs
 from ai_gateway_mw.webhooks.schemes import check_signatures, items, text_key
 
 _MAX_SIGNED_FIELDS: Final = 50
+_FIVE_MINUTES: Final = 300.0
+_HUBSPOT_PLAIN: Final = re.compile(r"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
 
 def contentful(delivery: Delivery, secret: str, now: float) -> None:
@@ -42,6 +45,16 @@ def graphcms(delivery: Delivery, secret: str, now: float) -> None:
     message = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
     check_signatures(items(value, "sign"), hmac.digest(text_key(secret), message, "sha256"), "base64")
     check_time(times[0], now, TOLERANCE)
+
+
+def hubspot(delivery: Delivery, secret: str, now: float) -> None:
+    """Method, URL, body and time; of the URL, HubSpot signs some characters as they are, however they were sent."""
+    time = delivery.needed("x-hubspot-request-timestamp")
+    url = _HUBSPOT_PLAIN.sub(lambda found: unquote(found[0]), delivery.url).encode("latin-1", "replace")
+    message = delivery.method.encode() + url + delivery.body + time.encode()
+    expected = hmac.digest(text_key(secret), message, "sha256")
+    check_signatures([delivery.needed("x-hubspot-signature-v3")], expected, "base64")
+    check_time(time, now, _FIVE_MINUTES)
 
 
 def linear(delivery: Delivery, secret: str, now: float) -> None:

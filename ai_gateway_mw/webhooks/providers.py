@@ -9,6 +9,7 @@ from ai_gateway_mw.webhooks.delivery import Delivery, Scheme, Unverified
 from ai_gateway_mw.webhooks.peculiar import (
     contentful,
     graphcms,
+    hubspot,
     linear,
     mailgun,
     plivo_v2,
@@ -19,7 +20,6 @@ from ai_gateway_mw.webhooks.peculiar import (
 )
 from ai_gateway_mw.webhooks.schemes import (
     BODY,
-    METHOD,
     SORTED_FORM,
     TIME,
     URL,
@@ -89,13 +89,7 @@ PROVIDERS: Final[Mapping[str, Scheme]] = {
     "graphcms": graphcms,
     "heroku": signed("heroku-webhook-hmac-sha256", encoding="base64"),
     "hostedhooks": signed("hostedhooks-signature", message=(TIME, b".", BODY), item="s", time=".t"),
-    "hubspot": signed(
-        "x-hubspot-signature-v3",
-        message=(METHOD, URL, BODY, TIME),
-        encoding="base64",
-        time="x-hubspot-request-timestamp",
-        tolerance=_FIVE_MINUTES,
-    ),
+    "hubspot": hubspot,
     "instagram": _META,
     "intercom": signed("x-hub-signature", digest="sha1", prefix="sha1="),
     "jira": signed("x-hub-signature", prefix="sha256="),

@@ -26,10 +26,6 @@ def TIME(_: Delivery, time: str) -> bytes:  # noqa: N802
     return time.encode()
 
 
-def METHOD(delivery: Delivery, _: str) -> bytes:  # noqa: N802
-    return delivery.method.encode()
-
-
 def URL(delivery: Delivery, _: str) -> bytes:  # noqa: N802
     return delivery.url.encode("latin-1", "replace")
 

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from ai_gateway_mw.headers import Fields
 from ai_gateway_mw.webhooks import PROVIDERS, WITHOUT_SECRET, Delivery, Unverified, verify_sns
-from tests.webhook_signing import FORM, FORM_TYPE, ORIGIN, SECRET, SIGNERS, TARGET, Sent, b64, digest_of, hexed
+from tests.webhook_signing import BODY, FORM, FORM_TYPE, ORIGIN, SECRET, SIGNERS, TARGET, Sent, b64, digest_of, hexed
 
 NOW = 1_700_000_000
 # Those whose signature covers a time, by their tolerance in seconds.
@@ -198,6 +198,14 @@ def test_twilio_signs_the_digest_of_json() -> None:
     assert "digest" in verdict("twilio", delivery(sent, target=target, body=b'{"a":2}'), SECRET)
     unsigned = Sent({"x-twilio-signature": b64(f"{ORIGIN}/json", "sha1")}, body)
     assert "digest" in verdict("twilio", delivery(unsigned, target="/json"), SECRET)
+
+
+def test_hubspot_signs_some_characters_of_a_url_as_they_are() -> None:
+    sent = "/in?to=%2Fa%2fb%3Fc&at=%3A%40%21%24%27%28%29%2A%2C%3B&left=%20%26%252F%C3%A9"
+    meant = "/in?to=/a/b?c&at=:@!$'()*,;&left=%20%26%252F%C3%A9"
+    signature = b64(f"POST{ORIGIN}{meant}".encode() + BODY + b"1700000000000")
+    fields = {"x-hubspot-signature-v3": signature, "x-hubspot-request-timestamp": "1700000000000"}
+    assert verdict("hubspot", delivery(Sent(fields), target=sent), SECRET, 1_700_000_000) == ""
 
 
 def test_mailgun_has_no_signature_in_a_body_without_one() -> None:
