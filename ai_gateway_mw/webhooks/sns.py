@@ -10,7 +10,10 @@ from typing import Any, Final
 from ai_gateway_mw.webhooks.delivery import Delivery, Unverified, check_time
 
 _TOLERANCE: Final = 3_600.0  # SNS repeats a delivery for about that long, under its first timestamp
-_CERTIFICATE: Final = re.compile(r"https://sns\.[a-z0-9-]{3,32}\.amazonaws\.com(?:\.cn)?/[A-Za-z0-9_-]{1,128}\.pem")
+# No region begins with `s3-`: that would be S3, where `sns` is the bucket of somebody.
+_CERTIFICATE: Final = re.compile(
+    r"https://sns\.(?!s3-)[a-z0-9-]{3,32}\.amazonaws\.com(?:\.cn)?/[A-Za-z0-9_-]{1,128}\.pem"
+)
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _SUBSCRIPTION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 _SIGNED: Final = {

@@ -318,6 +318,9 @@ async def test_sns_signs_with_its_certificate(version: str, changes: dict[str, A
         {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com@evil.example/x.pem"},
         {"SigningCertURL": "http://sns.eu-west-1.amazonaws.com/x.pem"},
         {"SigningCertURL": "https://bucket.s3.amazonaws.com/x.pem"},
+        {"SigningCertURL": "https://sns.s3.amazonaws.com/x.pem"},
+        {"SigningCertURL": "https://sns.s3-us-west-2.amazonaws.com/x.pem"},
+        {"SigningCertURL": "https://sns.s3-accelerate.amazonaws.com/x.pem"},
     ],
 )
 async def test_what_sns_did_not_sign_is_refused(change: dict[str, Any]) -> None:
