@@ -134,10 +134,12 @@ class HTTPRequest:
         try:
             async with asyncio.timeout(self._config.timeout):
                 while True:
-                    made.append(await self._call(transport, call, deadline))
+                    made.append(Made(call))
+                    await self._call(transport, made[-1], deadline)
                     if len(made) > _MOST_RETRIES or not self._wants_more(ctx, made):
                         break
         except TimeoutError:
+            made[-1].status, made[-1].fields, made[-1].body = 0, (), b""  # what has come of it by then is no answer
             raise CalloutTimeout("There was no answer in time.") from None
         if (failure := made[-1].error) is not None:
             raise failure

@@ -102,7 +102,7 @@ class Call:
 
 @dataclass(slots=True)
 class Made:
-    """A call that was made, with what came of it: an answer, or why there is none."""
+    """A call that is made, with what comes of it: an answer, or why there is none."""
 
     call: Call
     address: str = ""
@@ -121,16 +121,15 @@ class Caller:
         self._max_redirects = max_redirects
         self._connect_timeout = connect_timeout
 
-    async def __call__(self, transport: httpx.AsyncBaseTransport, call: Call, deadline: float) -> Made:
+    async def __call__(self, transport: httpx.AsyncBaseTransport, made: Made, deadline: float) -> None:
         """Make one, and follow it where it is led on within the same origin. `deadline` is of `time.monotonic`."""
         began = time.monotonic()
-        made = Made(call)
         try:
             await self._followed(transport, made, deadline)
         except CalloutError as error:
             made.error = error.without_trace()
-        made.milliseconds = (time.monotonic() - began) * 1000
-        return made
+        finally:
+            made.milliseconds = (time.monotonic() - began) * 1000
 
     async def _followed(self, transport: httpx.AsyncBaseTransport, made: Made, deadline: float) -> None:
         redirects = 0

@@ -144,16 +144,23 @@ async def test_a_stream_that_is_too_long_is_given_up() -> None:
     assert stream.read <= 5
 
 
-async def test_the_time_is_for_all_of_it() -> None:
+@pytest.mark.parametrize("answers", [[], [200], [500, 200]], ids=str)
+async def test_the_time_is_for_all_of_it(answers: list[int]) -> None:
     class Slow(httpx.AsyncBaseTransport):
         async def handle_async_request(self, sent: httpx.Request) -> httpx.Response:
+            if left:
+                return httpx.Response(left.pop(0), text="fine")
             await asyncio.sleep(60)
             raise AssertionError
 
+    left = list(answers)
     to = asking({"timeout": "1s", "retry_condition": "true"}, Service())
     to.stores._given_transport = Slow()
     told = (await request(to.app, path="/v1/models")).json()
     assert told["error"]["code"] == "callout_timeout"
+    assert [each["response_status_code"] for each in told["attempts"]] == [*answers, 0]
+    assert (told["res"]["status_code"], told["res"]["body"], told["res"]["header"]) == (0, "", {})
+    assert (told["req"]["method"], told["req"]["url"]) == ("GET", URL)
 
 
 @pytest.mark.parametrize(
