@@ -188,6 +188,8 @@ async def _read(response: UpstreamResponse) -> bytes:
 
 def _led_on(call: Call, status: int, location: str) -> Call:
     """The call at its new place. Another origin is none for what was meant for this one, credentials among it."""
+    if location.startswith("//"):  # RFC 3986 4.2: this names a host
+        location = f"{call.url.scheme}:{location}"
     try:
         url = parsed(location, call.url)
     except ValueError:

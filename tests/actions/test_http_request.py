@@ -118,6 +118,7 @@ FAILURES = [
     (led_to(302, "/x"), {"max_redirects": 2}, 502, "callout_redirected", ""),
     (led_to(302, "https://evil.test/"), {"max_redirects": 5}, 502, "callout_redirected",
      ""),
+    (led_to(302, "//evil.test/"), {"max_redirects": 5}, 502, "callout_redirected", ""),
     (led_to(302, "http://who.example.com/"), {"max_redirects": 5}, 502,
      "callout_redirected", ""),
     (led_to(302, "file:///etc/passwd"), {"max_redirects": 5}, 502,
@@ -188,7 +189,7 @@ async def test_a_condition_that_fails_refuses_the_request() -> None:
 
 
 async def test_it_may_be_led_on_within_the_same_origin() -> None:
-    service = Service(led_to(307, "/next"), led_to(303, "/l"), 200)
+    service = Service(led_to(307, "/next"), led_to(303, "//who.example.com/l"), 200)
     config = {"method": "POST", "body": "b", "max_redirects": 2, "headers": {"content-type": "text/plain"}}
     told = (await ask(config, service)).json()
     assert [(sent.method, sent.url.path, sent.content) for sent in service.requests] == [
