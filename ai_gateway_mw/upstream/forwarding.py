@@ -22,6 +22,7 @@ _OF_THE_SERVER: Final = frozenset({b"content-length", b"date", b"server"})  # ou
 _WITHOUT_BODY: Final = frozenset({204, 304})  # RFC 9110 6.4.1
 _ENDS_OF_TEXTS: Final = (b"json", b"xml", b"javascript", b"x-www-form-urlencoded")
 _DOTS: Final = frozenset({".", ".."})
+_SHORT: Final = 1024  # bytes of a body
 
 
 def forwarded_request(ctx: Context, base_url: str, origin: Origin, body: bytes, hops: Field) -> UpstreamRequest:
@@ -92,8 +93,9 @@ class ForwardedAnswer:
     async def _send_text(self, send: Send) -> None:
         response = self._response
         redactor = self._secrets.stream_redactor()
-        if response.complete or self._ctx.method == "HEAD":
-            body = redactor.whole(response.take())
+        is_here = response.complete or self._ctx.method == "HEAD"
+        if is_here or _is_short(response):
+            body = redactor.whole(response.take() if is_here else await response.buffered(_SHORT))
             head = self._head(with_length=self._ctx.method == "HEAD")
             if self._ctx.method != "HEAD" and response.status not in _WITHOUT_BODY:
                 head.append((b"content-length", b"%d" % len(body)))
@@ -129,6 +131,12 @@ class ForwardedAnswer:
 
 def _is_text(media_type: bytes) -> bool:
     return media_type.startswith(b"text/") or media_type.endswith(_ENDS_OF_TEXTS)
+
+
+def _is_short(response: UpstreamResponse) -> bool:
+    """Whether the body says that it is: it is on its way with its head, and no piece of it is worth sending alone."""
+    length = response.field(b"content-length")
+    return length.isdigit() and int(length) < _SHORT and not response.field(b"transfer-encoding")
 
 
 def is_timeout(error: GatewayError) -> bool:

@@ -120,6 +120,19 @@ async def test_the_answer_passes_piece_by_piece_and_meets_the_response_rules() -
     assert stream.closed
 
 
+@pytest.mark.parametrize(("length", "pieces"), [(1023, 1), (1024, 3)])
+async def test_what_is_short_keeps_its_length(length: int, pieces: int) -> None:
+    """`compress-response` leaves it alone by that."""
+    body = Pieces(b"[", b" " * (length - 2), b"]")
+    fields = {"content-type": "application/json", "content-length": str(length)}
+    provider = httpx.MockTransport(lambda _: httpx.Response(200, headers=fields, stream=body))
+    async with Exchange(forwarding(transport=provider), path="/x") as ex:
+        assert (await ex.start()).headers.get("content-length") == ("1023" if pieces == 1 else None)
+        assert len(await ex.body()) == (length if pieces == 1 else 1)
+        await ex.rest()
+    assert body.closed
+
+
 @pytest.mark.parametrize("media_type", ["text/event-stream", "application/octet-stream"])
 async def test_a_client_that_leaves_ends_it(media_type: str) -> None:
     class Endless(Pieces):
