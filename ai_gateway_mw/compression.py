@@ -155,7 +155,7 @@ class Recoding:
         if not worth_it(self._method, status, fields) or (not more and len(body) < _LEAST):
             return None
         self._encoder = _ENCODERS[self._coding]()
-        head = [(name, _weak(value) if name == b"etag" else value) for name, value in fields if name not in _CHANGED]
+        head = [(name, weak(value) if name == b"etag" else value) for name, value in fields if name not in _CHANGED]
         return [*head, (b"content-encoding", self._coding.encode())]
 
     def pieces(self, body: bytes, *, more: bool) -> Iterator[bytes]:
@@ -173,6 +173,6 @@ class Recoding:
             yield b"" if more else encoder.finish()
 
 
-def _weak(etag: bytes) -> bytes:
+def weak(etag: bytes) -> bytes:
     """RFC 9110 8.8.1: what is coded on the way is no longer the same byte for byte."""
     return etag if etag.startswith(b"W/") else b"W/" + etag

@@ -6,12 +6,13 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
-from ai_gateway_mw.compression import PACKAGES, Recoding, is_there, negotiated, worth_it
+from ai_gateway_mw.compression import PACKAGES, Recoding, is_there, negotiated, weak, worth_it
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
 
 Algorithm = Literal["gzip", "deflate", "br", "zstd", "compress"]
+_NOT_MODIFIED: Final = 304
 _RESULT: Final = "compress"  # what Traffic Policy calls it
 
 
@@ -19,7 +20,8 @@ class CompressResponse:
     """Compress what the client says it can read, piece by piece: whatever has come can be read by the client at once.
 
     Left as they are: event streams, what is compressed already or no text, what is shorter than 1 KiB, a part of a
-    whole (206), answers to HEAD, and what says `cache-control: no-transform`. A strong ETag becomes a weak one.
+    whole (206), answers to HEAD, and what says `cache-control: no-transform`. A strong ETag becomes a weak one, also
+    where it is the answer to a client that has it (304).
 
     Whoever can watch the length of answers, and have some text of theirs in them, can guess a secret that stands in
     the same answer (BREACH). Answers that set cookies are not compressed for that reason; for others that hold both,
@@ -66,6 +68,8 @@ class CompressResponse:
             coding = negotiated(accepted, self._offered)
             if coding:
                 ctx.recoding = Recoding(ctx.method, coding)
+        elif response.status == _NOT_MODIFIED:
+            _name_as_before(ctx)
         compressed = response.fields.get(b"content-encoding") not in (None, b"", b"identity")
         ctx.publish(_RESULT, {"already_compressed": compressed, "negotiated_algorithm": coding})
 
@@ -74,6 +78,16 @@ def _lacking(name: str) -> str:
     if name not in PACKAGES:
         return f"`{name}` is not offered: no client needs it"
     return f"`{name}` is not offered: {PACKAGES[name]} is not installed; do: pip install 'ai-gateway-mw[compression]'"
+
+
+def _name_as_before(ctx: Context) -> None:
+    """RFC 9110 15.4.5: what a client got compressed has the ETag and the Vary here that it had there."""
+    known = b",".join(ctx.request_fields.all(b"if-none-match")).split(b",")
+    etag = ctx.head.get(b"etag")
+    if etag is not None and etag != weak(etag) and weak(etag) in map(bytes.strip, known):
+        ctx.head.remove(b"etag")
+        ctx.head.append(b"etag", weak(etag))
+        _vary(ctx)
 
 
 def _vary(ctx: Context) -> None:

@@ -105,6 +105,23 @@ async def test_caches_are_told(host: Answers, accept: str, vary: list[str]) -> N
     assert (await ask(host, accept=accept)).headers.getlist("vary") == vary
 
 
+@pytest.mark.parametrize(
+    ("known", "etag", "vary"),
+    [
+        ('W/"abc"', 'W/"abc"', ["Origin", "accept-encoding"]),
+        ('"x", W/"abc"', 'W/"abc"', ["Origin", "accept-encoding"]),
+        ('"abc"', '"abc"', ["Origin"]),
+        ("", '"abc"', ["Origin"]),
+    ],
+)
+async def test_what_a_client_has_compressed_is_not_called_otherwise(known: str, etag: str, vary: list[str]) -> None:
+    host = Answers(b"", status=304, etag='"abc"', vary="Origin")
+    headers = GZIP | ({"if-none-match": known} if known else {})
+    answer = await request(compressing(host), "GET", "/x", headers=headers)
+    assert (answer.status, answer.headers.getlist("etag"), answer.headers.getlist("vary")) == (304, [etag], vary)
+    assert "content-encoding" not in answer.headers
+
+
 async def test_a_stream_passes_as_it_comes() -> None:
     pieces = [b'{"n": %d}\n' % number for number in range(5)]
     decode = zlib.decompressobj(31).decompress
