@@ -50,8 +50,11 @@ class Visit:
     @property
     def is_page(self) -> bool:
         """Whether a redirect leads somewhere: a person's browser asks for a page."""
-        accepted = (self._ctx.request_fields.get(b"accept") or b"*/*").lower()
-        return self._ctx.method in ("GET", "HEAD") and (b"text/html" in accepted or b"*/*" in accepted)
+        fields = self._ctx.request_fields
+        accepted = (fields.get(b"accept") or b"*/*").lower()
+        # Fetch Metadata 2.3: scripts and images take anything, show no login, and would crowd out those that are begun.
+        is_shown = (fields.get(b"sec-fetch-mode") or b"navigate") == b"navigate"
+        return self._ctx.method in ("GET", "HEAD") and is_shown and (b"text/html" in accepted or b"*/*" in accepted)
 
     @property
     def is_preflight(self) -> bool:

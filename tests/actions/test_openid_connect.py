@@ -150,6 +150,14 @@ def test_the_app_behind_it_stays_closed(site: Site, provider: OpenIDProvider) ->
     assert provider.authorizations == []
 
 
+def test_scripts_and_images_are_not_sent_away_and_leave_a_login_that_is_begun(site: Site) -> None:
+    back = site.step(site.step("/page", headers={"sec-fetch-mode": "navigate"}).headers["location"])
+    for mode in ["cors", "no-cors", "same-origin"] * 3:
+        answer = site.step("/data", headers={"accept": "*/*", "sec-fetch-mode": mode})
+        assert (answer.status_code, answer.headers["x-gateway-error"]) == (401, "login_required")
+    assert site.step(back.headers["location"]).headers["location"] == "/page"
+
+
 @pytest.mark.parametrize("site", [{"allow_cors_preflight": True}], indirect=True)
 def test_preflight_may_be_let_through(site: Site) -> None:
     preflight = {"origin": "https://x.example", "access-control-request-method": "POST"}
