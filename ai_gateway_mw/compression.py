@@ -24,7 +24,9 @@ _TYPES: Final = frozenset(
     + [b"application/x-javascript", b"application/rtf", b"font/otf", b"font/ttf", b"image/bmp"]
 )
 _STREAM: Final = b"text/event-stream"
-_NOT_WITH: Final = frozenset([b"content-encoding", b"content-range", b"set-cookie", b"digest", b"content-digest"])
+# Digests (RFC 9530) are those of a body as it is coded.
+_DIGESTS: Final = frozenset([b"digest", b"content-digest", b"repr-digest"])
+_NOT_WITH: Final = frozenset([b"content-encoding", b"content-range", b"set-cookie"]) | _DIGESTS
 _CHANGED: Final = frozenset([b"content-length", b"accept-ranges", b"content-md5"])
 _WITHOUT_BODY: Final = frozenset({204, 205, 206, 304})
 

@@ -73,6 +73,7 @@ async def test_an_answer_is_compressed() -> None:
         (Answers(content_encoding="br"), "gzip"),
         (Answers(cache_control="no-transform"), "gzip"),
         (Answers(set_cookie="a=b"), "gzip"),
+        (Answers(repr_digest="sha-256=:AA==:"), "gzip"),
         (Answers(status=206, content_range="bytes 0-1/2"), "gzip"),
         (Answers(b"", status=204), "gzip"),
         (Answers(b"", status=304, etag='"abc"'), "gzip"),
