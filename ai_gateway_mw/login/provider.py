@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -11,9 +12,12 @@ from urllib.parse import quote_plus, urlencode
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.upstream.fetching import Fetcher, FetchFailed
 
+_log = logging.getLogger("ai_gateway_mw.policy")
 _FORM: Final = (b"content-type", b"application/x-www-form-urlencoded")
 _AGENT: Final = (b"user-agent", b"ai-gateway-mw")  # GitHub refuses requests without one
 _MAX_TEXT: Final = 256
+# RFC 6749 5.2; the last is GitHub's.
+_OF_THE_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "incorrect_client_credentials"})
 
 
 class Refused(Exception):
@@ -89,6 +93,9 @@ async def ask_for_tokens(fetch: Fetcher, endpoints: Endpoints, client: Client, p
     answer = await fetch(endpoints.token, method="POST", fields=fields, content=urlencode(form).encode())
     made = answer.json()
     if made is not None and isinstance(made.get("error"), str) and answer.status < 500:  # GitHub says it with 200
+        if made["error"] in _OF_THE_CLIENT:
+            _log.warning("%s does not accept `client_id` or `client_secret`", answer.host)
+            raise Refused("the provider does not accept this app as its client")
         raise Refused("the provider did not accept the code or the token")
     made = answer.object()
     access = made.get("access_token")

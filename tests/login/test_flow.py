@@ -67,6 +67,17 @@ async def test_what_is_no_token_is_none(tokens: Any, error: type[Exception]) -> 
     assert CLIENT.secret not in str(caught.value)
 
 
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "incorrect_client_credentials"])
+async def test_that_the_client_itself_is_refused_is_logged(error: str, caplog: pytest.LogCaptureFixture) -> None:
+    person = Person()
+    person.tokens = {"error": error}
+    with pytest.raises(LoginRedirect) as away:
+        await person.ask()
+    with pytest.raises(LoginFailed, match="does not accept this app as its client"):
+        await person.ask(f"/ngrok/callback?state={person.sent_away(away.value)['state']}&code=c")
+    assert caplog.messages == ["idp.example.com does not accept `client_id` or `client_secret`"]
+
+
 @pytest.mark.parametrize("userinfo", [{}, {"sub": ""}, {"sub": None}, {"sub": True}, {"sub": "x" * 300}], ids=str)
 async def test_nobody_is_nobody(userinfo: Any) -> None:
     person = Person()
