@@ -55,7 +55,10 @@ class LoginConfig(ActionConfig):
     userinfo_refresh_interval: Duration | None = Field(
         None, ge=60, description="How often the provider is asked again who somebody is, at least `1m`."
     )
-    allow_cors_preflight: bool = Field(False, description="True: preflight requests (CORS) need no session.")
+    allow_cors_preflight: bool = Field(
+        False,
+        description="True: preflight requests (CORS) need no session; rules that read who it is must leave them out.",
+    )
     auth_cookie_domain: str = Field("", description="A domain whose other hosts share the session.")
     public_url: str = Field(
         "",
