@@ -21,7 +21,7 @@ from ai_gateway_mw.errors import LoginFailed, LoginRedirect, LoginRequired, Logi
 from ai_gateway_mw.headers import Field
 from ai_gateway_mw.login.provider import Client, Provider, Refused, ask_for_tokens
 from ai_gateway_mw.login.session import fresh_id
-from ai_gateway_mw.login.sessions import Outcome, Sessions
+from ai_gateway_mw.login.sessions import SKEW, Outcome, Sessions
 from ai_gateway_mw.login.settings import LoginSettings
 from ai_gateway_mw.login.visit import CALLBACK, LOGIN, LOGOUT, Visit, local_path
 from ai_gateway_mw.replies import Reply
@@ -104,7 +104,7 @@ class Login:
             raise LoginFailed("this browser has not begun this login, or it does not keep cookies")
         dropped = visit.jar.drop(purpose)
         ctx.answer_fields = tuple(dropped)
-        if not 0 <= visit.now - begun["at"] <= _LOGIN_SECONDS:
+        if not -SKEW <= visit.now - begun["at"] <= _LOGIN_SECONDS:
             raise LoginFailed("it took too long")
         if "error" in visit.query:
             said = visit.query["error"]

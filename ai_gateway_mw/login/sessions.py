@@ -25,6 +25,7 @@ from ai_gateway_mw.replies import Reply
 from ai_gateway_mw.upstream.fetching import Fetcher, FetchFailed
 
 _log = logging.getLogger("ai_gateway_mw.policy")
+SKEW: Final = 60.0  # by which the clocks of the machines that share logins and sessions may differ
 _AHEAD: Final = 30.0  # before its end, an access token is refreshed
 _SEEN_STEP: Final = 60.0  # how exactly it is noted when somebody was last seen
 _GAP: Final = 30.0  # between two questions about a session, where the provider could not be asked
@@ -78,7 +79,7 @@ class Sessions:
 
     def _end(self, session: Session, now: float) -> Outcome | None:
         settings = self._settings
-        if not 0 <= now - session.began < settings.max_session:
+        if not -SKEW <= now - session.began < settings.max_session:
             return Outcome(reached_maximum=True)
         if settings.idle_session is not None and now - session.seen >= settings.idle_session:
             return Outcome(timed_out=True)

@@ -25,6 +25,16 @@ async def test_a_session_lasts_as_long_as_it_may() -> None:
     assert not [name for name in person.cookies if "session" in name]
 
 
+async def test_a_clock_may_be_somewhat_behind_that_of_where_a_session_began() -> None:
+    person = Person()
+    await person.sign_in()
+    person.now -= 60
+    await person.session()
+    person.now -= 1
+    with pytest.raises(LoginRedirect):
+        await person.ask()
+
+
 async def test_a_session_that_nobody_uses_ends() -> None:
     person = Person(idle_session=600.0)
     await person.sign_in()
