@@ -742,6 +742,16 @@ async def test_an_attempt_counts_by_what_it_came_to_in_the_end(
     assert providers.keys == ["k1"]
 
 
+async def test_five_streams_that_break_off_open_the_breaker(providers: Providers) -> None:
+    providers.on("k1", *(httpx.Response(200, headers=STREAM, stream=Body(WORD, httpx.ReadError("reset"))),) * 5)
+    gateway_ = gateway(with_keys("k1"), providers)
+    for _ in range(4):
+        await chat(gateway_)
+    assert not gateway_.stores.breakers.shut
+    await chat(gateway_)
+    assert gateway_.stores.breakers.shut
+
+
 @pytest.mark.parametrize(
     ("pieces", "detail"),
     [
