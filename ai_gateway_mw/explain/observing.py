@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, cast
@@ -134,7 +134,7 @@ class Observation:
     def _draw_the_rest(self, ctx: Context) -> None:
         """The candidates whose turn never came. What is noted on the way is not the request's own doing."""
         notes, keys = list(ctx.key_notes), ctx.keys
-        with suppress(GatewayError, EvaluationError):
+        with suppress(GatewayError, EvaluationError), _over(ctx):
             if not _tried_once(ctx):
                 self.rest += islice(ctx.candidates, _CANDIDATES)
         self.key_notes, ctx.key_notes, ctx.keys = ctx.key_notes, notes, keys
@@ -233,6 +233,20 @@ class _WatchedAction:
             raise
         finally:
             now.action_ended(taken, ctx, before)
+
+
+@contextmanager
+def _over(ctx: Context) -> Iterator[None]:
+    """As if the attempt that answers were over, as it would be had it failed."""
+    key = ctx.attempts[-1].candidate.key if ctx.upstream is not None else None
+    if key is None:
+        yield
+        return
+    key.live.in_flight -= 1
+    try:
+        yield
+    finally:
+        key.live.in_flight += 1
 
 
 def _tried_once(ctx: Context) -> bool:

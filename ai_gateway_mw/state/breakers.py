@@ -18,21 +18,23 @@ _TO_CLOSE = 3
 _PROBE_LOST = 600.0  # seconds; a probe that nobody recorded does not keep an origin shut for ever
 _MAX_ORIGINS = 1_000
 _ALL, _FAILED = 0, 1
-_FAILURE = (_ALL, _FAILED)
 
 
 class _Breaker:
     """One origin. It is shut where `until` is not 0: passed over until then.
 
-    It was `tripped` by failures, and then is half-open until enough probes succeed; else it only rests.
+    It was `tripped` by failures, and then is half-open until enough probes succeed; else it only rests. A success ends
+    the row of failures; which one did, and how long the row was, is kept: it may be taken back.
     """
 
     __slots__ = (
+        "ended_by",
+        "ended_row",
         "fails_in_a_row",
         "open_for",
         "origin",
         "probe_from",
-        "rests_from",
+        "shut_from",
         "successes",
         "tripped",
         "until",
@@ -43,8 +45,10 @@ class _Breaker:
         self.origin = origin
         self.window = Window(2, clock, span=_SPAN, slots=_SLOTS)
         self.fails_in_a_row = 0
+        self.ended_row = 0
+        self.ended_by: float | None = None
         self.until = 0.0
-        self.rests_from = 0.0
+        self.shut_from = 0.0
         self.tripped = False
         self.open_for = 0.0
         self.probe_from: float | None = None
@@ -88,15 +92,26 @@ class Breakers:
         if breaker.tripped:
             self._record_probe(breaker, ok, started)
         elif ok:
+            breaker.ended_row, breaker.ended_by = breaker.fails_in_a_row, started
             breaker.fails_in_a_row = 0
             breaker.window.count_one(_ALL)
-            if breaker.until and (started is None or started >= breaker.rests_from):
+            if breaker.until and (started is None or started >= breaker.shut_from):
                 self._close(breaker)
         else:
-            breaker.fails_in_a_row += 1
-            breaker.window.count(_FAILURE)
-            if self._fails_too_often(breaker):
-                self._open(breaker, _OPEN)
+            breaker.window.count_one(_ALL)
+            self._count_failure(breaker)
+
+    def take_back(self, origin: Hashable, *, started: float) -> None:
+        """An attempt that was recorded as a success, begun at `started`, has failed after all."""
+        breaker = self._breakers.get(origin)
+        if breaker is None:
+            return
+        if not breaker.tripped:
+            if started == breaker.ended_by:
+                breaker.fails_in_a_row += breaker.ended_row
+            self._count_failure(breaker)
+        elif started >= breaker.shut_from:  # a probe
+            self._fail_probe(breaker)
 
     def release(self, origin: Hashable, *, started: float | None = None) -> None:
         """An attempt that was allowed ended without a word about the origin: another may take its place."""
@@ -107,8 +122,8 @@ class Breakers:
     def rest(self, origin: Hashable, least: float, most: float) -> None:
         """Pass over an origin for a time between these: by its own word, or because it will not change soon."""
         breaker = self._breakers.get(origin) or self._made(origin)
-        breaker.rests_from = self._clock()
-        breaker.until = max(breaker.until, breaker.rests_from + least + (most - least) * self._jitter())
+        breaker.shut_from = self._clock()
+        breaker.until = max(breaker.until, breaker.shut_from + least + (most - least) * self._jitter())
         self.shut.add(origin)
 
     def state(self, origin: Hashable) -> Literal["closed", "resting", "open", "half-open"]:
@@ -129,9 +144,18 @@ class Breakers:
             if breaker.successes >= _TO_CLOSE:
                 self._close(breaker)
         else:
-            breaker.successes = 0
-            if self._clock() >= breaker.until:
-                self._open(breaker, min(breaker.open_for * 2, _OPEN_MAX))
+            self._fail_probe(breaker)
+
+    def _fail_probe(self, breaker: _Breaker) -> None:
+        breaker.successes = 0
+        if self._clock() >= breaker.until:
+            self._open(breaker, min(breaker.open_for * 2, _OPEN_MAX))
+
+    def _count_failure(self, breaker: _Breaker) -> None:
+        breaker.fails_in_a_row += 1
+        breaker.window.count_one(_FAILED)
+        if self._fails_too_often(breaker):
+            self._open(breaker, _OPEN)
 
     def _fails_too_often(self, breaker: _Breaker) -> bool:
         counted = breaker.window.totals()
@@ -141,7 +165,8 @@ class Breakers:
     def _open(self, breaker: _Breaker, seconds: float) -> None:
         breaker.tripped = True
         breaker.open_for = seconds
-        breaker.until = max(breaker.until, self._clock() + seconds * (1 + _JITTER * (2 * self._jitter() - 1)))
+        breaker.shut_from = self._clock()
+        breaker.until = max(breaker.until, breaker.shut_from + seconds * (1 + _JITTER * (2 * self._jitter() - 1)))
         self.shut.add(breaker.origin)
         breaker.probe_from = None
         breaker.successes = 0
@@ -149,7 +174,7 @@ class Breakers:
     def _close(self, breaker: _Breaker) -> None:
         if breaker.tripped:  # what was counted before says nothing of how it is now
             breaker.window = Window(2, self._clock, span=_SPAN, slots=_SLOTS)
-            breaker.fails_in_a_row = 0
+            breaker.fails_in_a_row = breaker.ended_row = 0
         breaker.until = 0.0
         self.shut.discard(breaker.origin)
         breaker.tripped = False

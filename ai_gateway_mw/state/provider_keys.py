@@ -139,18 +139,19 @@ class KeyState:
     def record(self, result: Result, *, retry_after: float | None = None, started: float | None = None) -> None:
         """Count an attempt that began at `started` (by the store's clock) and has ended.
 
-        One that began before the key was set aside neither brings it back nor makes it worse: fifty requests that
-        meet the same limit at once are one event.
+        One that began before the key was set aside does not bring it back, and one that began before its time was over
+        does not make it worse: fifty requests that meet the same limit at once are one event.
         """
         if result is _OK and not self.cooling_until:  # as nearly always: there is nothing to take back
             self.error_rate.count_one(SAMPLE)
             return
         self.error_rate.count(COUNTS[result])
-        news = started >= self._since if started is not None else result is _OK or not self.cooling
         if result is _OK:
-            if news:
+            if started is None or started >= self._since:
                 self._clear()
-        elif result is Result.RATE_LIMITED:
+            return
+        news = not self.cooling if started is None else started >= self.cooling_until
+        if result is Result.RATE_LIMITED:
             self._strikes += news
             backoff = min(2.0 ** max(self._strikes - 1, 0), _COOLING_MAX) if self._strikes < 8 else _COOLING_MAX
             self._set_aside("cooling", retry_after or backoff, _RETRY_AFTER_MAX)

@@ -90,8 +90,8 @@ class Failover:
         """What a failed attempt means for the next turns: a key that was good until now may have been replaced."""
         queue.after(attempt)
         candidate = attempt.candidate
-        if attempt.outcome is Outcome.KEY_REJECTED and candidate.key is not None and not known_bad:
-            fresh = candidate.key.ring.reread(ctx)
+        if attempt.outcome is Outcome.KEY_REJECTED and candidate.key is not None:
+            fresh = candidate.key.ring.reread(ctx, candidate.key, forget=not known_bad)
             if fresh is not None:
                 queue.first(Candidate(candidate.provider, candidate.surface, candidate.model, key=fresh))
 

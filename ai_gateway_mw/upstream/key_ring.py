@@ -29,6 +29,7 @@ class KeyRing:
         self._states = states
         self.secrets = secrets
         self._made: dict[str, ProviderKey] = {}
+        self._numbers: dict[str, int] = {}  # the place of each of them in the file, by its id
         self._settled = all(value.settled for value in values)
         self._names = {_vault_and_name(names) for value in values for names in value.secrets}
         self._keys: Sequence[ProviderKey] = ()
@@ -48,18 +49,23 @@ class KeyRing:
             self._keys, self._reading = keys, self.secrets.reading(self._names, epoch)
         return keys
 
-    def reread(self, ctx: Context) -> ProviderKey | None:
-        """The key that took another's place in its secret's source meanwhile, if one did."""
-        before = {key.id for key in self.keys(ctx)}
-        self.secrets.forget()
-        changed = [key for key in self.keys(ctx) if key.id not in before]
-        return changed[0] if changed else None
+    def reread(self, ctx: Context, key: ProviderKey, *, forget: bool) -> ProviderKey | None:
+        """The key that took this one's place in its secret's source meanwhile, if one did; with `forget`, the source is
+        asked again unless the place is known to have changed, as for the first of many that were refused at once."""
+        number = self._numbers.get(key.id)
+        if forget and any(now.id == key.id for now in self.keys(ctx)):
+            self.secrets.forget()
+        there = (now for now in self.keys(ctx) if self._numbers.get(now.id) == number and now.id != key.id)
+        return next(there, None)
 
     def _rendered(self, ctx: Context) -> list[ProviderKey]:
         keys = []
+        if len(self._numbers) > 4 * len(self._values):
+            self._numbers.clear()
         for number, template in enumerate(self._values, 1):
             try:
                 keys.append(self._key(template.render(ctx)))
+                self._numbers.setdefault(keys[-1].id, number)
             except (EvaluationError, SecretError) as error:
                 _log.warning("key %d of provider %s is left out: %s", number, self._provider.id, error)
         return keys

@@ -11,14 +11,23 @@ _RETRY_AFTER_MAX = 600.0
 
 
 def learn_of_origin(
-    breakers: Breakers, origin: Hashable, outcome: Outcome, *, retry_after: float | None, started: float
+    breakers: Breakers,
+    origin: Hashable,
+    outcome: Outcome,
+    *,
+    retry_after: float | None,
+    started: float,
+    worked: bool = False,
 ) -> None:
-    """To be called for every attempt that `breakers` allowed, begun at `started` (`time.monotonic`)."""
+    """To be called for every attempt that `breakers` allowed, begun at `started` (`time.monotonic`); once more for one
+    that `worked` at first and came to something else."""
     lesson = outcome.lesson
     if lesson.works is None:
         breakers.release(origin, started=started)
-    else:
+    elif not worked:
         breakers.record(origin, lesson.works, started=started)
+    elif not lesson.works:
+        breakers.take_back(origin, started=started)
     if lesson.origin_rests is not None:
         least, most = lesson.origin_rests
         told = min(retry_after or 0.0, _RETRY_AFTER_MAX)

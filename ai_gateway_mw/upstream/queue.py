@@ -63,7 +63,7 @@ class CandidateQueue:
             behind.append(candidate)
         if not behind or (not self._had and self.cooling):
             return None
-        self._candidates, self._behind = iter(behind), None
+        self._candidates, self._behind = iter(sorted(behind, key=self._fails)), None
         return self._drawn()
 
     def _stands_back(self, candidate: Candidate) -> bool:
@@ -72,6 +72,10 @@ class CandidateQueue:
             model = candidate.model
             if key.cooling or (model is not None and key.live.unfit_for(model.id)):
                 return True
+        return self._fails(candidate)
+
+    def _fails(self, candidate: Candidate) -> bool:
+        """Whether its provider has failed, so that others come first."""
         return candidate.provider.id in self._failing
 
     def _may_be_asked(self, candidate: Candidate) -> bool:
@@ -117,6 +121,8 @@ class CandidateQueue:
             self._key_went_to = attempt.candidate.provider.id
         if attempt.outcome.then is Next.OTHER_PROVIDER:
             self._failing |= {attempt.candidate.provider.id}
+            if self._behind is None:
+                self._candidates = iter(sorted(self._candidates, key=self._fails))
         elif attempt.outcome.then is Next.OTHER_HOST:
             self._closed |= {attempt.candidate.surface.base_url}
 

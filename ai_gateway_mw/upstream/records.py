@@ -47,18 +47,24 @@ class Records:
     def judged(self, attempt: Attempt) -> None:
         """Learn from an outcome; what was not judged before is when it has `ended`. An answer that is accepted has one
         when its content begins; it may yet get another."""
-        attempt.judged = outcome = attempt.outcome
+        before, attempt.judged = attempt.judged, attempt.outcome
+        outcome = attempt.outcome
         key, lesson = attempt.candidate.key, outcome.lesson
-        if lesson is IT_WORKS:  # as nearly always: what `_learn` comes to then, without the way there
+        if lesson is IT_WORKS and before is None:  # as nearly always: what `_learn` comes to, without the way there
             self._breakers.record(attempt.origin, True, started=attempt.started)
         else:
-            self._learn(attempt, outcome)
+            self._learn(attempt, outcome, before)
         if key is not None and outcome in _TELLING_OF_QUOTA:
             key.live.quota.learn(attempt.fields)
 
-    def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _learn(self, attempt: Attempt, outcome: Outcome, before: Outcome | None) -> None:
         learn_of_origin(
-            self._breakers, attempt.origin, outcome, retry_after=attempt.retry_after, started=attempt.started
+            self._breakers,
+            attempt.origin,
+            outcome,
+            retry_after=attempt.retry_after,
+            started=attempt.started,
+            worked=before is not None and before.lesson.works is True,
         )
         key, model = attempt.candidate.key, attempt.candidate.model
         if key is not None and model is not None:

@@ -48,8 +48,13 @@ def _of_resets(named: Mapping[bytes, bytes], wall: Clock) -> float | None:
     for reset, remaining in _RESETS:
         wait = seconds_until(named[reset].decode("latin-1").strip(), wall()) if reset in named else None
         if wait is not None:
-            (met if named.get(remaining, b"").strip() == b"0" else others).append(wait)
+            (met if _nothing(named.get(remaining, b"").strip()) else others).append(wait)
     return max(met) if met else min(others, default=None)
+
+
+def _nothing(remaining: bytes) -> bool:
+    """Zero, or what is below it: a limit that was passed by requests under way."""
+    return remaining.startswith(b"-") or remaining == b"0"
 
 
 def _seconds_or_date(value: bytes | None, wall: Clock) -> float | None:

@@ -163,6 +163,13 @@ async def test_whose_turn_would_come_is_told_model_by_model() -> None:
     ]
 
 
+async def test_whose_turn_would_come_is_told_as_if_the_first_attempt_were_over() -> None:
+    asked = Asked(body=b'{"model": "gpt-4o", "models": ["o3"], "messages": []}')
+    idle_first = {"api_key_selection": {"strategy": ["ai.keys.sortBy(k, k.in_flight)"]}}
+    told = await course(actions(("ai-gateway", OPENAI | idle_first)), asked)
+    assert [one.name for one in told.then[1:]] == ["openai/o3 with openai/primary", "openai/o3 with openai/backup"]
+
+
 async def test_no_more_turns_are_told_than_there_are() -> None:
     told = await course(actions(("ai-gateway", OPENAI)), Asked(body=b'{"messages": []}'))
     assert len(told.then) == 15

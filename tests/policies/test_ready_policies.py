@@ -190,11 +190,22 @@ async def test_error_rates_leaves_a_failing_key_alone(providers: Providers) -> N
 
 async def test_load_distribution_spreads_requests(providers: Providers) -> None:
     gateway = policy("load-distribution", providers, THREE)
+    for key in ("k1", "k2", "k3"):
+        providers.on(key, left(5000))
     for _ in range(200):
         await chat(gateway)
     met = Counter(providers.keys)
     assert set(met) == {"k1", "k2", "k3"}
     assert min(met.values()) >= 25
+
+
+async def test_load_distribution_leaves_out_keys_with_little_left(providers: Providers) -> None:
+    gateway = policy("load-distribution", providers, THREE)
+    for key, requests in {"k1": 5000, "k2": 5000, "k3": 100}.items():
+        providers.on(key, left(requests))
+    for _ in range(60):
+        await chat(gateway)
+    assert Counter(providers.keys)["k3"] == 1
 
 
 async def test_passthrough_holds_no_key_and_asks_once(providers: Providers) -> None:

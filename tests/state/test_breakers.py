@@ -41,6 +41,53 @@ def test_five_failures_in_a_row_open_it_and_it_alone(breakers: Breakers) -> None
     assert breakers.allows(THERE)
 
 
+def break_off(breakers: Breakers, clock: Clock) -> None:
+    """An attempt that seemed to work, and did not in the end."""
+    started = clock()
+    breakers.record(HERE, True, started=started)
+    clock.advance(0.1)
+    breakers.take_back(HERE, started=started)
+
+
+def test_five_in_a_row_open_it_also_where_they_seemed_to_work(breakers: Breakers, clock: Clock) -> None:
+    fail(breakers, 2)
+    for _ in range(2):
+        break_off(breakers, clock)
+    assert breakers.state(HERE) == "closed"
+    break_off(breakers, clock)
+    assert breakers.state(HERE) == "open"
+
+
+def test_a_success_after_one_that_is_taken_back_ends_the_row_all_the_same(breakers: Breakers, clock: Clock) -> None:
+    fail(breakers, 4)
+    breakers.record(HERE, True, started=clock())
+    breakers.record(HERE, True, started=clock() + 0.1)
+    breakers.take_back(HERE, started=clock())
+    assert breakers.state(HERE) == "closed"
+
+
+def test_an_attempt_that_is_taken_back_counts_once(breakers: Breakers, clock: Clock) -> None:
+    for _ in range(10):
+        breakers.record(HERE, True)
+        break_off(breakers, clock)
+    assert breakers.state(HERE) == "open"
+
+
+def test_a_probe_that_is_taken_back_has_failed(breakers: Breakers, clock: Clock) -> None:
+    before = clock()
+    breakers.record(HERE, True, started=before)
+    clock.advance(1)
+    fail(breakers)
+    clock.advance(10)
+    assert breakers.allows(HERE)
+    breakers.take_back(HERE, started=before)
+    assert breakers.state(HERE) == "half-open", "what began before it opened is no probe"
+    breakers.record(HERE, True, started=clock())
+    breakers.take_back(HERE, started=clock())
+    clock.advance(19)
+    assert breakers.state(HERE) == "open"
+
+
 @pytest.mark.parametrize(("good", "bad", "state"), [(10, 10, "open"), (11, 9, "closed"), (9, 10, "closed")])
 def test_half_of_twenty_failing_opens_it(breakers: Breakers, good: int, bad: int, state: str) -> None:
     for number in range(max(good, bad)):

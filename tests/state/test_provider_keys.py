@@ -111,6 +111,18 @@ def test_many_refusals_at_once_are_one(key: KeyState, clock) -> None:
     assert key.cooling_until - clock() == 1
 
 
+@pytest.mark.parametrize(("result", "span"), [(Result.RATE_LIMITED, 1), (Result.KEY_REJECTED, 300)])
+def test_who_asks_before_its_time_learns_nothing_new(key: KeyState, clock, result: Result, span: int) -> None:
+    key.record(result, started=clock())
+    for _ in range(50):
+        clock.advance(0.01)
+        key.record(result, started=clock())
+    assert key.cooling_until - clock() == span
+    clock.advance(span)
+    key.record(result, started=clock())
+    assert key.cooling_until - clock() == 2 * span
+
+
 def test_a_success_brings_a_key_back(key: KeyState, clock) -> None:
     key.record(Result.RATE_LIMITED, retry_after=300)
     clock.advance(1)

@@ -384,6 +384,30 @@ async def test_a_secret_that_changed_is_tried_at_once(providers: Providers) -> N
     assert providers.keys == ["sk-old", "sk-old", "sk-new"]
 
 
+async def test_a_secret_that_changed_is_tried_by_all_who_met_the_old_one(providers: Providers) -> None:
+    vaults = {"openai": {"key": "sk-old", "other": "sk-other"}}
+    values = [{"value": f"${{secrets.get('openai', '{name}')}}"} for name in ("key", "other")]
+    gateway_ = gateway({"providers": [{"id": "openai", "api_keys": values}]}, providers, secrets=vaults)
+    assert (await chat(gateway_)).status == 200
+    turns, all_asked = [asyncio.Event() for _ in range(3)], asyncio.Event()
+
+    async def refusal(sent: httpx.Request) -> httpx.Response:
+        number = len(providers.requests) - 2
+        if turns[number] is turns[-1]:
+            all_asked.set()
+        await turns[number].wait()
+        return httpx.Response(401)
+
+    providers.on("sk-old", refusal)
+    vaults["openai"]["key"] = "sk-new"
+    asked = [asyncio.create_task(chat(gateway_)) for _ in turns]
+    await all_asked.wait()
+    for turn, task in zip(turns, asked, strict=True):
+        turn.set()
+        await task
+    assert providers.keys == ["sk-old"] * 4 + ["sk-new"] * 3
+
+
 async def test_a_secret_is_read_again_on_the_first_refusal_only(providers: Providers) -> None:
     """Else every request with a key that is bad for good would go to the secret's source; there is its TTL for that."""
     vaults = {"openai": {"key": "sk-old"}}
@@ -740,6 +764,16 @@ async def test_an_attempt_counts_by_what_it_came_to_in_the_end(
     assert logged(caplog) == [f"[200] openai/gpt-4o: {outcome}"]
     assert (record_of(gateway_, "k1").samples, record_of(gateway_, "k1").in_flight) == (samples, 0)
     assert providers.keys == ["k1"]
+
+
+async def test_five_streams_that_break_off_open_the_breaker(providers: Providers) -> None:
+    providers.on("k1", *(httpx.Response(200, headers=STREAM, stream=Body(WORD, httpx.ReadError("reset"))),) * 5)
+    gateway_ = gateway(with_keys("k1"), providers)
+    for _ in range(4):
+        await chat(gateway_)
+    assert not gateway_.stores.breakers.shut
+    await chat(gateway_)
+    assert gateway_.stores.breakers.shut
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,23 @@ def walked(candidates: Sequence[Candidate], outcomes: dict[str, Outcome]) -> lis
             id="other-providers-before-a-failing-one",
         ),
         pytest.param(
+            [
+                candidate("a1", cooling=True),
+                candidate("a2", cooling=True),
+                candidate("b1", cooling=True),
+                candidate("c1"),
+            ],
+            {"a1": Outcome.FAILED},
+            "c1 a1 b1 a2",
+            id="also-among-those-that-stand-back",
+        ),
+        pytest.param(
+            [candidate("a1", cooling=True), candidate("a2"), candidate("b1", cooling=True)],
+            {"a2": Outcome.FAILED},
+            "a2 b1 a1",
+            id="and-where-the-failing-one-stood-back-first",
+        ),
+        pytest.param(
             [candidate("a1"), candidate("a2"), candidate("b1")],
             {"a1": Outcome.UNREACHABLE},
             "a1 b1",

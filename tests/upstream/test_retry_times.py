@@ -82,6 +82,16 @@ def test_a_date_in_any_form_means_the_same_wherever_the_gateway_stands(
             id="Groq: of the limit that was met",
         ),
         pytest.param(
+            {
+                "x-ratelimit-remaining-requests": "-2",
+                "x-ratelimit-reset-requests": "50s",
+                "x-ratelimit-remaining-tokens": "900",
+                "x-ratelimit-reset-tokens": "1ms",
+            },
+            50.0,
+            id="below zero is nothing",
+        ),
+        pytest.param(
             {"x-ratelimit-reset-requests": "20s", "x-ratelimit-reset-tokens": "30ms"}, 0.03, id="nobody knows which"
         ),
         pytest.param(
