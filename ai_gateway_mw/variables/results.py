@@ -275,6 +275,10 @@ _FIELDS: Final = tuple(
 
 def unknown_results(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Those of the paths that lead to no result of any action, with the field that is probably meant, or nothing."""
+    told = ""
     for path in sorted(path for path in paths if path.startswith("actions.")):
+        if path.startswith(f"{told}."):  # what is in one that there is not
+            continue
         if not any(f"{field}.".startswith(f"{path}.") or path.startswith(f"{field}.") for field in _FIELDS):
+            told = path
             yield path, closest(path, _FIELDS)
