@@ -276,6 +276,8 @@ def test_an_interpolation_where_none_is_evaluated_is_warned_of(action: Any, fiel
         ("actions.ngrok.ai_gatway.status", "actions.ngrok.ai_gateway.status"),
         ("actions.ngrok.ai_gateway.error.kode", "actions.ngrok.ai_gateway.error.code"),
         ("actions.nope", ""),
+        ("actions.ngrok.nope", ""),
+        ("actions.restrict_ips.action", "actions.ngrok.restrict_ips.action"),
     ],
 )
 def test_a_result_that_no_action_has_is_warned_of(path: str, meant: str) -> None:
