@@ -19,11 +19,14 @@ from ai_gateway_mw.errors import BadBody
 
 # Keys that routing, limits or streaming depend on. A second spelling of one would be read differently by the next
 # parser: Go's JSON, for one, matches member names without regard to case.
-DECISIVE = frozenset({"model", "models", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens"})
+DECISIVE = frozenset(
+    ["model", "models", "stream", "background", "max_tokens", "max_completion_tokens", "max_output_tokens"]
+)
 _MAX_DEPTH = 128
 _MAX_MEMBERS = 10_000  # of the outermost object
 _MAX_CONTAINERS = 250_000  # lists and objects: each costs as much as a page of text
 _MAX_COLONS = 500_000  # of members, in texts too: to read a million members takes seconds
+_SHORT = 4 * _MAX_COLONS  # bytes that hold no more members
 _SPACES = re.compile(r"[ \t\r\n]+")
 _CONTAINERS = frozenset({dict, list})
 
@@ -85,7 +88,7 @@ class _Malformed(ValueError):
 def _quickly_read(raw: bytes) -> dict[str, Any] | None:
     """The body, or None where the exact reader must have a look at it. What this one takes, that one reads alike."""
     opened = _opened(raw)
-    if opened > _MAX_CONTAINERS or _has_many_colons(raw):
+    if opened > _MAX_CONTAINERS or (len(raw) > _SHORT and _has_many_colons(raw)):
         return None
     try:
         value = from_json(raw, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
@@ -105,7 +108,7 @@ def _opened(raw: bytes) -> int:
 
 
 def _has_many_colons(raw: bytes) -> bool:
-    return len(raw) > 4 * _MAX_COLONS and len(raw) - len(raw.replace(b":", b"", _MAX_COLONS + 1)) > _MAX_COLONS
+    return len(raw) - len(raw.replace(b":", b"", _MAX_COLONS + 1)) > _MAX_COLONS
 
 
 def _exactly_read(raw: bytes) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class Runtime:
     def _warn_of_unknown(self, paths: Iterable[str], text: str) -> None:
         """Say of results that no action has: what reads one fails, which refuses the request."""
         for path, hint in unknown_results(paths):
-            message = f"no action has the result `{path}`, so this fails"
+            message = f"no action has the result `{path}`: to read it fails"
             self._doubt(message, text, max(0, text.find(path)), hint=hint)
 
     def _doubt(

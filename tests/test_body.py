@@ -64,6 +64,7 @@ def test_a_body_is_read_as_json_reads_it(raw: bytes) -> None:
         pytest.param(b'{"model":"a","Model":"b"}', "`model` is spelled in another way", id="Model beside model"),
         pytest.param(b'{"Model":"b"}', "`model` is spelled in another way", id="Model alone"),
         pytest.param(b'{"MODELS":[]}', "`models` is spelled in another way", id="MODELS"),
+        pytest.param(b'{"Background":true}', "`background` is spelled in another way", id="Background"),
         pytest.param('{"ſtream":true}'.encode(), "`stream` is spelled in another way", id="a long s"),
         pytest.param(b'{"a":' + b"[" * 129 + b"]" * 129 + b"}", "too deeply", id="129 lists"),
         pytest.param(b'{"a":' * 130 + b"1" + b"}" * 130, "too deeply", id="130 objects"),

@@ -276,14 +276,22 @@ def test_an_interpolation_where_none_is_evaluated_is_warned_of(action: Any, fiel
         ("actions.ngrok.ai_gatway.status", "actions.ngrok.ai_gateway.status"),
         ("actions.ngrok.ai_gateway.error.kode", "actions.ngrok.ai_gateway.error.code"),
         ("actions.nope", ""),
+        ("actions.ngrok.nope", ""),
+        ("actions.restrict_ips.action", "actions.ngrok.restrict_ips.action"),
     ],
 )
 def test_a_result_that_no_action_has_is_warned_of(path: str, meant: str) -> None:
     rule = f"on_http_request:\n- expressions: [1 == {path}]\n  actions: [{{type: deny}}]\n"
     _, warnings = compiled(f"{rule}- type: log\n  config: {{metadata: {{it: 'so ${{{path}}}'}}}}\n")
-    told = (f"no action has the result `{path}`, so this fails", meant, "warning")
+    told = (f"no action has the result `{path}`: to read it fails", meant, "warning")
     assert [(each.message, each.hint, each.severity) for each in warnings] == [told, told]
     assert [(each.place.line, each.place.column) for each in warnings] == [(2, 22), (5, 33)]
+
+
+def test_what_is_in_a_result_that_no_action_has_is_not_warned_of_as_well() -> None:
+    text = "actions.ngrok.http_request.res.headers['x-a'] == ''"
+    _, warnings = compiled({"on_http_request": [{"expressions": [text], "actions": [{"type": "deny"}]}]})
+    assert [each.hint for each in warnings] == ["actions.ngrok.http_request.res.header"]
 
 
 @pytest.mark.parametrize(

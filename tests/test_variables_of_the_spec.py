@@ -445,7 +445,7 @@ def test_what_never_holds_is_warned_of(text: str, says: str) -> None:
     [
         (
             "actions.ngrok.restrict_ip.action == 'deny'",
-            "so this fails; did you mean `actions.ngrok.restrict_ips.action`?",
+            "to read it fails; did you mean `actions.ngrok.restrict_ips.action`?",
         ),
         ("actions.restrict_ips.action == 'deny'", "did you mean `actions.ngrok.restrict_ips.action`?"),
         ("actions.ngrok.rate_limit['limit'] == true", "did you mean `actions.ngrok.rate_limit.limited`?"),

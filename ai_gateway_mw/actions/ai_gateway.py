@@ -31,9 +31,10 @@ class AIGateway:
         except ClientGone:
             raise
         except GatewayError as error:
-            ctx.publish_lazily(self.name, gateway_result, error)
             if self.terminating:
+                ctx.publish_lazily(self.name, gateway_result, error)
                 raise
+            ctx.publish(self.name, gateway_result(ctx, error))  # now: another may follow, with attempts of its own
             error.without_trace()
             return None
         ctx.publish_lazily(self.name, gateway_result)

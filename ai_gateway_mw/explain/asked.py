@@ -86,14 +86,11 @@ class Asked:
             raise NoRequest(f"`{self.ip}` is no IP address; write one such as 203.0.113.7 or 2001:db8::1") from None
         if not target.startswith("/"):
             raise NoRequest(f"a path begins with `/`, not like `{target[:40]}`")
-        try:
-            raw_path, raw_query = target.encode(), query.encode()
-        except UnicodeEncodeError:
-            raise NoRequest("the path holds characters that cannot be sent") from None
-        try:
-            fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.fields]
-        except UnicodeEncodeError:
-            raise NoRequest("a header field holds characters that cannot be sent") from None
+        raw_path, raw_query = _sent(target, "the path"), _sent(query, "the path")
+        fields = [
+            (_sent(name.lower(), "a header field", "latin-1"), _sent(value, "a header field", "latin-1"))
+            for name, value in self.fields
+        ]
         if any(set(name + value) & set(b"\r\n\0") for name, value in fields):
             raise NoRequest("a header field holds a line break")
         names = {name for name, _ in fields}
@@ -118,6 +115,13 @@ class Asked:
             "server": ("127.0.0.1", 8080),
             "state": {},
         }
+
+
+def _sent(text: str, what: str, encoding: str = "utf-8") -> bytes:
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        raise NoRequest(f"{what} holds characters that cannot be sent") from None
 
 
 def field_of(text: str) -> tuple[str, str]:
@@ -248,9 +252,7 @@ def of_data(data: Mapping[str, Any]) -> Asked:
     except (TypeError, ValueError):
         raise NoRequest("`headers` is a map from names to values, or a list of such pairs") from None
     body = data.get("body")
-    try:
-        content = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    except UnicodeEncodeError:
-        raise NoRequest("the body holds characters that cannot be sent") from None
+    text = "" if body is None else body if isinstance(body, str) else json.dumps(body)
+    content = _sent(text, "the body")
     method = data.get("method") or ("POST" if content or "path" not in data else "GET")
     return Asked(str(method), str(data.get("path") or usual.target), fields, content, str(data.get("ip") or usual.ip))

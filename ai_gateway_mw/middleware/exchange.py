@@ -18,7 +18,7 @@ from ai_gateway_mw.telemetry import log_request
 
 _log = logging.getLogger("ai_gateway_mw")
 _FAILED = 500
-_PATHSEND = "http.response.pathsend"
+_OF_FILES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 _SINGLE = (b"host", b"content-type", b"content-length")
 
 Work = Callable[[Context], Awaitable[ASGIApp | None]]
@@ -39,10 +39,9 @@ def check(ctx: Context) -> None:
 
 def serve(program: Program, ctx: Context, send: Send, app: ASGIApp) -> Awaitable[None]:
     """Run a whole policy around an app."""
-    if (program.edits_answers or program.has_stream_rules) and _PATHSEND in (ctx.scope.get("extensions") or ()):
+    if (program.edits_answers or program.has_stream_rules) and (extensions := ctx.scope.get("extensions")):
         # Rules see nothing of a file that an app leaves to its server.
-        extensions = ctx.scope["extensions"]
-        ctx.scope["extensions"] = {name: extensions[name] for name in extensions if name != _PATHSEND}
+        ctx.scope["extensions"] = {name: extensions[name] for name in extensions if name not in _OF_FILES}
     return exchange(program.on_request, ctx, ResponseGate(ctx, program, send), app)
 
 

@@ -154,7 +154,7 @@ class Gateway:
         return AdminApp(self)
 
 
-def _told(policy: str | Path, settings: Settings | None) -> Gateway:
+def _gateway_of(policy: str | Path, settings: Settings | None) -> Gateway:
     """The gateway of a file; what is wrong is logged, too: an app makes its middleware at startup, and uvicorn
     takes an error there for a lifespan that is not supported."""
     try:
@@ -196,7 +196,7 @@ class GatewayMiddleware:
         if intercept not in get_args(Intercept):
             raise ValueError(f"`intercept` is one of {', '.join(get_args(Intercept))}, not {intercept!r}")
         self.app = app
-        self.gateway = gateway or _told(policy or "", settings)
+        self.gateway = gateway or _gateway_of(policy or "", settings)
         self._intercept_all = intercept == "all"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,7 +16,7 @@ class TextPrices(ActionConfig):
 
     input: Price | None = Field(None, description="Prompt tokens.")
     output: Price | None = Field(None, description="Completion tokens.")
-    input_cache_write: Price | None = Field(None, description="Prompt tokens written to the provider's cache.")
+    input_cache_write: Price | None = Field(None, description="Prompt tokens written to a cache; `input` at least.")
     input_cache_read: Price | None = Field(None, description="Prompt tokens read from the provider's cache.")
     input_batch: Price | None = Field(None, description="Prompt tokens of batch requests.")
     output_batch: Price | None = Field(None, description="Completion tokens of batch requests.")

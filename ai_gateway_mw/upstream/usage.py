@@ -167,24 +167,27 @@ def _detail(usage: _Members, name: str, detail: str) -> int:
     return (_count(details.get(detail)) or 0) if details and isinstance(details, dict) else 0
 
 
+def _of_cache(usage: _Members, name: str) -> tuple[int, int]:
+    """What came out of a cache, and what went into one."""
+    details = usage.get(name)
+    if not details or not isinstance(details, dict):
+        return 0, 0
+    return _count(details.get("cached_tokens")) or 0, _count(details.get("cache_write_tokens")) or 0
+
+
 def _openai(usage: _Members) -> Usage:
     """Chat completions and embeddings name it one way, responses and images another."""
     if "prompt_tokens" in usage:
         # Embeddings have no output, and do not say so.
         output = usage.get("completion_tokens", 0)
-        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+        cached, written = _of_cache(usage, "prompt_tokens_details")
         if not cached and "prompt_cache_hit_tokens" in usage:  # DeepSeek
             cached = _count(usage["prompt_cache_hit_tokens"]) or 0
         reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-        written = _detail(usage, "prompt_tokens_details", "cache_write_tokens")
         return Usage(_count(usage["prompt_tokens"]), _count(output), cached, reasoning, written)
-    return Usage(
-        _count(usage.get("input_tokens")),
-        _count(usage.get("output_tokens")),
-        _detail(usage, "input_tokens_details", "cached_tokens"),
-        _detail(usage, "output_tokens_details", "reasoning_tokens"),
-        _detail(usage, "input_tokens_details", "cache_write_tokens"),
-    )
+    cached, written = _of_cache(usage, "input_tokens_details")
+    reasoning = _detail(usage, "output_tokens_details", "reasoning_tokens")
+    return Usage(_count(usage.get("input_tokens")), _count(usage.get("output_tokens")), cached, reasoning, written)
 
 
 def _anthropic(usage: _Members) -> Usage:

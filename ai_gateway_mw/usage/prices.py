@@ -34,10 +34,11 @@ class Price:
 
     @classmethod
     def of_dollars(cls, price: ListPrice) -> Price:
-        """The price that a list has; without one of its own, a token out of a cache or into it costs like another."""
+        """The price that a list has; without one of its own, a token out of a cache or into it costs like another, and
+        one into it never less, whatever the list has: any of the prompt may go there, and is reserved at that price."""
         read = _nano(price.input)
         cached = read if price.cached is None else _nano(price.cached)
-        surcharge = 0 if price.written is None else _nano(price.written) - read
+        surcharge = 0 if price.written is None else max(0, _nano(price.written) - read)
         return cls(read, _nano(price.output), cached, surcharge)
 
     def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0, written_tokens: int = 0) -> int:
@@ -45,7 +46,7 @@ class Price:
         `written_tokens` the part of the rest that went into one."""
         cached = min(cached_tokens, input_tokens)
         total = (input_tokens - cached) * self.input + cached * self.cached + output_tokens * self.output
-        if written_tokens:
+        if self.surcharge and written_tokens:
             total += min(written_tokens, input_tokens - cached) * self.surcharge
         return -(-total // _MILLION)
 

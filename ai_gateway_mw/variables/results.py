@@ -273,8 +273,20 @@ _FIELDS: Final = tuple(
 )
 
 
+def _end(path: str) -> str:
+    """What tells it from others: they all begin alike."""
+    return path.removeprefix("actions.").removeprefix("ngrok.")
+
+
+_BY_END: Final = {_end(field): field for field in _FIELDS}
+
+
 def unknown_results(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Those of the paths that lead to no result of any action, with the field that is probably meant, or nothing."""
+    told = ""
     for path in sorted(path for path in paths if path.startswith("actions.")):
+        if path.startswith(f"{told}."):  # what is in one that there is not
+            continue
         if not any(f"{field}.".startswith(f"{path}.") or path.startswith(f"{field}.") for field in _FIELDS):
-            yield path, closest(path, _FIELDS)
+            told = path
+            yield path, _BY_END.get(closest(_end(path), _BY_END), "")

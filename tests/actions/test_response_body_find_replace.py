@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, PlainTextResponse
 
 from ai_gateway_mw import GatewayMiddleware
 from ai_gateway_mw.asgi import Receive, Scope, Send
@@ -65,6 +65,19 @@ async def test_a_file_that_an_app_would_leave_to_its_server_is_edited_too(
     app = GatewayMiddleware(FileResponse(tmp_path / "file", media_type=content_type), gateway=gateway(policy))
     answer = await request(app, path="/v1/models", extensions={"http.response.pathsend": {}})
     assert answer.text == "data: yy\n\n"
+
+
+async def test_apps_are_offered_nothing_else_that_no_rule_would_see() -> None:
+    offered: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        offered.extend(scope["extensions"])
+        await PlainTextResponse("")(scope, receive, send)
+
+    extensions: dict[str, Any] = {"http.response.zerocopysend": {}, "http.response.debug": {}}
+    edited = GatewayMiddleware(app, gateway=gateway(actions(edit(("a", "b")), phase="on_http_response")))
+    await request(edited, path="/v1/models", extensions=extensions)
+    assert offered == ["http.response.debug"]
 
 
 async def test_a_compressed_answer_is_unpacked() -> None:

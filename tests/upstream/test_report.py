@@ -303,6 +303,24 @@ async def test_the_fields_of_the_result_can_be_used_in_expressions(providers: Pr
     assert (answer.status, answer.text) == (200, "rate_limit_exceeded")
 
 
+async def test_what_is_kept_of_one_that_failed_is_not_what_the_next_one_did(providers: Providers) -> None:
+    providers.on("sk-ant-0123456789", 500)
+    tried = "models_tried.map(m, m.model)"
+    policy = {
+        "on_http_request": [
+            {"type": "ai-gateway", "config": {**CONFIG, "providers": CONFIG["providers"][:1]}},
+            {"type": "set-vars", "config": {"vars": [{"before": "${actions.ngrok}"}]}},
+            {"type": "ai-gateway", "config": CONFIG},
+            {
+                "type": "custom-response",
+                "config": {"body": f"${{vars.before.ai_gateway.{tried}}} ${{actions.ngrok.ai_gateway.{tried}}}"},
+            },
+        ]
+    }
+    answer = await chat(gateway_of(policy, providers, secrets=SECRET_KEYS), "claude-opus-4-8")
+    assert answer.text == '[] ["claude-opus-4-8"]'
+
+
 async def test_the_time_of_an_answer_that_has_begun_is_the_upstreams(
     providers: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:

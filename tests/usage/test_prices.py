@@ -69,6 +69,12 @@ def test_tokens_that_go_into_a_cache_have_a_price_of_their_own(tokens: tuple[int
     assert price.cost(*tokens) == cost
 
 
+def test_a_token_that_goes_into_a_cache_costs_no_less_than_another() -> None:
+    """Some lists have less for it: what is reserved would be too little where nothing goes into the cache."""
+    price = Prices(lambda: no_list).of(model(pricing=text(input=3, output=15, input_cache_write=0.5)))
+    assert price == Price(3 * 10**9, 15 * 10**9, 3 * 10**9)
+
+
 def test_a_cost_is_rounded_up_and_exact_for_large_numbers() -> None:
     assert Price(1, 0, 0).cost(1, 0, 0) == 1
     assert Price(1_000_001, 0, 0).cost(10**12 + 1, 0, 0) == -(-(10**12 + 1) * 1_000_001 // 1_000_000)

@@ -71,7 +71,7 @@ def rotate(
     """
 
     async def succeeded(services: Services) -> tuple[KeyRecord, Created]:
-        made = await services.keys.rotate((await services.keys.get(key)).id, actor(), grace=grace)
+        made = await services.keys.rotate(key, actor(), grace=grace)
         assert made.record.rotated_from is not None
         return await services.keys.get(made.record.rotated_from), made
 

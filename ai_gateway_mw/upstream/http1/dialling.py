@@ -62,13 +62,12 @@ async def dial(origin: Origin, tls: TLS, make: Callable[[], Connection], patienc
 
 
 async def _connection(origin: Origin, tls: TLS, make: Callable[[], Connection]) -> Connection:
+    loop = asyncio.get_running_loop()
+    context, name = (tls.context, origin.host) if origin.scheme == "https" else (None, None)
     addresses = await _addresses(origin.address, origin.port)
     sock = await (_connected(addresses[0]) if len(addresses) == 1 else first_connected(addresses))
-    loop, secure = asyncio.get_running_loop(), origin.scheme == "https"
     try:
-        _, connection = await loop.create_connection(
-            make, sock=sock, ssl=tls.context if secure else None, server_hostname=origin.host if secure else None
-        )
+        _, connection = await loop.create_connection(make, sock=sock, ssl=context, server_hostname=name)
     except BaseException:
         if isinstance(loop, asyncio.BaseEventLoop):
             sock.close()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
 import socket
+import ssl
 import struct
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ai_gateway_mw.errors import (
@@ -72,6 +76,12 @@ def resetting_port() -> Iterator[int]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def free_descriptor() -> int:
+    """The lowest number that is free, which goes up with every descriptor that is left open."""
+    with Path(os.devnull).open() as file:
+        return file.fileno()
 
 
 def address(port: int) -> tuple[int, tuple[str, int]]:
@@ -213,3 +223,18 @@ async def test_a_handshake_that_is_reset_closes_no_descriptor_of_anybody_else(tr
             await asyncio.sleep(0)
             for descriptor in ours:
                 os.close(descriptor)
+
+
+async def test_certificates_that_cannot_be_read_leave_no_connection_open(transport: HTTPTransport) -> None:
+    def unreadable(*_: Any, **__: Any) -> ssl.SSLContext:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.MonkeyPatch.context() as patched, listening_port() as port:
+        patched.setattr(httpx, "create_ssl_context", unreadable)
+        with pytest.raises(Overloaded):
+            await get(transport, Origin.of(f"https://127.0.0.1:{port}"))
+        before = free_descriptor()
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                await get(transport, Origin.of(f"https://127.0.0.1:{port}"))
+        assert free_descriptor() == before
