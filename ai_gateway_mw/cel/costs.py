@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ai_gateway_mw.cel.patterns import MOST_MATCHES, PATTERN_ARGUMENT, cost_of_match
+from ai_gateway_mw.cel.patterns import PATTERN_ARGUMENT, cost_of_match, most_matches, time_per_match
 
 STEP = 400  # nanoseconds that a step stands for
 _MOST_COUNTED, _ENDLESS = 30_000, 2**40  # elements; whoever has more is over every budget
@@ -151,18 +151,16 @@ def _pairs(args: Sequence[Any]) -> int:
     return one if one >= _ENDLESS else one * extent(args[1]) * 300 // STEP
 
 
-_ONE_MATCH = 5000  # nanoseconds
-
-
 def _search(function: str) -> Callable[[Sequence[Any]], int]:
     place = PATTERN_ARGUMENT[function]
-    most = MOST_MATCHES if function in ("regex.extractAll", "regex.replace") else 0
+    every = function in ("regex.extractAll", "regex.replace")
 
     def search(args: Sequence[Any]) -> int:
         text, pattern = args[0], args[place] if len(args) > place else ""
         if not isinstance(text, str) or not isinstance(pattern, str):
             return 0
-        return (cost_of_match(pattern, text) + min(len(text) + 1, most) * _ONE_MATCH) // STEP
+        matches = min(len(text) + 1, most_matches(pattern)) * time_per_match(pattern) if every else 0
+        return (cost_of_match(pattern, text) + matches) // STEP
 
     return search
 

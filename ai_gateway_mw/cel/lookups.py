@@ -46,7 +46,8 @@ class Lookups:
         """What `has` says of a field or key."""
         if isinstance(operand, OptionalValue):
             return self.optional(operand, key).present
-        if isinstance(operand, (Mapping, list, tuple)):
+        indexed = isinstance(operand, (list, tuple)) and not isinstance(key, str)
+        if indexed or isinstance(operand, Mapping):
             return self.at(operand, key) is not MISSING
         if not isinstance(key, str) or key not in self._kinds.fields(operand):
             raise EvaluationError(f"a {self._kinds.of(operand)} has no such field")

@@ -16,10 +16,12 @@ from ai_gateway_mw.cel.problems import EvaluationError
 # Which argument of a function is a pattern, counting the receiver as 0: literal ones are checked at load.
 PATTERN_ARGUMENT = {"matches": 1, "regex.extract": 1, "regex.extractAll": 1, "regex.replace": 1}
 MOST_MATCHES = 1000  # that a function looks at one by one
+_ONE_MATCH = 5000  # nanoseconds
 
 _MEMORY = 1024 * 1024  # bytes; RE2 refuses patterns that would need more
 _FEW_STATES = 10  # as a power of two
 _LONGEST = 4096
+_MOST_CLASSES = 32  # of Unicode, such as `\pL`: RE2 takes up to a millisecond to read one
 _PLACE = re.compile(
     r"(?P<wide>\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\\[dDsSwWpPXC](?:\{[^}]*\})?|\.)"
     r"|(?P<flags>\(\?[a-zA-Z-]*\))|(?P<open>\((?:\?(?:P?<\w+>|[a-zA-Z-]*:))?)|(?P<close>\))|(?P<bar>\|)"
@@ -41,7 +43,9 @@ def compiled(pattern: str | bytes) -> Any:
 def finder(pattern: str) -> Callable[[str], bool]:
     """Tells whether the pattern occurs anywhere in a text."""
     # What `search` wraps, and on bytes: without match objects and places in code points it takes a third of the time.
-    program = compiled(pattern.encode())._regexp
+    # Where groups are is not asked, and finding that out takes a time that grows with the square of their number.
+    whole = compiled(pattern.encode())
+    program = (_program(pattern.encode(), capturing=False) if whole.groups else whole)._regexp
     match, anywhere = program.Match, program.Anchor.UNANCHORED
 
     def find(text: str) -> bool:
@@ -62,8 +66,25 @@ def bad_pattern(pattern: str | bytes) -> str:
     """What is wrong with a pattern; empty if nothing."""
     if len(pattern) > _LONGEST:
         return f"a regular expression may have {_LONGEST:,} characters"
+    if _unicode_classes(pattern) > _MOST_CLASSES:
+        return f"a regular expression may have {_MOST_CLASSES} classes of Unicode such as \\pL"
     found = _program(pattern.encode("utf-8", "replace") if isinstance(pattern, str) else pattern)
     return found if isinstance(found, str) else ""
+
+
+def _unicode_classes(pattern: str | bytes) -> int:
+    text = pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
+    return text.count(r"\p") + text.count(r"\P")
+
+
+def most_matches(pattern: str) -> int:
+    """How many a function looks at one by one: fewer where each takes longer."""
+    return max(1, min(MOST_MATCHES, MOST_MATCHES * _ONE_MATCH // time_per_match(pattern)))
+
+
+def time_per_match(pattern: str) -> int:
+    """Nanoseconds that one of many matches takes, with the places of its groups."""
+    return 0 if bad_pattern(pattern) else max(_ONE_MATCH, 20 * _program(pattern).groups * size_of(pattern))
 
 
 def size_of(pattern: str) -> int:
@@ -74,7 +95,9 @@ def size_of(pattern: str) -> int:
 def cost_of_match(pattern: str, text: str) -> int:
     """Nanoseconds that a search may take, with those for compiling the pattern."""
     if bad_pattern(pattern):
-        return 5_000_000  # what RE2 takes at most to find that a pattern is too large
+        # What RE2 takes at most to find that a pattern is too large.
+        classes = _unicode_classes(pattern)
+        return 5_000_000 + (500_000 * classes if classes <= _MOST_CLASSES else 0)
     octets = len(text) if text.isascii() else 3 * len(text)
     return 40_000 + 400 * size_of(pattern) + octets * time_per_character(pattern)
 
@@ -87,13 +110,14 @@ def time_per_character(pattern: str) -> int:
 
 
 @functools.lru_cache(256)
-def _program(pattern: str | bytes) -> Any:
+def _program(pattern: str | bytes, *, capturing: bool = True) -> Any:
     """The compiled pattern, or in words why there is none."""
     import re2  # noqa: PLC0415 - only who uses patterns pays for loading it
 
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY
+    options.never_capture = not capturing
     try:
         return re2.compile(pattern, options)
     except re2.error as error:

@@ -31,7 +31,7 @@ A, B = TypeParam("A"), TypeParam("B")
 _INT = re.compile(r"[+-]?[0-9]{1,30}")
 _UINT = re.compile(r"[0-9]{1,30}")
 _REAL = re.compile(
-    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+    r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
 )
 _BOOLS = {
     **dict.fromkeys(("1", "t", "true", "TRUE", "True"), True),

@@ -113,6 +113,12 @@ def _is_query(text: str) -> bool:
     return bool(pairs)
 
 
+# No URL has these anywhere (RFC 3986 2), nor a host the others: Python passes over some, and browsers take a backslash
+# for a slash, so that they would go to another host than the one that is told here.
+_NEVER_IN_URLS = re.compile(r"[\x00-\x1f\x7f]")
+_NEVER_IN_HOSTS = re.compile(r"[\\ ]")
+
+
 def url_parts(text: str) -> dict[str, Any]:
     """The parts of a URL under the names that Traffic Policy uses elsewhere."""
     try:
@@ -120,6 +126,8 @@ def url_parts(text: str) -> dict[str, Any]:
         port = parts.port
     except ValueError:
         raise EvaluationError("this string is not a URL") from None
+    if _NEVER_IN_URLS.search(text) or _NEVER_IN_HOSTS.search(parts.netloc):
+        raise EvaluationError("this string is not a URL")
     user, _, host = parts.netloc.rpartition("@")
     return {
         "scheme": parts.scheme,

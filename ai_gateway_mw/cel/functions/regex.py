@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_gateway_mw.cel.declarations import Overload
 from ai_gateway_mw.cel.limits import OverBudget, checked_size
-from ai_gateway_mw.cel.patterns import MOST_MATCHES, compiled, finder, quoted
+from ai_gateway_mw.cel.patterns import compiled, finder, most_matches, quoted
 from ai_gateway_mw.cel.problems import EvaluationError
 from ai_gateway_mw.cel.types import BOOL, INT, STRING, ListType, OptionalType
 from ai_gateway_mw.cel.values import NONE, OptionalValue
@@ -20,25 +20,33 @@ def _matches(text: str, pattern: str) -> bool:
 
 def _group(match: Any) -> str:
     """What is extracted: the group, if there is one."""
-    if match.re.groups > 1:
-        raise EvaluationError("a pattern to extract with has at most one group")
     return str(match[match.re.groups] or "")
 
 
+def _extracting(pattern: str) -> Any:
+    """The pattern, which must leave no doubt about the group that is meant."""
+    program = compiled(pattern)
+    if program.groups > 1:
+        raise EvaluationError("a pattern to extract with has at most one group")
+    return program
+
+
 def _extract(text: str, pattern: str) -> OptionalValue:
-    match = compiled(pattern).search(text)
+    match = _extracting(pattern).search(text)
     return NONE if match is None else OptionalValue(True, _group(match))
 
 
 def _all_matches(text: str, pattern: str) -> list[Any]:
     """Each takes a while, so that there is a limit."""
-    found = list(itertools.islice(compiled(pattern).finditer(text), MOST_MATCHES + 1))
-    if len(found) > MOST_MATCHES:
-        raise OverBudget(f"this pattern matches more than {MOST_MATCHES:,} times")
+    most = most_matches(pattern)
+    found = list(itertools.islice(compiled(pattern).finditer(text), most + 1))
+    if len(found) > most:
+        raise OverBudget(f"this pattern matches more than {most:,} times")
     return found
 
 
 def _extract_all(text: str, pattern: str) -> list[str]:
+    _extracting(pattern)
     return [_group(match) for match in _all_matches(text, pattern)]
 
 
