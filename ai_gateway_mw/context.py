@@ -198,15 +198,19 @@ class Context:
 
     @property
     def api_format(self) -> Format:
-        """The API format in which this caller reads errors; on a path that tells nothing, its SDK's fields do."""
-        if not self.limits.dialect_errors:
-            return "openai"
+        """The API format in which this caller reads errors."""
+        return self.spoken_format if self.limits.dialect_errors else "openai"
+
+    @property
+    def spoken_format(self) -> Format:
+        """The API format of this caller; on a path that tells nothing, its SDK's fields do."""
         if self.route is not None and (self.route.format != "openai" or self.route.task != "list-models"):
             return self.route.format
         if self.request_fields.get(b"anthropic-version") is not None:
             return "anthropic"
-        gemini = self.path.startswith("/v1beta/") or self.request_fields.get(b"x-goog-api-client") is not None
-        return "gemini" if gemini and self.route is None else "openai"
+        if self.path.startswith("/v1beta/") or self.request_fields.get(b"x-goog-api-client") is not None:
+            return "gemini"
+        return "openai"
 
     @property
     def head(self) -> Fields:

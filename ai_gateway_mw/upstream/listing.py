@@ -17,7 +17,7 @@ _EPOCH = "1970-01-01T00:00:00Z"  # when a model came out is not in the catalogue
 
 def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Reply:
     """The list, or the one model that the path names. Raises `ModelNotFound`."""
-    api_format = _format(ctx, route)
+    api_format = ctx.spoken_format  # all three list models under the same path, and differ in their fields
     models: dict[str, Model] = {}
     for model in selection.on_offer(api_format):
         if _visible(ctx, model):
@@ -35,13 +35,6 @@ def model_listing(ctx: Context, route: Route, selection: ModelSelection) -> Repl
 def _visible(ctx: Context, model: Model) -> bool:
     """Whether the client's key may be used for it."""
     return ctx.gateway_key is None or ctx.gateway_key.allows_model(model.provider_id, model.id)
-
-
-def _format(ctx: Context, route: Route) -> Format:
-    """OpenAI and Anthropic list models under the same path; only Anthropic's SDKs send a version."""
-    if route.format == "openai" and ctx.request_fields.get(b"anthropic-version") is not None:
-        return "anthropic"
-    return route.format
 
 
 def _openai(model: Model) -> dict[str, Any]:

@@ -219,12 +219,14 @@ def _target_below(base_url: str, path: str) -> str:
 def joined(base_url: str, path: str) -> str:
     """A provider's base URL with the client's path.
 
-    A base with a path of its own (`…/openai/v1`) already holds the version, so the client's `/v1` is dropped; a bare
-    origin takes the path whole.
+    A base with a path of its own (`…/openai/v1`) already holds the version, so the client's `/v1` is dropped, and its
+    `/v1beta` behind the same; a bare origin takes the path whole.
     """
     base = base_url.rstrip("/")
     if not urlsplit(base).path:
         return base + path
+    if base.endswith("/v1beta"):
+        path = path.removeprefix("/v1beta")
     return base + "/" + path.removeprefix("/v1/").removeprefix("/")
 
 

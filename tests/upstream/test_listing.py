@@ -59,8 +59,12 @@ async def test_the_anthropic_list_is_for_those_who_send_its_version() -> None:
     assert (answer["first_id"], answer["last_id"], answer["has_more"]) == ("llama", "claude-of-ours", False)
 
 
-async def test_the_gemini_list() -> None:
-    answer = (await listed("/v1beta/models")).json()
+GOOGLE = {"x_goog_api_client": "google-genai-sdk/3.6.1 gl-python/3.11"}
+
+
+@pytest.mark.parametrize(("path", "fields"), [("/v1beta/models", {}), ("/v1/models", GOOGLE)])
+async def test_the_gemini_list(path: str, fields: dict[str, str]) -> None:
+    answer = (await listed(path, **fields)).json()
     assert [model["name"] for model in answer["models"]] == ["models/llama", "models/claude-of-ours"]
 
 
@@ -81,6 +85,12 @@ async def test_one_model(path: str, shown: dict[str, Any]) -> None:
 async def test_a_model_that_is_not_on_offer_is_not_found(name: str) -> None:
     answer = await listed(f"/v1/models/{name}")
     assert (answer.status, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_googles_sdk_reads_cards_and_errors_in_its_own_format_under_v1_as_well() -> None:
+    assert (await listed("/v1/models/llama", **GOOGLE)).json()["name"] == "models/llama"
+    error = (await listed("/v1/models/nonsense", **GOOGLE)).json()["error"]
+    assert (error["code"], error["status"]) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("DELETE", 405)])

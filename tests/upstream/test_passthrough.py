@@ -322,6 +322,13 @@ async def test_a_compressed_answer_stays_as_it_is(providers: Providers) -> None:
     assert answer.headers["content-encoding"] == "gzip"
 
 
+async def test_a_compressed_error_does_not_pass_since_no_secret_could_be_taken_out(providers: Providers) -> None:
+    answering(providers, bytes(range(256)), status=400, kind="application/json", content_encoding="gzip")
+    answer = await chat(gateway(CONFIG, providers))
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert "content-encoding" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("model", "shown"),
     [

@@ -56,6 +56,10 @@ def box(**more: Any) -> dict[str, Any]:
             "/v1beta/models/m:generateContent",
             "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent",
         ),
+        *(
+            ("https://box.test/google/v1beta", path, "https://box.test/google/v1beta/models/m:generateContent")
+            for path in ("/v1beta/models/m:generateContent", "/v1/models/m:generateContent")
+        ),
     ],
 )
 def test_a_base_url_and_a_clients_path_are_joined(base_url: str, path: str, url: str) -> None:

@@ -77,7 +77,10 @@ class AnswerParser:
             raise Malformed
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value.rstrip(b" \t")))  # also of trailers, which nobody looks at
+        stripped = value.rstrip(b" \t")
+        if stripped is not value and b"\t" in value and name.lower() == _CODING:
+            raise Malformed  # legal, but httptools would read it as no coding, and give out the chunks as they are
+        self._fields.append((name.lower(), stripped))  # also of trailers, which nobody looks at
 
     def on_headers_complete(self) -> None:
         answer, parser, fields = self._answer, self._parser, self._fields

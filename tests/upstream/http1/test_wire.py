@@ -336,6 +336,14 @@ async def test_a_coding_may_be_written_in_any_case(transport: HTTPTransport) -> 
         assert await get(transport, server.origin) == (200, [(b"transfer-encoding", b"Chunked")], b"hello")
 
 
+@pytest.mark.parametrize("tab", [b"\t", b" \t "])
+async def test_chunks_behind_a_coding_that_ends_with_a_tab_are_no_content(transport: HTTPTransport, tab: bytes) -> None:
+    async with RawServer([OK + b"Transfer-Encoding: chunked" + tab + b"\r\n\r\n" + chunk(b"hello"), HANG]) as server:
+        with pytest.raises(UpstreamInterrupted):
+            await ask(transport, server.origin)
+        await server.left_alone()
+
+
 async def test_trailers_do_not_become_fields(transport: HTTPTransport) -> None:
     async with RawServer([CHUNKED + chunk(b"hello") + b"0\r\nAuthorization: evil\r\n\r\n"]) as server:
         assert (await get(transport, server.origin)).fields == [(b"transfer-encoding", b"chunked")]
