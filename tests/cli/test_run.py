@@ -223,6 +223,27 @@ def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path:
 
 
 @real
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_a_worker_that_hangs_holds_up_nobody(policy: Path, tmp_path: Path) -> None:
+    """Not the place of one that died, not a reload, and not the end of the others."""
+    command = "run", policy, "--workers", "3"
+    with GatewayProcess(*command, directory=tmp_path, own_group=True, patience=50) as gateway:
+        _until(lambda: len(_workers(gateway.pid)) == 3, "there are no workers")
+        hanging, dying, _ = _workers(gateway.pid)
+        os.kill(hanging, signal.SIGSTOP)
+        os.kill(dying, signal.SIGKILL)
+        gateway.printed(rf"worker {dying} died \(exit code -9\)")
+        policy.write_text(DENYING.format(status=451))
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.printed("is in force")
+        os.kill(gateway.pid, signal.SIGTERM)
+        _until(lambda: _workers(gateway.pid) == {hanging}, "the others do not end")
+        os.kill(hanging, signal.SIGCONT)
+        assert gateway.stop() == 0
+
+
+@real
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_open_streams_end_before_it_does_where_its_whole_group_is_told_to_end(
     policy: Path, tmp_path: Path, threaded_upstream: ThreadedUpstream
