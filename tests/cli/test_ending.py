@@ -32,12 +32,16 @@ REQUESTS = {
 }
 
 
-def _gateway(upstream: ThreadedUpstream, directory: Path, key: str, *arguments: str, **settings: str) -> GatewayProcess:
+def _gateway(
+    upstream: ThreadedUpstream, directory: Path, key: str, *arguments: str, own_group: bool = False, **settings: str
+) -> GatewayProcess:
     policy = directory / "policy.yaml"
     policy.write_text(POLICY.format(url=upstream.url))
     environment = {"AI_GATEWAY_SECRET__OPENAI__PRIMARY": key}
     environment |= {f"AI_GATEWAY_{name.upper()}": value for name, value in settings.items()}
-    return GatewayProcess("run", policy, *arguments, environment=environment, directory=directory)
+    return GatewayProcess(
+        "run", policy, *arguments, environment=environment, directory=directory, own_group=own_group, patience=50
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -93,6 +97,24 @@ def test_readiness_fails_at_once_while_requests_are_still_taken(
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
         assert gateway.stop() == 0  # told twice, it does not wait
+
+
+def test_requests_are_still_taken_where_a_whole_group_is_told_to_end(
+    tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """As service managers do: what supervises the workers tells them, too, which is no second time."""
+    settings = {"drain_delay": "60", "drain_time": "60"}
+    gateway = _gateway(threaded_upstream, tmp_path, "sk-ok", "--workers", "2", own_group=True, **settings)
+    with gateway:
+        os.killpg(gateway.pid, signal.SIGTERM)
+        _until_unready(gateway)
+        passed_on = time.monotonic() + 1
+        while time.monotonic() < passed_on:
+            assert _asked(gateway).status_code == 200
+        while gateway.is_running:
+            os.kill(gateway.pid, signal.SIGTERM)
+            time.sleep(0.1)
+        assert gateway.stop() == 0
 
 
 def _asked(gateway: GatewayProcess) -> httpx.Response:
