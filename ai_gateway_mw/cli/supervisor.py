@@ -94,6 +94,8 @@ class Supervisor(Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers, pass on to them that they are to hurry, and kill those that do not end."""
+        for sock in self.sockets:
+            sock.close()  # who comes now is to be refused, not to wait for nobody
         self.signal_queue.clear()
         deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _CLOSING
         while any(process.process.is_alive() for process in self.processes) and time.monotonic() < deadline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +59,31 @@ def test_a_stream_that_takes_too_long_ends_with_an_error_event(
             received += lines
         assert '"error"' in received[-2]
         assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nobody_listens_while_open_streams_go_on(
+    workers: str, tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """Who connects then would wait for an answer that never comes, and the next gateway could not have the port."""
+    with _gateway(threaded_upstream, tmp_path, "sk-stall-after-5", "--workers", workers, drain_time="60") as gateway:
+        path = "/v1/chat/completions"
+        with httpx.stream("POST", gateway.url + path, json=REQUESTS[path], trust_env=False) as answer:
+            next(answer.iter_lines())
+            os.kill(gateway.pid, signal.SIGTERM)
+            deadline = time.monotonic() + PATIENCE
+            while _listens(gateway.port):
+                assert time.monotonic() < deadline
+            assert gateway.is_running
+        assert gateway.stop() == 0
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 def test_a_request_that_waits_for_its_provider_is_answered(tmp_path: Path, threaded_upstream: ThreadedUpstream) -> None:
