@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,21 @@ def test_a_watched_policy_is_reloaded_where_it_is_good(policy: Path, tmp_path: P
         gateway.printed("ERROR ai_gateway_mw.reload: .* is not taken over, and the policy in force stays")
         gateway.printed(r"policy\.yaml:1:\d+: unknown action type `denny`; did you mean `deny`\?")
         assert _status(gateway) == 451
+
+
+@real
+def test_a_policy_may_come_through_a_pipe(policy: Path, tmp_path: Path) -> None:
+    """As with `ai-gateway run <(...)`: what is in it can be read once."""
+    text = policy.read_text()
+    policy.unlink()
+    os.mkfifo(policy)
+    writer = threading.Thread(target=policy.write_text, args=[text], daemon=True)
+    writer.start()
+    with GatewayProcess("run", policy, "--watch", directory=tmp_path) as gateway:
+        assert _status(gateway) == 418
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.printed("is not taken over, and the policy in force stays")
+        assert _status(gateway) == 418
 
 
 @real
