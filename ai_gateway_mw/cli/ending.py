@@ -24,15 +24,20 @@ class Ending:
 
     On SIGTERM it says at once that it is not ready. For `delay` seconds it goes on as before, since load balancers need
     a moment to notice; then the server stops to listen. What runs after `drain` seconds in all is given up.
+
+    SIGTERM within `together` seconds of the first is that again: service managers tell a whole group, and so does what
+    supervises a worker.
     """
 
-    def __init__(self, app: ASGIApp, gateway: Gateway, *, delay: float, drain: float) -> None:
+    def __init__(self, app: ASGIApp, gateway: Gateway, *, delay: float, drain: float, together: float = 0.0) -> None:
         self._app = app
         self._gateway = gateway
         self._delay = delay
         self._drain = max(drain, delay)
         self._servers: dict[int, Any] = {}  # what the server does on signals, by their numbers
+        self._together = together
         self._leaving = False
+        self._told = 0.0  # when it was first told, on the loop's clock
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """No coroutine of its own: it stands around every exchange."""
@@ -62,11 +67,12 @@ class Ending:
 
     def _leave(self, number: int, delay: float) -> None:
         stop: Callable[[int, None], object] = self._servers[number]
-        if self._leaving:  # told once more: the server hurries
-            stop(number, None)
-            return
-        self._leaving = True
         loop = asyncio.get_running_loop()
+        if self._leaving:  # told once more: the server hurries
+            if number != signal.SIGTERM or loop.time() - self._told >= self._together:
+                stop(number, None)
+            return
+        self._leaving, self._told = True, loop.time()
         loop.call_later(delay, stop, number, None)
         loop.call_later(self._drain, self._give_up)
 

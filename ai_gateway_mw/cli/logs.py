@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import select
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TextIO
 
 from ai_gateway_mw.visible import visible
+
+_PATIENCE: Final = 100  # milliseconds that a line waits for room, unless the one before found none
+_PIECE: Final = 4096  # bytes that a pipe with room takes at one go, and does not mix with those of another process
+_LONGEST: Final = 4  # bytes of a character
 
 
 class Lines(logging.Formatter):
@@ -24,13 +29,49 @@ class Lines(logging.Formatter):
         return visible(self.redact(super().format(record)))
 
 
+class StandardError(logging.StreamHandler[TextIO]):
+    """Standard error, for which nobody waits: a reader that stands still would hold up every request, and the end. What
+    finds no room is left out, and counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
+
+    def _write(self, text: str) -> None:
+        if self._left_out:
+            text = f"(log records left out, since nobody read them: {self._left_out})\n{text}"
+        piece = _PIECE if text.isascii() else _PIECE // _LONGEST
+        for at in range(0, len(text), piece):
+            if not self._has_room():
+                self._left_out += 1
+                return
+            self.stream.write(text[at : at + piece])
+            self.stream.flush()
+        self._left_out = 0
+
+    def _has_room(self) -> bool:
+        try:
+            number = self.stream.fileno()
+        except (OSError, ValueError):  # no file
+            return True
+        poll = select.poll()
+        poll.register(number, select.POLLOUT)
+        return bool(poll.poll(0 if self._left_out else _PATIENCE))
+
+
 def log_config(*, requests: bool) -> dict[str, Any]:
     """For `logging.config.dictConfig`, in this process and in those that uvicorn starts."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": {"()": f"{__name__}.Lines"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "handlers": {"stderr": {"()": f"{__name__}.StandardError", "formatter": "lines"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "ai_gateway_mw": {"level": "INFO"},

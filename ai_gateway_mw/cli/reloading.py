@@ -47,6 +47,8 @@ class Reloader:
         """Whether the file's policy is in force now; what is wrong with it is logged."""
         with self._lock:
             try:
+                if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):
+                    raise PolicyError([Problem(f"{self._file} is no file, but what can be read only once")])
                 self._take_over(load_file(self._file, strict=False))
             except PolicyError as error:
                 problems = "\n".join(map(problem_text, error.problems))

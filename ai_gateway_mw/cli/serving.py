@@ -32,6 +32,7 @@ from ai_gateway_mw.settings import Settings, SettingsError
 
 _KEEP_ALIVE: Final = 75  # seconds; longer than load balancers keep idle connections, so that they close first
 _STARTING: Final = 60  # seconds for a worker to answer its supervisor: many at once on a busy machine take their time
+_TOGETHER: Final = 2.0  # seconds until a worker was told to end by its supervisor, too
 _BACKLOG: Final = 2048
 _FILES: Final = 65_536
 _FILES_OF_OUR_OWN: Final = 64
@@ -116,7 +117,8 @@ def _end_with_parent() -> None:
 
 def ending(app: ASGIApp, gateway: Gateway, options: Options) -> Ending:
     """The app, with an end as the options have it."""
-    return Ending(app, gateway, delay=options.drain_delay, drain=options.drain_time)
+    together = _TOGETHER if options.workers > 1 else 0.0
+    return Ending(app, gateway, delay=options.drain_delay, drain=options.drain_time, together=together)
 
 
 def configured(app: PolicyApp | ASGIApp, options: Options) -> uvicorn.Config:

@@ -6,12 +6,15 @@ import logging
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from ai_gateway_mw.cli.forking import held_back
 from ai_gateway_mw.cli.reloading import Reloader
@@ -20,6 +23,8 @@ from ai_gateway_mw.cli.terminal import Terminal
 from ai_gateway_mw.cli.watching import Watcher
 
 _log = logging.getLogger("ai_gateway_mw.workers")
+_CLOSING: Final = 15.0  # seconds, once a worker answers nobody any more, to store what it has counted
+_LOOK: Final = 0.1  # seconds between two looks at what ends
 
 
 class Supervisor(Multiprocess):
@@ -29,6 +34,7 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets=[sock])
         self._reloader = reloader
         self._terminal = Terminal()
+        self._asked: dict[Process, float] = {}  # when each was asked for a sign of life
 
     def serve(self, watcher: Watcher | None) -> int:
         """Serve until told to stop; the exit code."""
@@ -43,21 +49,75 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         with held_back():
             super().init_processes()
-        self._let_go()
+        for process in self.processes:
+            _let_go(process)
 
     def keep_subprocess_alive(self) -> None:
-        before = list(self.processes)
-        with held_back():
-            super().keep_subprocess_alive()
-        self._let_go()
-        for old, new in zip(before, self.processes, strict=True):
-            if old is not new:
-                _log.warning("worker %s died (exit code %s); in its place is now %s", old.pid, old.exitcode, new.pid)
+        """As uvicorn does, but it waits for no answer: while one worker hangs, this process could neither end nor
+        reload, nor replace another one."""
+        if self.should_exit.is_set():
+            return
+        for number, process in enumerate(self.processes):
+            if self._answers(process):
+                continue
+            process.kill()
+            process.join()
+            self._asked.pop(process, None)
+            if process.exitcode == STARTUP_FAILURE:  # it would be the same each time
+                _log.error("worker %s could not start, and the others end", process.pid)
+                self.should_exit.set()
+                return
+            with held_back():
+                self.processes[number] = new = Process(self.config, self.sockets)
+                new.start()
+            _let_go(new)
+            code = process.exitcode
+            _log.warning("worker %s died (exit code %s); in its place is now %s", process.pid, code, new.pid)
 
-    def _let_go(self) -> None:
-        """Close our copies of the workers' ends of pipes: else the death of one shows only when no answer comes."""
+    def _answers(self, process: Process) -> bool:
+        """Whether it lives, and has answered what it was asked last, or has time left for that. Asks again."""
+        if not process.process.is_alive():
+            return False
+        asked = self._asked.get(process)
+        try:
+            if asked is None or process.parent_conn.poll():
+                if asked is not None:
+                    process.parent_conn.recv_bytes()
+                process.parent_conn.send(b"ping")
+                asked = self._asked[process] = time.monotonic()
+        except (OSError, EOFError):
+            return False
+        if time.monotonic() - asked < self.config.timeout_worker_healthcheck:
+            return True
+        _log.error("worker %s has not answered for %d seconds, and is killed", process.pid, time.monotonic() - asked)
+        return False
+
+    def join_all(self) -> None:
+        """Wait for the workers, pass on to them that they are to hurry, and kill those that do not end."""
+        for sock in self.sockets:
+            sock.close()  # who comes now is to be refused, not to wait for nobody
+        self.signal_queue.clear()
+        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _CLOSING
+        while any(process.process.is_alive() for process in self.processes) and time.monotonic() < deadline:
+            self._pass_on()
+            time.sleep(_LOOK)
         for process in self.processes:
-            process.child_conn.close()
+            if process.process.is_alive():
+                _log.error("worker %s does not end, and is killed", process.pid)
+                process.kill()
+            process.join()
+
+    def _pass_on(self) -> None:
+        for number in self.signal_queue:
+            if number == signal.SIGTERM:  # SIGINT comes from a terminal, which tells the workers itself
+                self._tell(number)
+        self.signal_queue.clear()
+
+    def _tell(self, number: int) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.process.is_alive():
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
 
     def handle_hup(self) -> None:
         if self._terminal.is_gone:
@@ -67,7 +127,9 @@ class Supervisor(Multiprocess):
             return
         assert isinstance(self.config.app, PolicyApp)
         self.config.app = replace(self.config.app, text=self._reloader.gateway.policy.document.file_text)
-        for pid in (process.pid for process in self.processes):
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGHUP)
+        self._tell(signal.SIGHUP)
+
+
+def _let_go(process: Process) -> None:
+    """Close our copy of the worker's end of its pipe: else its death shows only when no answer comes."""
+    process.child_conn.close()

@@ -15,9 +15,9 @@ _SETTLED: Final = 0.1  # seconds for which a file must stay as it is before it c
 
 
 def content(file: Path) -> bytes | None:
-    """What is in the file, None where it cannot be read."""
+    """What is in the file, None where it cannot be read, or only once, as a pipe."""
     try:
-        return file.read_bytes()
+        return file.read_bytes() if file.is_file() else None
     except OSError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import sqlite3
@@ -233,6 +234,8 @@ def _reason(error: BaseException | None) -> str:
     error = getattr(error, "__cause__", None) or error  # asyncpg's own, without the name of its class before the text
     if str(getattr(error, "sqlstate", "")).startswith(_DATA_EXCEPTION):
         return f"a value does not fit ({type(error).__name__})"
+    if isinstance(error, TimeoutError | asyncio.CancelledError):  # the latter is the cause of asyncpg's former
+        return "it does not answer in time"
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = said.strip().partition("\n")[0]
     return text or type(error).__name__

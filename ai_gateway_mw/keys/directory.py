@@ -84,6 +84,7 @@ class KeyDirectory:
         self._confirmed = float("-inf")
         self._silent_until = float("-inf")
         self._epoch = 0
+        self._failing = False
 
     def known(self, presented: str) -> GatewayKey | None:
         """The key, if it is remembered, current, and works. None says nothing yet: see `find`."""
@@ -112,10 +113,9 @@ class KeyDirectory:
             return self._judged(remembered.key)
         try:
             return self._judged(await self._looked_up(digests, now))
-        except KeyStoreUnavailable as error:
+        except KeyStoreUnavailable:
             if remembered is None or max(remembered.looked_up, self._confirmed) < now - self._remembered:
                 raise
-            _log.warning("keys cannot be looked up, and one that was in use goes on: %s", error.reason)
             return self._judged(remembered.key)._replace(cached=True)
 
     def confirm(self) -> None:
@@ -146,11 +146,20 @@ class KeyDirectory:
                 key = await self._settled(digests)
         except (KeyStoreUnavailable, TimeoutError) as error:
             self._silent_until = self._clock() + _PAUSE
-            if isinstance(error, KeyStoreUnavailable):
-                raise
-            raise KeyStoreUnavailable("it does not answer") from None
+            failure = error if isinstance(error, KeyStoreUnavailable) else KeyStoreUnavailable("it does not answer")
+            self._report(failure)
+            raise failure from None
+        self._report(None)
         self._remember(digests, key, now)
         return key
+
+    def _report(self, failure: KeyStoreUnavailable | None) -> None:
+        """Say once that look-ups fail, and once that they work again."""
+        if failure is not None and not self._failing:
+            _log.warning("keys cannot be looked up, and those in use go on for a while: %s", failure.reason)
+        elif failure is None and self._failing:
+            _log.warning("keys are looked up again")
+        self._failing = failure is not None
 
     async def _settled(self, digests: Digests) -> GatewayKey | None:
         """What the source says, asked anew where keys have changed meanwhile: it may have spoken of before, and who

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from ai_gateway_mw.limits.rows import CounterName, Rows, digest_of
 from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
+_log = logging.getLogger("ai_gateway_mw.limits")
+_TOLD_AGAIN: Final = 60.0  # seconds
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
 CROWDED: Final = -1  # refused for want of a free place
 
@@ -52,6 +55,7 @@ class Counters:
         self._clock = clock
         self._rows = Rows(of.buffer)
         self._closed = False
+        self._told_full = float("-inf")
 
     @classmethod
     def shared(
@@ -183,8 +187,19 @@ class Counters:
         except LimitsUnavailable:
             for base in table.bases_near(digest_of(counter)):
                 rings.bring_near(cells, base, now)
+            self._tell_full(counter, now)
             raise
         return self._rows.remembered(counter, row)
+
+    def _tell_full(self, counter: CounterName, now: float) -> None:
+        """Log it, at most once a minute."""
+        if abs(now - self._told_full) >= _TOLD_AGAIN:
+            self._told_full = now
+            of_key = counter[0].startswith(KEY_PREFIX)
+            hint = "limits of fewer gateway keys" if of_key else "a `bucket_key` with fewer values"
+            _log.warning(
+                "all counters are in use, and who needs one more gets 503 until a window ends: %s would do", hint
+            )
 
     def _table(self, counter: CounterName) -> Table:
         return self._memory.keys if counter[0].startswith(KEY_PREFIX) else self._memory.others

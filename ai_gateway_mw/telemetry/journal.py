@@ -99,7 +99,9 @@ class Journal:
         except BaseException:
             self._failed(batch, None)
             raise
-        self._failing = False
+        if self._failing:
+            self._failing = False
+            _log.warning("requests are written to the audit log again")
         for _, written in batch:
             if written is not None and not written.done():
                 written.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,12 +33,16 @@ REQUESTS = {
 }
 
 
-def _gateway(upstream: ThreadedUpstream, directory: Path, key: str, *arguments: str, **settings: str) -> GatewayProcess:
+def _gateway(
+    upstream: ThreadedUpstream, directory: Path, key: str, *arguments: str, own_group: bool = False, **settings: str
+) -> GatewayProcess:
     policy = directory / "policy.yaml"
     policy.write_text(POLICY.format(url=upstream.url))
     environment = {"AI_GATEWAY_SECRET__OPENAI__PRIMARY": key}
     environment |= {f"AI_GATEWAY_{name.upper()}": value for name, value in settings.items()}
-    return GatewayProcess("run", policy, *arguments, environment=environment, directory=directory)
+    return GatewayProcess(
+        "run", policy, *arguments, environment=environment, directory=directory, own_group=own_group, patience=50
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -54,6 +59,31 @@ def test_a_stream_that_takes_too_long_ends_with_an_error_event(
             received += lines
         assert '"error"' in received[-2]
         assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nobody_listens_while_open_streams_go_on(
+    workers: str, tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """Who connects then would wait for an answer that never comes, and the next gateway could not have the port."""
+    with _gateway(threaded_upstream, tmp_path, "sk-stall-after-5", "--workers", workers, drain_time="60") as gateway:
+        path = "/v1/chat/completions"
+        with httpx.stream("POST", gateway.url + path, json=REQUESTS[path], trust_env=False) as answer:
+            next(answer.iter_lines())
+            os.kill(gateway.pid, signal.SIGTERM)
+            deadline = time.monotonic() + PATIENCE
+            while _listens(gateway.port):
+                assert time.monotonic() < deadline
+            assert gateway.is_running
+        assert gateway.stop() == 0
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 def test_a_request_that_waits_for_its_provider_is_answered(tmp_path: Path, threaded_upstream: ThreadedUpstream) -> None:
@@ -93,6 +123,24 @@ def test_readiness_fails_at_once_while_requests_are_still_taken(
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
         assert gateway.stop() == 0  # told twice, it does not wait
+
+
+def test_requests_are_still_taken_where_a_whole_group_is_told_to_end(
+    tmp_path: Path, threaded_upstream: ThreadedUpstream
+) -> None:
+    """As service managers do: what supervises the workers tells them, too, which is no second time."""
+    settings = {"drain_delay": "60", "drain_time": "60"}
+    gateway = _gateway(threaded_upstream, tmp_path, "sk-ok", "--workers", "2", own_group=True, **settings)
+    with gateway:
+        os.killpg(gateway.pid, signal.SIGTERM)
+        _until_unready(gateway)
+        passed_on = time.monotonic() + 1
+        while time.monotonic() < passed_on:
+            assert _asked(gateway).status_code == 200
+        while gateway.is_running:
+            os.kill(gateway.pid, signal.SIGTERM)
+            time.sleep(0.1)
+        assert gateway.stop() == 0
 
 
 def _asked(gateway: GatewayProcess) -> httpx.Response:

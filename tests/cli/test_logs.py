@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from ai_gateway_mw.cli.logs import Lines, log_config, redact_logs
+from ai_gateway_mw.cli.logs import Lines, StandardError, log_config, redact_logs
 from ai_gateway_mw.secrets import MemorySource, SecretStore
 
 _LOGGERS = ("ai_gateway_mw", "ai_gateway_mw.requests")
@@ -76,3 +77,20 @@ def test_redaction_reaches_the_handler_that_was_configured() -> None:
     redact_logs(lambda text: text.replace("secret", "***"))
     (handler,) = logging.getLogger().handlers
     assert handler.format(record("a secret")).endswith(": a ***")
+
+
+def test_nobody_waits_for_a_reader_that_stands_still(lines: Lines) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as writer:
+        handler = StandardError()
+        handler.setStream(writer)
+        handler.setFormatter(lines)
+        for number in range(2_000):
+            handler.emit(record("%d %s", number, "x" * 90))
+        held = reader.read(2**20)
+        handler.emit(record("and on"))
+        told, last = reader.read(2**20).decode().splitlines()
+    whole = held.count(b"\n")
+    assert held.endswith(b"x\n")
+    assert told == f"(log records left out, since nobody read them: {2_000 - whole})"
+    assert last.endswith("and on")

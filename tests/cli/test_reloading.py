@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_a_good_policy_is_taken_over(file: Path, said: pytest.LogCaptureFixture)
     assert reloader.reload()
     assert _in_force(reloader) == "second"
     assert said.messages == [f"{file} is in force"]
+
+
+def test_what_can_be_read_only_once_leaves_it_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:
+    """A pipe has nothing any more, which would be a policy without rules, or nobody who writes to it."""
+    reloader = _reloader(file, {})
+    file.unlink()
+    os.mkfifo(file)
+    assert not reloader.reload()
+    assert _in_force(reloader) == "first"
+    assert "is no file, but what can be read only once" in said.text
 
 
 def test_a_broken_one_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,21 @@ def test_a_watched_policy_is_reloaded_where_it_is_good(policy: Path, tmp_path: P
 
 
 @real
+def test_a_policy_may_come_through_a_pipe(policy: Path, tmp_path: Path) -> None:
+    """As with `ai-gateway run <(...)`: what is in it can be read once."""
+    text = policy.read_text()
+    policy.unlink()
+    os.mkfifo(policy)
+    writer = threading.Thread(target=policy.write_text, args=[text], daemon=True)
+    writer.start()
+    with GatewayProcess("run", policy, "--watch", directory=tmp_path) as gateway:
+        assert _status(gateway) == 418
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.printed("is not taken over, and the policy in force stays")
+        assert _status(gateway) == 418
+
+
+@real
 def test_sighup_reloads(policy: Path, tmp_path: Path) -> None:
     with GatewayProcess("run", policy, directory=tmp_path) as gateway:
         policy.write_text(DENYING.format(status=451))
@@ -220,6 +236,27 @@ def test_workers_end_when_what_supervises_them_is_killed(policy: Path, tmp_path:
         os.kill(gateway.pid, signal.SIGKILL)
         _until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "the workers live on", 50)
         assert not _answers(gateway.port)
+
+
+@real
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_a_worker_that_hangs_holds_up_nobody(policy: Path, tmp_path: Path) -> None:
+    """Not the place of one that died, not a reload, and not the end of the others."""
+    command = "run", policy, "--workers", "3"
+    with GatewayProcess(*command, directory=tmp_path, own_group=True, patience=50) as gateway:
+        _until(lambda: len(_workers(gateway.pid)) == 3, "there are no workers")
+        hanging, dying, _ = _workers(gateway.pid)
+        os.kill(hanging, signal.SIGSTOP)
+        os.kill(dying, signal.SIGKILL)
+        gateway.printed(rf"worker {dying} died \(exit code -9\)")
+        policy.write_text(DENYING.format(status=451))
+        os.kill(gateway.pid, signal.SIGHUP)
+        gateway.printed("is in force")
+        os.kill(gateway.pid, signal.SIGTERM)
+        _until(lambda: _workers(gateway.pid) == {hanging}, "the others do not end")
+        os.kill(hanging, signal.SIGCONT)
+        assert gateway.stop() == 0
 
 
 @real

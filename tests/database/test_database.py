@@ -139,6 +139,13 @@ async def test_what_the_system_refuses_is_told_once(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path / 'gateway.db'}: Is a directory"
 
 
+@pytest.mark.parametrize("cause", [None, asyncio.CancelledError()], ids=["none", "cancelled"])
+async def test_what_does_not_answer_is_told(cause: BaseException | None, database: Installation) -> None:
+    with pytest.raises(DatabaseUnavailable, match="it does not answer in time"):
+        async with database.database.reading():
+            raise TimeoutError from cause
+
+
 async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "gateway.db").write_bytes(b"not a database, and longer than a header" * 100)
     database = database_of(tmp_path, None)

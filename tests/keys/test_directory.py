@@ -293,3 +293,22 @@ async def test_a_key_that_is_found_under_a_digest_of_another_is_not_known() -> N
     directory.source.keys[digest(TEXT, PEPPERS[0])] = replace(key(), digest=b"another")
     await directory.find(TEXT)
     assert directory.known(TEXT) is None
+
+
+async def test_that_look_ups_fail_is_told_once_and_so_is_that_they_work_again(caplog: pytest.LogCaptureFixture) -> None:
+    """However many requests come meanwhile, and whether or not their keys were in use."""
+    directory = Directory(key())
+    await directory.find(TEXT)
+    directory.time.move(5)
+    await down(directory)
+    for _ in range(3):
+        directory.time.move(2)
+        for _ in range(5):
+            assert (await directory.find(TEXT)).cached
+    directory.source.down = False
+    directory.time.move(2)
+    await directory.find(TEXT)
+    assert caplog.messages == [
+        "keys cannot be looked up, and those in use go on for a while: it is down",
+        "keys are looked up again",
+    ]

@@ -94,6 +94,21 @@ def test_a_full_table_refuses_and_forgets_nothing(small: Counters, clock: Clock)
     assert take(small, [("0", MINUTE, 5, 1)]).granted
 
 
+@pytest.mark.parametrize(("prefix", "hint"), [("", "`bucket_key`"), ("key:", "fewer gateway keys")])
+def test_that_a_table_is_full_is_told_once_in_a_while(
+    prefix: str, hint: str, small: Counters, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(256):
+        take(small, [(f"{prefix}{number}", Calendar("month"), 5, 1)])
+    for _ in range(3):
+        for _ in range(5):
+            with pytest.raises(LimitsUnavailable):
+                take(small, [(f"{prefix}one more", MINUTE, 5, 1)])
+        clock.now += 50
+    assert len(caplog.messages) == 2
+    assert hint in caplog.text
+
+
 def test_a_full_table_takes_no_place_and_keeps_none(small: Counters) -> None:
     for number in range(256):
         take(small, [(str(number), MINUTE, 5, 1)])

@@ -58,6 +58,10 @@ async def test_what_cannot_be_written_does_not_go_on(failure: Exception, caplog:
         await journal.note(context())
     assert journal.is_failing
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    log.failure = None
+    await journal.note(context())
+    assert not journal.is_failing
+    assert caplog.messages[1:] == ["requests are written to the audit log again"]
     await journal.aclose()
 
 

@@ -125,6 +125,7 @@ class Connection(asyncio.Protocol):
         if self._is_closing:  # since what stood before it in the same packet
             raise BadRequest("This connection takes no further request.")
         if self.service.is_full:
+            self.service.tell_full()
             raise Overloaded("The gateway serves too many requests at once.", fields=[("retry-after", "1")])
         if len(self._queue) == self._limits.pipelined:
             raise BadRequest("Too many requests were sent before the first of them was answered.")

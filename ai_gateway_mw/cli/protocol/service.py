@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -12,6 +13,13 @@ from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cli.protocol.connection import Connection
 from ai_gateway_mw.cli.protocol.head import Heads
 from ai_gateway_mw.cli.protocol.limits import Limits
+
+_log = logging.getLogger("ai_gateway_mw.server")
+_FULL: Final = (
+    "there are %d connections and %d requests, and who asks gets 503 (overloaded): more than %d, half of the files "
+    "that this process may open, are not served; let it open more (ulimit -n), or start more workers"
+)
+_TOLD_AGAIN: Final = 60.0  # seconds
 
 
 class HttpProtocol:
@@ -58,12 +66,20 @@ class Service:
         self.heads = Heads()
         self._most = config.limit_concurrency  # None: no limit
         self._sweep: asyncio.TimerHandle | None = None
+        self._told_full = float("-inf")
 
     @property
     def is_full(self) -> bool:
         """Whether there are as many connections or exchanges as there may be."""
         most = self._most
         return most is not None and (len(self.state.connections) > most or len(self.state.tasks) >= most)
+
+    def tell_full(self) -> None:
+        """Log it, at most once a minute."""
+        now = self.loop.time()
+        if now - self._told_full >= _TOLD_AGAIN:
+            self._told_full = now
+            _log.warning(_FULL, len(self.state.connections), len(self.state.tasks), self._most)
 
     def opened(self, connection: Connection) -> None:
         """There is one more connection: times are kept from now on, until none is left."""

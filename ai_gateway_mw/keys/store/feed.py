@@ -15,13 +15,15 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ai_gateway_mw.database import Database, identity
+from ai_gateway_mw.database import Database, gateway_keys, identity, installation
 from ai_gateway_mw.errors import DatabaseUnavailable
 from ai_gateway_mw.keys.store.repository import CHANNEL
 
 _SOON: Final = 0.1  # seconds between two looks
 _ALIVE: Final = 0.4  # seconds between two signs of life that we ask for
+_REVISION: Final = sa.select(installation.c.revision)
 
 
 def feed_of(database: Database) -> AsyncGenerator[Collection[str] | None]:
@@ -44,7 +46,7 @@ async def _of_sqlite(file: Path) -> AsyncGenerator[Collection[str] | None]:
                 if identity(file) != known:
                     raise DatabaseUnavailable(f"{file} is not the file that it was")
                 seen = connection.execute("PRAGMA data_version").fetchone()[0]
-                changed: Collection[str] = ()
+                changed: Collection[str] | None = ()
                 if seen != version:
                     changed, revision = _changed_since(connection, revision)
                     version = seen
@@ -57,8 +59,11 @@ def _revision(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT revision FROM installation").fetchone()[0])
 
 
-def _changed_since(connection: sqlite3.Connection, revision: int) -> tuple[Collection[str], int]:
+def _changed_since(connection: sqlite3.Connection, revision: int) -> tuple[Collection[str] | None, int]:
+    """Which keys, and the revision now. None where that was put back: nobody can say what is other than it was."""
     rows = connection.execute("SELECT id, revision FROM gateway_keys WHERE revision > ?", (revision,)).fetchall()
+    if not rows and (found := _revision(connection)) < revision:
+        return None, found
     return {row[0] for row in rows}, max((row[1] for row in rows), default=revision)
 
 
@@ -76,15 +81,26 @@ async def _of_postgresql(database: Database) -> AsyncGenerator[Collection[str] |
         driver: Any = raw.driver_connection
         await driver.add_listener(CHANNEL, told)
         try:
+            revision: int = await connection.scalar(_REVISION) or 0
             yield None
             while True:
+                missed: Collection[str] | None = ()
                 try:
                     await asyncio.wait_for(woken.wait(), _ALIVE)
                 except TimeoutError:
-                    # Notifications that were on their way come before its answer.
-                    await connection.execute(sa.select(1))
+                    # Notifications that were on their way come before its answer. Poolers that share connections drop
+                    # them: so it is asked for what nobody told of, too.
+                    found: int = await connection.scalar(_REVISION) or 0
+                    if found != revision:
+                        missed = await _missed(connection, revision) if found > revision else None
+                        revision = found
                 told_of, changed = changed, set()
                 woken.clear()
-                yield told_of
+                yield None if missed is None else told_of.union(missed)
         finally:
             await connection.invalidate()  # it listens, and nobody else is to get it
+
+
+async def _missed(connection: AsyncConnection, revision: int) -> Collection[str]:
+    changed = await connection.scalars(sa.select(gateway_keys.c.id).where(gateway_keys.c.revision > revision))
+    return changed.all()

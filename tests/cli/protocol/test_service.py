@@ -20,6 +20,15 @@ def test_too_many_at_once() -> None:
         assert b"\r\nretry-after: 1\r\n" in answer
 
 
+def test_that_there_are_too_many_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    with served(limit_concurrency=1) as url, Client(url) as first:
+        first.say(b"GET /waiting HTTP/1.1\r\nhost: x\r\n\r\n").until(b"first\r\n")
+        for _ in range(3):
+            assert refused(heard(url, GET)) == (503, "overloaded")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("there are 2 connections and 1 requests, and who asks gets 503 (overloaded)")
+
+
 def test_strangers_cannot_fill_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
     for said, _ in (REFUSED["no HTTP"], REFUSED["upgrade to WebSocket"], REFUSED["chunk longer than its size"]):
         heard(url, said)

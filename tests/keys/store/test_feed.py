@@ -70,6 +70,18 @@ async def test_what_is_no_change_of_a_key_is_not_told(kept: Kept) -> None:
             assert list(await anext(feed) or ()) == []
 
 
+async def test_a_backup_that_is_put_back_in_place_may_have_changed_any(kept: Kept) -> None:
+    await kept.keys.create(NewKey(name="a"), ALICE)
+    async with aclosing(feed_of(kept.database)) as feed:
+        assert await anext(feed) is None
+        await anext(feed)
+        await kept.execute("DELETE FROM gateway_keys")
+        await kept.execute("UPDATE installation SET revision = 0")
+        async with asyncio.timeout(20):
+            while await anext(feed) is not None:
+                pass
+
+
 # ── SQLite: another file
 
 
@@ -144,7 +156,7 @@ async def test_a_file_that_has_gone_is_not_made_anew(in_file: Kept) -> None:
     assert (await in_file.keys.get("a")).id == created.record.id
 
 
-# ── PostgreSQL: connections that end
+# ── PostgreSQL: connections that end, and words that are lost
 
 
 @pytest.fixture
@@ -195,3 +207,13 @@ async def test_a_server_that_lets_nobody_in_is_not_available(on_server: Kept, ur
     with pytest.raises(DatabaseUnavailable):
         await anext(feed_of(database))
     await database.aclose()
+
+
+async def test_what_no_notification_tells_of_is_told(on_server: Kept) -> None:
+    """Poolers that share connections among clients drop them."""
+    key = (await on_server.keys.create(NewKey(name="a"), ALICE)).record.id
+    async with aclosing(feed_of(on_server.database)) as feed:
+        assert await anext(feed) is None
+        await on_server.execute("UPDATE installation SET revision = revision + 1")
+        await on_server.execute("UPDATE gateway_keys SET revision = revision + 1")
+        assert await told(feed, key) == {key}
