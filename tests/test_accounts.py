@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -224,3 +225,17 @@ async def test_readiness_tells_of_a_database_that_is_gone(tmp_path: Path) -> Non
             while (unready := await request(gate.app, path="/readyz")).status == 200:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.05)
         assert (unready.status, unready.json()["checks"]["database"]) == (503, "cannot be reached")
+
+
+async def test_readiness_tells_of_an_audit_log_that_cannot_be_written(tmp_path: Path) -> None:
+    policy = {"on_http_request": [{"actions": [{"type": "gateway-auth"}]}]}
+    gate = Gateway.from_policy(policy, data_dir=tmp_path, audit_requests="best-effort")
+    async with gate.lifespan():
+        with sqlite3.connect(tmp_path / "gateway.db") as database:
+            database.execute("ALTER TABLE audit RENAME TO elsewhere")
+        await gate.stores.accounts.journal.note(context())
+        async with asyncio.timeout(20):
+            while (told := await request(gate.app, path="/readyz")).json()["status"] == "ready":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (told.status, told.json()["status"]) == (200, "degraded")
+        assert told.json()["checks"]["audit"] == "could not be written"

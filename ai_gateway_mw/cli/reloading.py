@@ -61,6 +61,8 @@ class Reloader:
         return True
 
     def _take_over(self, policy: Policy) -> None:
+        if not any(policy.rules.values()):
+            raise PolicyError([Problem("there are no rules in it, as in a file that is just being written")])
         stores, before = self.gateway.stores, self.gateway.program.needs
         missing = Gateway(policy, settings=stores.settings, secrets=stores.secrets).missing_secrets()
         if missing and not self._allow_missing_secrets:

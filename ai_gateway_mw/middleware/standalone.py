@@ -56,13 +56,18 @@ class Standalone:
         return json_reply(200, {"status": "ok"})
 
     def _ready(self, ctx: Context) -> Reply:
-        """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database."""
+        """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database. An audit
+        log that could not be written is told of; only the next request that it is to have shows how it is now."""
         missing, accounts = self._gateway.missing_secrets(), self._gateway.stores.accounts
         checks = {"policy": "ok", "secrets": f"{len(missing)} cannot be had" if missing else "ok"}
         if accounts.is_open:
             checks["database"] = "ok" if accounts.is_reached else "cannot be reached"
         ready = set(checks.values()) == {"ok"}
-        return json_reply(200 if ready else 503, {"status": "ready" if ready else "unready", "checks": checks})
+        status = "ready" if ready else "unready"
+        if accounts.journal.is_failing:
+            checks["audit"] = "could not be written"
+            status = "degraded" if ready else status
+        return json_reply(200 if ready else 503, {"status": status, "checks": checks})
 
     def _address(self, ctx: Context) -> Reply:
         return json_reply(200, {"ip": str(ctx.client_ip) if ctx.client_ip else None})

@@ -67,6 +67,16 @@ def test_what_can_be_read_only_once_leaves_it_in_force(file: Path, said: pytest.
     assert "is no file, but what can be read only once" in said.text
 
 
+@pytest.mark.parametrize("text", ["", "# soon\n", "{}", "on_http_request: []"])
+def test_one_without_rules_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture, text: str) -> None:
+    """As a file is empty for a moment when an editor writes it: nobody means to refuse everything by that."""
+    reloader = _reloader(file, {})
+    file.write_text(text)
+    assert not reloader.reload()
+    assert _in_force(reloader) == "first"
+    assert "there are no rules in it" in said.text
+
+
 def test_a_broken_one_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:
     reloader = _reloader(file, {})
     program = reloader.gateway.program
