@@ -56,8 +56,9 @@ class Standalone:
         return json_reply(200, {"status": "ok"})
 
     def _ready(self, ctx: Context) -> Reply:
-        """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database. An audit
-        log that could not be written is told of; only the next request that it is to have shows how it is now."""
+        """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database. An
+        audit log that could not be written is told of; only the next request that is to stand there shows how it is now.
+        """
         missing, accounts = self._gateway.missing_secrets(), self._gateway.stores.accounts
         checks = {"policy": "ok", "secrets": f"{len(missing)} cannot be had" if missing else "ok"}
         if accounts.is_open:
