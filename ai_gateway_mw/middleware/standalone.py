@@ -57,7 +57,7 @@ class Standalone:
 
     def _ready(self, ctx: Context) -> Reply:
         """Whether requests can be served: the policy is loaded by now, its secrets can be had, and its database. An
-        audit log that could not be written is told of; only the next request that is to stand there shows how it is now.
+        audit log that could not be written is told of; only the next request that is to stand in it tells more.
         """
         missing, accounts = self._gateway.missing_secrets(), self._gateway.stores.accounts
         checks = {"policy": "ok", "secrets": f"{len(missing)} cannot be had" if missing else "ok"}
