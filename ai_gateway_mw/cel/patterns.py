@@ -84,7 +84,7 @@ def most_matches(pattern: str) -> int:
 
 def time_per_match(pattern: str) -> int:
     """Nanoseconds that one of many matches takes, with the places of its groups."""
-    return 0 if bad_pattern(pattern) else max(_ONE_MATCH, 20 * _program(pattern).groups * size_of(pattern))
+    return _ONE_MATCH if bad_pattern(pattern) else max(_ONE_MATCH, 20 * _program(pattern).groups * size_of(pattern))
 
 
 def size_of(pattern: str) -> int:

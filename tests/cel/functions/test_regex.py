@@ -20,7 +20,8 @@ GIVES = [
     ("'Straße'.matches('(?i)STRASSE') || 'ÄB'.matches('^\\\\p{L}+$')", True),
 ]
 FAILS = [
-    "'a'.matches('(' + vars.tier)", "regex.extract('a', '(a)(b)?')", "regex.extract('x', '(a)(b)')",
+    "'a'.matches('(' + vars.tier)", "regex.extractAll('a', '(' + vars.tier)", "regex.replace('a', '(' + vars.tier, '')",
+    "regex.extract('a', '(a)(b)?')", "regex.extract('x', '(a)(b)')",
     "regex.extractAll('x', '(a)(b)')", "'x'.matches(vars.tier + '(?=a)')",
     "regex.replace('abc', 'b', '\\\\1')", "regex.replace('abc', '(b)', '\\\\x')", "regex.replace('abc', 'b', 'x\\\\')",
 ]  # fmt: skip
