@@ -64,17 +64,17 @@ def quoted(text: str) -> str:
 
 def bad_pattern(pattern: str | bytes) -> str:
     """What is wrong with a pattern; empty if nothing."""
-    if len(pattern) > _LONGEST:
+    text = pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
+    if len(text) > _LONGEST:
         return f"a regular expression may have {_LONGEST:,} characters"
-    if _unicode_classes(pattern) > _MOST_CLASSES:
+    if _unicode_classes(text) > _MOST_CLASSES:
         return f"a regular expression may have {_MOST_CLASSES} classes of Unicode such as \\pL"
     found = _program(pattern.encode("utf-8", "replace") if isinstance(pattern, str) else pattern)
     return found if isinstance(found, str) else ""
 
 
-def _unicode_classes(pattern: str | bytes) -> int:
-    text = pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
-    return text.count(r"\p") + text.count(r"\P")
+def _unicode_classes(pattern: str) -> int:
+    return pattern.count(r"\p") + pattern.count(r"\P")
 
 
 def most_matches(pattern: str) -> int:

@@ -48,6 +48,7 @@ def test_finding() -> None:
     find = finder("é.x$")
     assert find("aé😀x")
     assert not find("é😀xa")
+    assert finder("é" * 4096)("é" * 5000)
     assert finder("")("")
 
 
