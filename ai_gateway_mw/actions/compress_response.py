@@ -20,8 +20,8 @@ class CompressResponse:
     """Compress what the client says it can read, piece by piece: whatever has come can be read by the client at once.
 
     Left as they are: event streams, what is compressed already or no text, what is shorter than 1 KiB, a part of a
-    whole (206), answers to HEAD, and what says `cache-control: no-transform`. A strong ETag becomes a weak one, also
-    where it is the answer to a client that has it (304).
+    whole (206), answers to HEAD, what has a digest, and what says `cache-control: no-transform`. A strong ETag becomes
+    a weak one, also where it is the answer to a client that has it (304).
 
     Whoever can watch the length of answers, and have some text of theirs in them, can guess a secret that stands in
     the same answer (BREACH). Answers that set cookies are not compressed for that reason; for others that hold both,
@@ -82,9 +82,9 @@ def _lacking(name: str) -> str:
 
 def _name_as_before(ctx: Context) -> None:
     """RFC 9110 15.4.5: what a client got compressed has the ETag and the Vary here that it had there."""
-    known = b",".join(ctx.request_fields.all(b"if-none-match")).split(b",")
+    known = b",".join(ctx.request_fields.all(b"if-none-match"))
     etag = ctx.head.get(b"etag")
-    if etag is not None and etag != weak(etag) and weak(etag) in map(bytes.strip, known):
+    if etag is not None and etag != weak(etag) and weak(etag) in known:
         ctx.head.remove(b"etag")
         ctx.head.append(b"etag", weak(etag))
         _vary(ctx)
