@@ -117,6 +117,7 @@ def _is_query(text: str) -> bool:
 # for a slash, so that they would go to another host than the one that is told here.
 _NEVER_IN_URLS = re.compile(r"[\x00-\x1f\x7f]")
 _NEVER_IN_HOSTS = re.compile(r"[\\ ]")
+_ONLY_BROWSERS_SEE_A_HOST = re.compile(r" *(?:https?:/?\\|[/\\]{2})", re.IGNORECASE)
 
 
 def url_parts(text: str) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def url_parts(text: str) -> dict[str, Any]:
         port = parts.port
     except ValueError:
         raise EvaluationError("this string is not a URL") from None
-    if _NEVER_IN_URLS.search(text) or _NEVER_IN_HOSTS.search(parts.netloc):
+    found = _NEVER_IN_HOSTS.search(parts.netloc) if parts.netloc else _ONLY_BROWSERS_SEE_A_HOST.match(text)
+    if found or _NEVER_IN_URLS.search(text):
         raise EvaluationError("this string is not a URL")
     user, _, host = parts.netloc.rpartition("@")
     return {

@@ -32,6 +32,7 @@ GIVES = [
      "x.com:8080x.com8080q=1f"),
     ("'https://x/y'.parseUrl().path", "/y"),
     ("'https://x.com'.isURL() && !'not a url'.isURL() && !'http://[::1'.isURL()", True),
+    (r"['/', '/a//b', r'/a\b', '?q', 'file:///a', 'http:///a'].all(x, url.parse(x).host == '')", True),
     (r"'https://evil.com\\@good.com/'.isURL() || url.parse('https://a.com/b\\c d').path != r'/b\c d'", False),
 ]  # fmt: skip
 FAILS = [
@@ -39,6 +40,7 @@ FAILS = [
     "json.decode('NaN')", "json.decode('1e999')", "json.decode('-1e999')", "json.decode('" + "9" * 400 + "')",
     "url.unescape('%zz')", "'100%'.unescapeUrl()", "queryString.decode('a=%')", "json.decode('[' + vars.tier)", "url.parse('http://[::1')",
     r"url.parse('https://evil.com\\@good.com/')", r"url.parse('https://evil.com\\.good.com/')",
+    r"url.parse('/\\evil.com')", r"url.parse('https:\\\\evil.com')", "url.parse('///evil.com')",
     r"url.parse('https://a\tb.com/')", r"url.parse('\nhttps://a.com/')", "url.parse('https://a b/')",
 ]  # fmt: skip
 
