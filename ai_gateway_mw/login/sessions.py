@@ -51,7 +51,7 @@ class Sessions:
         self._fetch = fetch
         # A browser asks for many things at once, all with the same cookie; a refresh token may be good only once.
         self._refreshes: TTLCache[bytes, asyncio.Task[Tokens]] = TTLCache(1_000, 60.0)
-        self._in_vain: LRUCache[str, float] = LRUCache(1_000)  # when the provider could not be asked, by session
+        self._in_vain: LRUCache[str, float] = LRUCache(10_000)  # when the provider could not be asked, by session
 
     async def of(self, ctx: Context, visit: Visit, client: Client) -> Outcome:
         """Whose it is, and what has become of it; the answer keeps what has changed, and takes away what has ended."""

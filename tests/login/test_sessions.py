@@ -111,6 +111,22 @@ async def test_a_provider_that_is_away_is_not_asked_at_every_request(due: str) -
     assert len(person.asked) == 3
 
 
+async def test_nor_is_it_at_every_request_of_many_sessions() -> None:
+    person = Person(refresh_interval=300.0)
+    browsers = []
+    for _ in range(1_001):
+        person.cookies = {}
+        await person.sign_in()
+        browsers.append(person.cookies)
+    person.status = 503
+    person.now += 300
+    for _ in range(2):
+        person.asked.clear()
+        for person.cookies in browsers:
+            await person.session()
+    assert not person.asked
+
+
 async def test_one_session_that_cannot_be_renewed_is_not_another_one() -> None:
     person = Person(refresh_interval=300.0)
     await person.sign_in()
