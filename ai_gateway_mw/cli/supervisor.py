@@ -97,7 +97,8 @@ class Supervisor(Multiprocess):
         for sock in self.sockets:
             sock.close()  # who comes now is to be refused, not to wait for nobody
         self.signal_queue.clear()
-        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _CLOSING
+        assert isinstance(self.config.app, PolicyApp)
+        deadline = time.monotonic() + self.config.app.options.time_to_end + _CLOSING
         while any(process.process.is_alive() for process in self.processes) and time.monotonic() < deadline:
             self._pass_on()
             time.sleep(_LOOK)
