@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 from ai_gateway_mw.visible import visible
 
 _PATIENCE: Final = 100  # milliseconds that a line waits for room, unless the one before found none
-_PIECE: Final = 4096  # bytes that a pipe with room takes at one go, and does not mix with those of another process
+_PIECE: Final = select.PIPE_BUF  # bytes that a pipe with room takes at one go, unmixed with those of another process
 _LONGEST: Final = 4  # bytes of a character
 
 
@@ -36,6 +36,7 @@ class StandardError(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__()
         self._left_out = 0
+        self._is_cut = False  # the last line that was written
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -45,15 +46,17 @@ class StandardError(logging.StreamHandler[TextIO]):
 
     def _write(self, text: str) -> None:
         if self._left_out:
-            text = f"(log records left out, since nobody read them: {self._left_out})\n{text}"
+            end = "\n" if self._is_cut else ""
+            text = f"{end}(log records left out, since nobody read them: {self._left_out})\n{text}"
         piece = _PIECE if text.isascii() else _PIECE // _LONGEST
         for at in range(0, len(text), piece):
             if not self._has_room():
                 self._left_out += 1
+                self._is_cut |= at > 0
                 return
             self.stream.write(text[at : at + piece])
             self.stream.flush()
-        self._left_out = 0
+        self._left_out, self._is_cut = 0, False
 
     def _has_room(self) -> bool:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import stat
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ class Reloader:
         """Whether the file's policy is in force now; what is wrong with it is logged."""
         with self._lock:
             try:
-                if self._file.exists() and not (self._file.is_file() or self._file.is_dir()):
+                if not _can_be_read_again(self._file):
                     raise PolicyError([Problem(f"{self._file} is no file, but what can be read only once")])
                 self._take_over(load_file(self._file, strict=False))
             except PolicyError as error:
@@ -71,6 +72,15 @@ class Reloader:
             _log.warning("%s", problem_text(warning))
         if self._records is not None and before | self.gateway.program.needs:
             self._records().note(self.gateway)
+
+
+def _can_be_read_again(file: Path) -> bool:
+    """Whether it is no pipe. Where that cannot be told, who reads it says why."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 class Reloading:

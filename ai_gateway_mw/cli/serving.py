@@ -77,6 +77,11 @@ class Options:
     drain_time: float = 25.0
     drain_delay: float = 0.0
 
+    @property
+    def time_to_end(self) -> float:
+        """Seconds after which a server that was told to end answers nobody any more."""
+        return self.drain_delay + self.drain_time + FAREWELL
+
 
 @dataclass(frozen=True)
 class PolicyApp:

@@ -24,6 +24,7 @@ from ai_gateway_mw.cli.watching import Watcher
 
 _log = logging.getLogger("ai_gateway_mw.workers")
 _CLOSING: Final = 15.0  # seconds, once a worker answers nobody any more, to store what it has counted
+_EVERY: Final = 0.5  # seconds between two looks at whether the workers live, as uvicorn has it
 _LOOK: Final = 0.1  # seconds between two looks at what ends
 
 
@@ -34,7 +35,7 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets=[sock])
         self._reloader = reloader
         self._terminal = Terminal()
-        self._asked: dict[Process, float] = {}  # when each was asked for a sign of life
+        self._unanswered: dict[Process, int] = {}  # how often each was looked at since it was asked for a sign of life
 
     def serve(self, watcher: Watcher | None) -> int:
         """Serve until told to stop; the exit code."""
@@ -62,7 +63,7 @@ class Supervisor(Multiprocess):
                 continue
             process.kill()
             process.join()
-            self._asked.pop(process, None)
+            self._unanswered.pop(process, None)
             if process.exitcode == STARTUP_FAILURE:  # it would be the same each time
                 _log.error("worker %s could not start, and the others end", process.pid)
                 self.should_exit.set()
@@ -75,21 +76,26 @@ class Supervisor(Multiprocess):
             _log.warning("worker %s died (exit code %s); in its place is now %s", process.pid, code, new.pid)
 
     def _answers(self, process: Process) -> bool:
-        """Whether it lives, and has answered what it was asked last, or has time left for that. Asks again."""
+        """Whether it lives, and has answered what it was asked last, or has time left for that. Asks again.
+
+        Looks are counted, not seconds: where all of these processes stand still for long, nobody is late.
+        """
         if not process.process.is_alive():
             return False
-        asked = self._asked.get(process)
+        looks = self._unanswered.get(process)
         try:
-            if asked is None or process.parent_conn.poll():
-                if asked is not None:
+            if looks is None or process.parent_conn.poll():
+                if looks is not None:
                     process.parent_conn.recv_bytes()
                 process.parent_conn.send(b"ping")
-                asked = self._asked[process] = time.monotonic()
+                looks = 0
         except (OSError, EOFError):
             return False
-        if time.monotonic() - asked < self.config.timeout_worker_healthcheck:
+        self._unanswered[process] = looks + 1
+        patience = self.config.timeout_worker_healthcheck
+        if looks < patience / _EVERY:
             return True
-        _log.error("worker %s has not answered for %d seconds, and is killed", process.pid, time.monotonic() - asked)
+        _log.error("worker %s has not answered for %d seconds, and is killed", process.pid, patience)
         return False
 
     def join_all(self) -> None:
@@ -97,7 +103,8 @@ class Supervisor(Multiprocess):
         for sock in self.sockets:
             sock.close()  # who comes now is to be refused, not to wait for nobody
         self.signal_queue.clear()
-        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + _CLOSING
+        assert isinstance(self.config.app, PolicyApp)
+        deadline = time.monotonic() + self.config.app.options.time_to_end + _CLOSING
         while any(process.process.is_alive() for process in self.processes) and time.monotonic() < deadline:
             self._pass_on()
             time.sleep(_LOOK)

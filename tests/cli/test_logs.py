@@ -94,3 +94,21 @@ def test_nobody_waits_for_a_reader_that_stands_still(lines: Lines) -> None:
     assert held.endswith(b"x\n")
     assert told == f"(log records left out, since nobody read them: {2_000 - whole})"
     assert last.endswith("and on")
+
+
+def test_what_follows_a_line_that_was_cut_off_begins_a_new_one(lines: Lines) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as writer:
+        handler = StandardError()
+        handler.setStream(writer)
+        handler.setFormatter(lines)
+        for number in range(20):
+            handler.emit(record("%d %s", number, "x" * 10_000))
+        held = reader.read(2**20)
+        handler.emit(record("and on"))
+        end, told, last = reader.read(2**20).decode().splitlines()
+    whole = held.count(b"\n")
+    assert held.endswith(b"x")
+    assert end == ""
+    assert told == f"(log records left out, since nobody read them: {20 - whole})"
+    assert last.endswith("and on")

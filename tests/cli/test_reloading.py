@@ -104,6 +104,15 @@ def test_a_file_that_is_gone_leaves_the_last_in_force(file: Path, said: pytest.L
     assert "No such file or directory" in said.text
 
 
+def test_one_that_cannot_be_looked_at_is_reported_by_its_reason(file: Path, said: pytest.LogCaptureFixture) -> None:
+    reloader = _reloader(file, {})
+    file.unlink()
+    file.symlink_to("x" * 300)
+    assert not reloader.reload()
+    assert "cannot be read: File name too long" in said.text
+    assert "Traceback" not in said.text
+
+
 def test_a_policy_with_a_missing_secret_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:
     vaults: dict[str, dict[str, str]] = {}
     reloader = _reloader(file, vaults)

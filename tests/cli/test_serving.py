@@ -68,6 +68,10 @@ def test_a_worker_has_time_to_start_on_a_busy_machine() -> None:
     assert config.timeout_worker_healthcheck >= 60
 
 
+def test_no_worker_is_killed_while_requests_are_still_taken() -> None:
+    assert Options(Path("policy.yaml"), drain_time=1.0, drain_delay=60.0).time_to_end >= 61.0
+
+
 @pytest.mark.usefixtures("limits")
 def test_there_are_no_more_requests_than_files_can_be_open() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
