@@ -136,6 +136,13 @@ class Supervisor(Multiprocess):
         self.config.app = replace(self.config.app, text=self._reloader.gateway.policy.document.file_text)
         self._tell(signal.SIGHUP)
 
+    def handle_ttin(self) -> None:
+        """There are as many workers as were asked for. uvicorn starts one more, and ends one at SIGTTOU; a terminal
+        sends both to what is in its background."""
+
+    def handle_ttou(self) -> None:
+        """As at SIGTTIN."""
+
 
 def _let_go(process: Process) -> None:
     """Close our copy of the worker's end of its pipe: else its death shows only when no answer comes."""

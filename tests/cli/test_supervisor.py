@@ -70,3 +70,13 @@ def test_a_worker_that_does_not_answer_is_killed_by_the_number_of_looks(supervis
     assert not worker.killed
     supervisor.keep_subprocess_alive()
     assert worker.killed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU])
+def test_what_a_terminal_sends_to_its_background_changes_no_worker(supervisor: Supervisor, number: int) -> None:
+    workers: list[Any] = [_Worker(), _Worker()]
+    supervisor.processes.extend(workers)
+    signal.raise_signal(number)
+    supervisor.handle_signals()
+    assert supervisor.processes == workers
+    assert not any(worker.parent_conn.poll() or worker.killed for worker in workers)
