@@ -540,6 +540,15 @@ async def test_a_clients_own_key_in_the_query_goes_on_in_the_providers_field(pro
 
 
 @pytest.mark.parametrize("field", ["authorization", "x-api-key"])
+async def test_a_key_of_ngroks_gateways_is_no_provider_key(providers: Providers, field: str) -> None:
+    key = "ng-2abcDEF-g1-3xyzUVW"
+    app = gateway({"providers": [{"id": "openai"}]}, providers).app
+    fields = {field: f"Bearer {key}" if field == "authorization" else key}
+    answer = await request(app, "POST", "/v1/chat/completions", headers=fields, json={"model": "openai:any"})
+    assert (answer.status, providers.requests) == (401, [])
+
+
+@pytest.mark.parametrize("field", ["authorization", "x-api-key"])
 async def test_a_credential_that_the_policy_sets_beats_the_clients(providers: Providers, field: str) -> None:
     config = {"providers": [{"id": "openai"}], "headers": {field: "of the policy"}}
     await chat(gateway(config, providers), key="sk-own")
