@@ -41,7 +41,7 @@ class Admission:
                 raise InputTooLarge(f"Input too large: {ctx.input_tokens} tokens (max {most}).")
 
     def _clients_own_key(self, ctx: Context) -> ClientCredential | None:
-        """The key to pass on to a provider without keys; never one that opens this gateway, or opened one of ngrok's."""
+        """The key to pass on to a provider without keys; never one that opens this gateway, or one of ngrok's."""
         credential = ctx.presented_credential()
         if credential is None or credential.is_gateway_key:
             return None
