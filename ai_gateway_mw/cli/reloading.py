@@ -62,12 +62,13 @@ class Reloader:
         return True
 
     def _take_over(self, policy: Policy) -> None:
-        if not any(policy.rules.values()):
-            raise PolicyError([Problem("there are no rules in it, as in a file that is just being written")])
         stores, before = self.gateway.stores, self.gateway.program.needs
         missing = Gateway(policy, settings=stores.settings, secrets=stores.secrets).missing_secrets()
         if missing and not self._allow_missing_secrets:
             raise PolicyError(Problem(str(error)) for error in missing)
+        if not any(policy.rules.values()):
+            place = policy.document.place(())
+            raise PolicyError([Problem("there are no rules here, as in a file that is just being written", place)])
         for warning in self.gateway.reload(policy):
             _log.warning("%s", problem_text(warning))
         if self._records is not None and before | self.gateway.program.needs:

@@ -74,7 +74,7 @@ def test_one_without_rules_leaves_the_last_in_force(file: Path, said: pytest.Log
     file.write_text(text)
     assert not reloader.reload()
     assert _in_force(reloader) == "first"
-    assert "there are no rules in it" in said.text
+    assert f"{file}:1:1: there are no rules here" in said.text
 
 
 def test_a_broken_one_leaves_the_last_in_force(file: Path, said: pytest.LogCaptureFixture) -> None:
