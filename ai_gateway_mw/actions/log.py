@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ai_gateway_mw.cel import EvaluationError, Template, to_json
+from ai_gateway_mw.cel import EvaluationError, Template, evaluated, to_json
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import GatewayError
 from ai_gateway_mw.policy import ActionConfig, Phase
@@ -32,19 +32,13 @@ class Log:
         self._redact = runtime.secrets.redact
 
     async def __call__(self, ctx: Context) -> None:
-        metadata = _noted(self._metadata, ctx)
+        metadata = evaluated(self._metadata, lambda template: _noted(template, ctx))
         ctx.publish(self.name, {"metadata": metadata})
         log_entry(ctx, metadata, self._redact)
 
 
-def _noted(value: Any, ctx: Context) -> Any:
-    if isinstance(value, Template):
-        try:
-            return to_json(value.value(ctx))
-        except (EvaluationError, GatewayError):
-            return None
-    if isinstance(value, dict):
-        return {name: _noted(item, ctx) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_noted(item, ctx) for item in value]
-    return value
+def _noted(template: Template, ctx: Context) -> Any:
+    try:
+        return to_json(template.value(ctx))
+    except (EvaluationError, GatewayError):
+        return None

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from ai_gateway_mw.cel import Template
+from ai_gateway_mw.cel import evaluated
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.policy import ActionConfig, Phase
 from ai_gateway_mw.runtime import Runtime
@@ -70,15 +70,5 @@ class SetVars:
 
     async def __call__(self, ctx: Context) -> None:
         for name, value in self._vars:
-            ctx.vars = {**ctx.vars, name: _evaluated(value, ctx)}  # a new map: a value may hold the one before
-
-
-def _evaluated(value: Any, ctx: Context) -> Any:
-    """A configured value with the templates at its leaves evaluated; a time stays one, and an unsigned number too."""
-    if isinstance(value, Template):
-        return value.value(ctx)
-    if isinstance(value, dict):
-        return {name: _evaluated(item, ctx) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_evaluated(item, ctx) for item in value]
-    return value
+            made = evaluated(value, lambda template: template.value(ctx))  # a time stays one, an unsigned number too
+            ctx.vars = {**ctx.vars, name: made}  # a new map: a value may hold the one before

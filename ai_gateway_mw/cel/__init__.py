@@ -13,7 +13,7 @@ from ai_gateway_mw.cel.patterns import bad_pattern
 from ai_gateway_mw.cel.patterns import compiled as compiled_pattern
 from ai_gateway_mw.cel.problems import EvaluationError, ExpressionError, ExpressionProblem
 from ai_gateway_mw.cel.rendering import render_value, to_json
-from ai_gateway_mw.cel.template import Template, template
+from ai_gateway_mw.cel.template import Template, evaluated, template
 from ai_gateway_mw.cel.types import (
     ANY,
     BOOL,
@@ -78,6 +78,7 @@ __all__ = [
     "Variable",
     "bad_pattern",
     "compiled_pattern",
+    "evaluated",
     "render_value",
     "template",
     "to_json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ai_gateway_mw.cel.environment import Environment, Expression
@@ -65,6 +66,17 @@ class Template:
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
+
+
+def evaluated(tree: Any, evaluate: Callable[[Template], Any]) -> Any:
+    """A tree of maps and lists, with what `evaluate` makes of each template in its place."""
+    if isinstance(tree, Template):
+        return evaluate(tree)
+    if isinstance(tree, dict):
+        return {name: evaluated(item, evaluate) for name, item in tree.items()}
+    if isinstance(tree, list):
+        return [evaluated(item, evaluate) for item in tree]
+    return tree
 
 
 def template(text: str, environment: Environment) -> Template:
