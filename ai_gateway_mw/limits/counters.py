@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+from ai_gateway_mw.clocks import Seldom
 from ai_gateway_mw.errors import LimitsUnavailable
 from ai_gateway_mw.limits import memory, rings
 from ai_gateway_mw.limits.places import Place
@@ -17,7 +18,6 @@ from ai_gateway_mw.limits.table import Row, Table
 from ai_gateway_mw.limits.windows import Window
 
 _log = logging.getLogger("ai_gateway_mw.limits")
-_TOLD_AGAIN: Final = 60.0  # seconds
 KEY_PREFIX: Final = "key:"  # of the names of counters that gateway keys have
 CROWDED: Final = -1  # refused for want of a free place
 
@@ -55,7 +55,7 @@ class Counters:
         self._clock = clock
         self._rows = Rows(of.buffer)
         self._closed = False
-        self._told_full = float("-inf")
+        self._fullness = Seldom()
 
     @classmethod
     def shared(
@@ -193,8 +193,7 @@ class Counters:
 
     def _tell_full(self, counter: CounterName, now: float) -> None:
         """Log it, at most once a minute."""
-        if abs(now - self._told_full) >= _TOLD_AGAIN:
-            self._told_full = now
+        if self._fullness.is_due(now):
             of_key = counter[0].startswith(KEY_PREFIX)
             hint = "limits of fewer gateway keys" if of_key else "a `bucket_key` with fewer values"
             _log.warning(

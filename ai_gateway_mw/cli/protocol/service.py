@@ -13,13 +13,13 @@ from ai_gateway_mw.asgi import ASGIApp
 from ai_gateway_mw.cli.protocol.connection import Connection
 from ai_gateway_mw.cli.protocol.head import Heads
 from ai_gateway_mw.cli.protocol.limits import Limits
+from ai_gateway_mw.clocks import Seldom
 
 _log = logging.getLogger("ai_gateway_mw.server")
 _FULL: Final = (
     "there are %d connections and %d requests, and who asks gets 503 (overloaded): more than %d, half of the files "
     "that this process may open, are not served; let it open more (ulimit -n), or start more workers"
 )
-_TOLD_AGAIN: Final = 60.0  # seconds
 
 
 class HttpProtocol:
@@ -66,7 +66,7 @@ class Service:
         self.heads = Heads()
         self._most = config.limit_concurrency  # None: no limit
         self._sweep: asyncio.TimerHandle | None = None
-        self._told_full = float("-inf")
+        self._fullness = Seldom()
 
     @property
     def is_full(self) -> bool:
@@ -76,9 +76,7 @@ class Service:
 
     def tell_full(self) -> None:
         """Log it, at most once a minute."""
-        now = self.loop.time()
-        if now - self._told_full >= _TOLD_AGAIN:
-            self._told_full = now
+        if self._fullness.is_due(self.loop.time()):
             _log.warning(_FULL, len(self.state.connections), len(self.state.tasks), self._most)
 
     def opened(self, connection: Connection) -> None:
