@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from operator import itemgetter
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 Field = tuple[bytes, bytes]
 
@@ -184,6 +185,11 @@ class Fields:
         self.first = dict(reversed(everything))
         self.repeated = len(self.first) < len(everything)
         self._map = None
+
+
+def holds_gateway_key(part_of_url: bytes) -> bool:
+    """Whether there is one of our own keys in it, or what a server would read as one: percent-encoded."""
+    return GATEWAY_KEY in unquote_to_bytes(part_of_url)
 
 
 def field_name(name: str) -> bytes:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from ai_gateway_mw.cel import BOOL, DYN, INT, Expression, Template, Variable
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import CalloutError, CalloutLoop, CalloutTimeout, PolicyDenied
-from ai_gateway_mw.headers import GATEWAY_KEY, field_value, upstream_name
+from ai_gateway_mw.headers import GATEWAY_KEY, field_value, holds_gateway_key, upstream_name
 from ai_gateway_mw.headers import Field as HeaderField
 from ai_gateway_mw.policy import ActionConfig, Duration, ExpressionText, Phase, TemplateText, duration_text
 from ai_gateway_mw.runtime import Runtime
@@ -244,7 +244,7 @@ class _Request:
     def __call__(self, ctx: Context, hops: HeaderField) -> Call:
         url = self._rendered_url(ctx)
         fields = self._rendered_fields(ctx)
-        if GATEWAY_KEY in b"\n".join([str(url).encode(), *(value for _, value in fields)]):
+        if holds_gateway_key(str(url).encode()) or any(GATEWAY_KEY in value for _, value in fields):
             raise PolicyDenied("http-request: a gateway key does not leave the process")
         if not any(name == _USER_AGENT[0] for name, _ in fields):
             fields.append(_USER_AGENT)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from ai_gateway_mw.asgi import Receive, Scope, Send, Written, body_writer
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousPath, GatewayError
-from ai_gateway_mw.headers import CONNECTION_SPECIFIC, GATEWAY_KEY, Field, named_by_connection
+from ai_gateway_mw.headers import CONNECTION_SPECIFIC, GATEWAY_KEY, Field, holds_gateway_key, named_by_connection
 from ai_gateway_mw.hops import FIELD as HOPS
 from ai_gateway_mw.secrets import SecretStore
 from ai_gateway_mw.upstream.http1 import Origin, UpstreamResponse
@@ -52,7 +52,7 @@ def check_path(ctx: Context) -> None:
 
 def _target(ctx: Context, below: str) -> bytes:
     path = encoded_path(ctx.path, ctx.raw_path)
-    query = "&".join(pair for pair in encoded_query(ctx.query).split("&") if GATEWAY_KEY not in unquote_to_bytes(pair))
+    query = "&".join(pair for pair in encoded_query(ctx.query).split("&") if not holds_gateway_key(pair.encode()))
     return f"{below}{path}{'?' + query if query else ''}".encode()
 
 

@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote_plus, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import quote, unquote_plus, urlencode, urlsplit
 
 from ai_gateway_mw.cel import Template
 from ai_gateway_mw.context import Context
 from ai_gateway_mw.errors import AmbiguousPath, BadRequest, PolicyDenied
-from ai_gateway_mw.headers import CREDENTIAL_FIELDS, GATEWAY_KEY, Field, field_value, telling_upstream, to_upstream
+from ai_gateway_mw.headers import (
+    CREDENTIAL_FIELDS,
+    GATEWAY_KEY,
+    Field,
+    field_value,
+    holds_gateway_key,
+    telling_upstream,
+    to_upstream,
+)
 from ai_gateway_mw.hosts import HostAddress
 from ai_gateway_mw.providers import ApiSurface, Credential
 from ai_gateway_mw.surfaces import Route
@@ -237,7 +245,7 @@ def _clients_query(query: bytes, ours: Mapping[str, str]) -> list[str]:
     kept = []
     for pair in query.split(b"&"):
         name = unquote_plus(pair.partition(b"=")[0].decode("latin-1"))
-        if name.lower() in _CREDENTIAL_PARAMETERS or name in ours or GATEWAY_KEY in unquote_to_bytes(pair):
+        if name.lower() in _CREDENTIAL_PARAMETERS or name in ours or holds_gateway_key(pair):
             continue
         kept.append(quote(pair, safe=_IN_QUERY))
     return kept

@@ -223,6 +223,7 @@ async def test_secrets_go_there_and_nowhere_else(caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize("config", [
     {"headers": {"x-key": "${req.headers['authorization'][0]}"}},
     {"url": URL + "?k=${req.headers['authorization'][0]}"},
+    {"url": URL + "?k=${req.headers['authorization'][0].replace('_', '%5f')}"},
 ])  # fmt: skip
 async def test_a_gateway_key_does_not_leave_the_process(config: dict[str, Any]) -> None:
     service = Service()
