@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from ai_gateway_mw.headers import Fields
 
 TOLERANCE: Final = 180.0  # seconds, where a provider says nothing else
+FIVE_MINUTES: Final = 300.0
 _MILLISECONDS: Final = 1e11  # a number of seconds that is larger lies beyond the year 5000
 _MAX_FORM_FIELDS: Final = 1_000
 

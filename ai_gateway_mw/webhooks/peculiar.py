@@ -11,11 +11,10 @@ import re
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from ai_gateway_mw.webhooks.delivery import TOLERANCE, Delivery, Unverified, check_time, pairs
+from ai_gateway_mw.webhooks.delivery import FIVE_MINUTES, TOLERANCE, Delivery, Unverified, check_time, pairs
 from ai_gateway_mw.webhooks.schemes import check_signatures, items, text_key
 
 _MAX_SIGNED_FIELDS: Final = 50
-_FIVE_MINUTES: Final = 300.0
 _HUBSPOT_PLAIN: Final = re.compile(r"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
 
@@ -54,7 +53,7 @@ def hubspot(delivery: Delivery, secret: str, now: float) -> None:
     message = delivery.method.encode() + url + delivery.body + time.encode()
     expected = hmac.digest(text_key(secret), message, "sha256")
     check_signatures([delivery.needed("x-hubspot-signature-v3")], expected, "base64")
-    check_time(time, now, _FIVE_MINUTES)
+    check_time(time, now, FIVE_MINUTES)
 
 
 def linear(delivery: Delivery, secret: str, now: float) -> None:

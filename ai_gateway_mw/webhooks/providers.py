@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ai_gateway_mw.webhooks.delivery import Delivery, Scheme, Unverified
+from ai_gateway_mw.webhooks.delivery import FIVE_MINUTES, Delivery, Scheme, Unverified
 from ai_gateway_mw.webhooks.peculiar import (
     contentful,
     graphcms,
@@ -32,7 +32,6 @@ from ai_gateway_mw.webhooks.schemes import (
 
 WITHOUT_SECRET: Final = frozenset({"sns"})
 WITH_CERTIFICATES: Final = frozenset({"sendgrid", "sns"})  # these need the package `cryptography`
-_FIVE_MINUTES: Final = 300.0
 
 
 def _needs_more(delivery: Delivery, secret: str, now: float) -> None:
@@ -81,7 +80,7 @@ PROVIDERS: Final[Mapping[str, Scheme]] = {
         message=(b"v0:", TIME, b":", BODY),
         prefix="v0=",
         time="x-frameio-request-timestamp",
-        tolerance=_FIVE_MINUTES,
+        tolerance=FIVE_MINUTES,
     ),
     "github": _META,
     "gitlab": token("x-gitlab-token"),
@@ -100,7 +99,7 @@ PROVIDERS: Final[Mapping[str, Scheme]] = {
     "microsoft_teams": signed("authorization", encoding="base64", prefix="HMAC ", key=base64_key),
     "modern_treasury": signed("x-signature"),
     "mongodb": signed("x-mms-signature", digest="sha1", encoding="base64"),
-    "mux": signed("mux-signature", **_DOTTED, tolerance=_FIVE_MINUTES),
+    "mux": signed("mux-signature", **_DOTTED, tolerance=FIVE_MINUTES),
     "orb": signed("x-orb-signature", message=(b"v1:", TIME, b":", BODY), item="v1", time="x-orb-timestamp"),
     "orbit": signed("x-orbit-signature", prefix="sha256=", prefix_optional=True),
     "pagerduty": signed("x-pagerduty-signature", item="v1"),
@@ -116,12 +115,12 @@ PROVIDERS: Final[Mapping[str, Scheme]] = {
         message=(b"v0:", TIME, b":", BODY),
         prefix="v0=",
         time="x-slack-request-timestamp",
-        tolerance=_FIVE_MINUTES,
+        tolerance=FIVE_MINUTES,
     ),
     "sns": _needs_more,
     "sonatype": signed("x-nexus-webhook-signature", digest="sha1"),
     "square": signed("x-square-hmacsha256-signature", message=(URL, BODY), encoding="base64"),
-    "stripe": signed("stripe-signature", **_DOTTED, tolerance=_FIVE_MINUTES),
+    "stripe": signed("stripe-signature", **_DOTTED, tolerance=FIVE_MINUTES),
     "svix": standard("svix"),
     "terraform": signed("x-tfe-notification-signature", digest="sha512"),
     "tiktok": signed("tiktok-signature", message=(TIME, b".", BODY), item="s", time=".t"),
@@ -145,6 +144,6 @@ PROVIDERS: Final[Mapping[str, Scheme]] = {
         message=(b"v0:", TIME, b":", BODY),
         prefix="v0=",
         time="x-zm-request-timestamp",
-        tolerance=_FIVE_MINUTES,
+        tolerance=FIVE_MINUTES,
     ),
 }
