@@ -79,17 +79,22 @@ def test_redaction_reaches_the_handler_that_was_configured() -> None:
     assert handler.format(record("a secret")).endswith(": a ***")
 
 
-def test_nobody_waits_for_a_reader_that_stands_still(lines: Lines) -> None:
+def unread(lines: Lines, records: int, length: int) -> tuple[bytes, list[str]]:
+    """What a pipe has taken of so many long records while nobody read it, and what stands there after one more."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as writer:
         handler = StandardError()
         handler.setStream(writer)
         handler.setFormatter(lines)
-        for number in range(2_000):
-            handler.emit(record("%d %s", number, "x" * 90))
+        for number in range(records):
+            handler.emit(record("%d %s", number, "x" * length))
         held = reader.read(2**20)
         handler.emit(record("and on"))
-        told, last = reader.read(2**20).decode().splitlines()
+        return held, reader.read(2**20).decode().splitlines()
+
+
+def test_nobody_waits_for_a_reader_that_stands_still(lines: Lines) -> None:
+    held, (told, last) = unread(lines, records=2_000, length=90)
     whole = held.count(b"\n")
     assert held.endswith(b"x\n")
     assert told == f"(log records left out, since nobody read them: {2_000 - whole})"
@@ -97,16 +102,7 @@ def test_nobody_waits_for_a_reader_that_stands_still(lines: Lines) -> None:
 
 
 def test_what_follows_a_line_that_was_cut_off_begins_a_new_one(lines: Lines) -> None:
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as writer:
-        handler = StandardError()
-        handler.setStream(writer)
-        handler.setFormatter(lines)
-        for number in range(20):
-            handler.emit(record("%d %s", number, "x" * 10_000))
-        held = reader.read(2**20)
-        handler.emit(record("and on"))
-        end, told, last = reader.read(2**20).decode().splitlines()
+    held, (end, told, last) = unread(lines, records=20, length=10_000)
     whole = held.count(b"\n")
     assert held.endswith(b"x")
     assert end == ""
